@@ -1,0 +1,57 @@
+"""Every error a user can meet, each with one sentence: what, which file, what to do.
+
+PaintSearchError
+├── UsageError         the call makes no sense (exit code 2)
+├── ImageError         one image file cannot be used; the indexer skips it
+│   └── NotAnImageError  it is no image at all
+├── BackboneError      unknown backbone, missing or unfit weights, or another model than the index's
+├── IndexMissingError  there is no index where one was looked for
+├── ManifestError      the index's manifest is damaged or newer than this program
+├── StoreError         the vector store failed
+│   └── StoreBusyError another process holds it
+└── EvalError          an evaluation was given data it cannot judge
+"""
+
+
+class PaintSearchError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(PaintSearchError):
+    """An argument is wrong, or two of them contradict each other."""
+
+    exit_code = 2
+
+
+class ImageError(PaintSearchError):
+    """An image file cannot be decoded or exceeds a limit; the message is the reason alone."""
+
+
+class NotAnImageError(ImageError):
+    """The file's content is no image, or of a kind that is not read."""
+
+
+class BackboneError(PaintSearchError):
+    """A backbone or its weights cannot be used."""
+
+
+class IndexMissingError(PaintSearchError):
+    """No index was found where one was looked for."""
+
+
+class ManifestError(PaintSearchError):
+    """The manifest cannot be read, or was written by a newer version."""
+
+
+class StoreError(PaintSearchError):
+    """The vector store could not be opened, read or written."""
+
+
+class StoreBusyError(StoreError):
+    """Another process holds the store."""
+
+
+class EvalError(PaintSearchError):
+    """Vectors or labels given to an evaluation do not allow an answer."""

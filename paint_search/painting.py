@@ -1,0 +1,112 @@
+"""The records that travel through the house: a painting, its stored point, and a hit.
+
+A painting is one image file and what is known of it; a record is what the store keeps of it, with
+its vector; a hit is a painting with its rank and score. None holds pixels.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = str | int | float
+
+#: Namespace of painting ids; changing it would orphan every index ever written.
+_NAMESPACE = uuid.UUID("6f0d3c1e-5f0a-5c59-9d0b-2a6b7c0f4e11")
+
+#: Fields every painting may carry as attributes; all others live in ``Painting.fields``.
+LABELS = ("artist", "title", "year", "movement")
+
+
+def painting_id(path: str) -> str:
+    """Return the UUIDv5 of a corpus-relative path, so that an index can be rebuilt bit by bit."""
+    return str(uuid.uuid5(_NAMESPACE, path))
+
+
+@dataclass(frozen=True, slots=True)
+class Painting:
+    """One image file and what is known of it.
+
+    ``path`` is relative to the corpus root and uses ``/`` on every system.
+    """
+
+    id: str
+    path: str
+    artist: str | None = None
+    title: str | None = None
+    year: int | None = None
+    movement: str | None = None
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+    @classmethod
+    def from_labels(cls, path: str, labels: Mapping[str, Value]) -> "Painting":
+        """Make the painting at ``path`` from its labels, a flat mapping of field to value."""
+        known: dict[str, Any] = {name: labels[name] for name in LABELS if name in labels}
+        rest = {name: value for name, value in labels.items() if name not in LABELS}
+        return cls(id=painting_id(path), path=path, fields=rest, **known)
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> "Painting":
+        """Make the painting that a stored payload speaks of; ``_`` names are bookkeeping."""
+        labels = {
+            name: value
+            for name, value in payload.items()
+            if name != "path" and not name.startswith("_")
+        }
+        return cls.from_labels(payload["path"], labels)
+
+    def labels(self) -> dict[str, Value]:
+        """Return every known field but the path as one flat mapping."""
+        known = {name: getattr(self, name) for name in LABELS}
+        return {name: value for name, value in known.items() if value is not None} | dict(
+            self.fields
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a flat JSON-able mapping: id, path, labels."""
+        return {"id": self.id, "path": self.path, **self.labels()}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored point; ``vector`` is (d,) float32 with unit norm, or None where not asked for."""
+
+    id: str
+    payload: Mapping[str, Any]
+    vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A painting found by a query.
+
+    ``score`` is the cosine to the query, -1 to 1. ``above_same_artist`` and
+    ``above_other_artists`` are the shares (0 to 1) of painting pairs by one artist, and by two
+    artists, that score lower in this index; None where the index has too few labels to say.
+    ``copies`` are near-identical paintings folded into this hit.
+    """
+
+    rank: int
+    score: float
+    painting: Painting
+    above_same_artist: float | None = None
+    above_other_artists: float | None = None
+    copies: tuple[Painting, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able mapping."""
+        return {
+            "rank": self.rank,
+            "score": round(self.score, 6),
+            **self.painting.to_dict(),
+            "above_same_artist": _rounded(self.above_same_artist),
+            "above_other_artists": _rounded(self.above_other_artists),
+            "copies": [copy.to_dict() for copy in self.copies],
+        }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 3)
