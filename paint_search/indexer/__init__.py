@@ -1,0 +1,1 @@
+"""Files -> vectors: scan folders, read labels, decode images, embed them in batches."""

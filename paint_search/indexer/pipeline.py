@@ -1,0 +1,284 @@
+"""Scan -> decode -> embed -> store, overlapped: threads decode while the engine embeds.
+
+Only what is new or changed is opened; memory is bounded by the batch and the queue, never by the
+corpus. The store is the only memory of what was done, so a killed run is continued by the next.
+"""
+
+import itertools
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from paint_search.errors import ImageError, NotAnImageError
+from paint_search.indexer.decode import Decoded, decode
+from paint_search.indexer.embed import Embedder
+from paint_search.indexer.labels import LabelSource
+from paint_search.indexer.look import look
+from paint_search.indexer.preprocessing import Preprocessing
+from paint_search.indexer.scan import ScannedFile
+from paint_search.indexer.skips import SkipList
+from paint_search.painting import Painting, Record, painting_id
+
+BATCH: Final = 32
+_PAGE: Final = 512
+_CHECKPOINT_SECONDS: Final = 10.0
+
+#: Walks the corpus; is handed what to call with the (path, reason) of what cannot be looked at.
+Walk = Callable[[Callable[[str, str], None]], Iterator[ScannedFile]]
+
+State = Literal["new", "changed", "relabelled", "unchanged"]
+
+
+class Collection(Protocol):
+    """What the pipeline asks of a store."""
+
+    def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
+        """Return the points that exist among ``ids``."""
+        ...
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write points."""
+        ...
+
+    def set_payloads(self, records: Sequence[Record]) -> None:
+        """Replace payloads."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything written durable."""
+        ...
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did, in files. ``embedded`` counts vectors computed, not taken over."""
+
+    new: int = 0
+    changed: int = 0
+    relabelled: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    gone: int = 0
+    pruned: int = 0
+    skipped: int = 0
+    ignored: int = 0
+    embedded: int = 0
+    unmatched_files: int = 0
+    unmatched_rows: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def touched(self) -> bool:
+        """Tell whether the collection is another one than before the run."""
+        return bool(self.new + self.changed + self.relabelled + self.moved + self.pruned)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, in files that need work."""
+
+    done: int
+    total: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    file: ScannedFile
+    labels: Mapping[str, Any]
+    state: State
+
+    def record(self, vector: NDArray[np.float32] | None, digest: str, seen: str) -> Record:
+        """Return the point to store; ``seen`` is the perceptual hash."""
+        bookkeeping = {
+            "_size": self.file.size,
+            "_mtime_ns": self.file.mtime_ns,
+            "_hash": digest,
+            "_look": seen,
+        }
+        payload = {"path": self.file.path, **self.labels, **bookkeeping}
+        return Record(painting_id(self.file.path), payload, vector)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One run over a corpus.
+
+    Attributes:
+        store: where points go.
+        by_hash: finds stored points, with vectors, by the content hashes of their files.
+        labels: what is known of each file.
+        preprocessing: what the backbone wants its pixels to look like.
+        engine: makes the embedder when the first batch is there to measure engines with.
+        skips: where files that cannot be used are noted.
+        max_pixels: limit of the decoder.
+        report: called with the progress after every batch.
+        cancelled: asked between batches; once true, the run ends after the batch in flight.
+    """
+
+    store: Collection
+    by_hash: Callable[[Sequence[str]], Iterable[Record]]
+    labels: LabelSource
+    preprocessing: Preprocessing
+    engine: Callable[[NDArray[np.uint8], int], Embedder]
+    skips: SkipList
+    max_pixels: int
+    report: Callable[[Progress], None]
+    cancelled: Callable[[], bool]
+
+    def run(self, walk: Walk, summary: Summary) -> None:
+        """Bring the store up to date with the corpus, which is walked to count, then to work.
+
+        Adds what was done to ``summary``.
+        """
+        plan = Counter(task.state for task in self._compare(walk(lambda path, reason: None)))
+        total = plan["new"] + plan["changed"]
+        summary.unchanged = plan["unchanged"]
+        embedder: Embedder | None = None
+        done, saved = 0, time.monotonic()
+        self.report(Progress(0, total, 0))
+        for batch in _batched(self._decoded(self._pending(walk(self.skips.add), summary), summary)):
+            vectors = self._known_vectors(batch)
+            unknown = [i for i, vector in enumerate(vectors) if vector is None]
+            if unknown:
+                pixels = np.stack([batch[i][1].pixels for i in unknown])
+                embedder = embedder or self.engine(pixels, total)
+                for i, vector in zip(unknown, embedder.embed(pixels), strict=True):
+                    vectors[i] = vector
+            self._store(batch, vectors)
+            summary.embedded += len(unknown)
+            for task, _ in batch:
+                setattr(summary, task.state, getattr(summary, task.state) + 1)
+            done += len(batch)
+            self.report(Progress(done + self.skips.count, total, self.skips.count))
+            if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                self.store.flush()
+                saved = time.monotonic()
+        summary.interrupted = self.cancelled()
+        summary.skipped = self.skips.count
+        self.store.flush()
+
+    def _compare(self, files: Iterator[ScannedFile]) -> Iterator[_Task]:
+        """Tell new, changed, relabelled and unchanged files apart by what the store knows."""
+        while page := list(itertools.islice(files, _PAGE)):
+            if self.cancelled():
+                return
+            known = self.store.get([painting_id(file.path) for file in page])
+            for file in page:
+                labels = dict(self.labels.labels(file.path, file.location))
+                yield _Task(file, labels, _state(file, labels, known.get(painting_id(file.path))))
+
+    def _pending(self, files: Iterator[ScannedFile], summary: Summary) -> Iterator[_Task]:
+        """Yield the files to decode; new labels of files that did not change are stored at once."""
+        tasks = self._compare(files)
+        while page := list(itertools.islice(tasks, _PAGE)):
+            renamed = [task for task in page if task.state == "relabelled"]
+            if renamed:
+                known = self.store.get([painting_id(task.file.path) for task in renamed])
+                old = [known[painting_id(task.file.path)].payload for task in renamed]
+                self.store.set_payloads(
+                    [
+                        task.record(None, payload["_hash"], payload["_look"])
+                        for task, payload in zip(renamed, old, strict=True)
+                    ]
+                )
+                summary.relabelled += len(renamed)
+            yield from (task for task in page if task.state in ("new", "changed"))
+
+    def _decoded(self, tasks: Iterator[_Task], summary: Summary) -> Iterator[tuple[_Task, Decoded]]:
+        """Decode in threads, a bounded number of files ahead of the engine, in order."""
+        workers = os.cpu_count() or 1
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        ahead: deque[tuple[_Task, Future[Decoded]]] = deque()
+        try:
+            for task in itertools.chain(tasks, [None] * 2 * BATCH):
+                if self.cancelled():
+                    return
+                if task is not None:
+                    future = pool.submit(
+                        decode, task.file.location, self.preprocessing, self.max_pixels
+                    )
+                    ahead.append((task, future))
+                if ahead and (task is None or len(ahead) >= 2 * BATCH):
+                    finished = self._finish(*ahead.popleft(), summary)
+                    if finished:
+                        yield finished
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _finish(
+        self, task: _Task, future: Future[Decoded], summary: Summary
+    ) -> tuple[_Task, Decoded] | None:
+        try:
+            return task, future.result()
+        except NotAnImageError as error:
+            suffix = PurePosixPath(task.file.path).suffix.lower()
+            if suffix not in Image.registered_extensions():
+                summary.ignored += 1
+                return None
+            reason = "the file is empty" if task.file.size == 0 else str(error)
+            self.skips.add(task.file.path, reason)
+        except ImageError as error:
+            self.skips.add(task.file.path, str(error))
+        return None
+
+    def _known_vectors(
+        self, batch: Sequence[tuple[_Task, Decoded]]
+    ) -> list[NDArray[np.float32] | None]:
+        """Find the vectors of files whose content is already stored under another path."""
+        known = {
+            record.payload["_hash"]: record.vector
+            for record in self.by_hash([decoded.digest for _, decoded in batch])
+        }
+        return [known.get(decoded.digest) for _, decoded in batch]
+
+    def _store(
+        self,
+        batch: Sequence[tuple[_Task, Decoded]],
+        vectors: Sequence[NDArray[np.float32] | None],
+    ) -> None:
+        self.store.upsert(
+            [
+                task.record(vector, decoded.digest, look(decoded.pixels))
+                for (task, decoded), vector in zip(batch, vectors, strict=True)
+            ]
+        )
+
+
+def gone(records: Iterable[Record], root: Path) -> Iterator[Record]:
+    """Yield the points whose files are no longer there; one that cannot be looked at stays."""
+    for record in records:
+        try:
+            os.lstat(root / record.payload["path"])
+        except (FileNotFoundError, NotADirectoryError):
+            yield record
+        except OSError:
+            continue
+
+
+def _state(file: ScannedFile, labels: Mapping[str, Any], known: Record | None) -> State:
+    if known is None:
+        return "new"
+    payload = known.payload
+    if (payload.get("_size"), payload.get("_mtime_ns")) != (file.size, file.mtime_ns):
+        return "changed"
+    stored = Painting.from_payload(payload).labels()
+    return "unchanged" if stored == labels else "relabelled"
+
+
+def _batched(
+    items: Iterator[tuple[_Task, Decoded]],
+) -> Iterator[list[tuple[_Task, Decoded]]]:
+    while batch := list(itertools.islice(items, BATCH)):
+        yield batch

@@ -1,0 +1,89 @@
+"""What a backbone wants its pixels to look like, and how a painting is made to fit.
+
+The record is taken from the configuration that came with the weights and travels in the manifest,
+so that a query is prepared exactly as the index was. Never touches files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from PIL import Image
+
+Fit = Literal["crop", "pad", "squash"]
+FITS: Final[tuple[Fit, ...]] = get_args(Fit)
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """A square input of ``size`` pixels a side, its resampling, and the channel statistics.
+
+    ``mean`` and ``std`` are on the 0-1 scale; ``crop_pct`` is the share of the short side that
+    ``fit="crop"`` keeps, as in timm's evaluation transform.
+    """
+
+    size: int
+    fit: Fit
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    crop_pct: float = 1.0
+
+    def describe(self) -> str:
+        """Say in a phrase how a painting is prepared."""
+        share = f" of {self.crop_pct:.1%}" if self.fit == "crop" else ""
+        return f"{self.fit}{share} to {self.size} x {self.size} px, {self.interpolation}"
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
+        """Read the record back from a manifest.
+
+        Raises:
+            KeyError, TypeError, ValueError: the record is not of that form.
+        """
+        mean, std = (tuple(float(x) for x in record[name]) for name in ("mean", "std"))
+        if record["fit"] not in FITS or record["interpolation"] not in _RESAMPLING:
+            raise ValueError("unknown fit or interpolation")
+        if len(mean) != 3 or len(std) != 3 or int(record["size"]) < 1:
+            raise ValueError("mean and std need three channels, size a positive number")
+        return cls(
+            size=int(record["size"]),
+            fit=record["fit"],
+            interpolation=record["interpolation"],
+            mean=mean,
+            std=std,
+            crop_pct=float(record["crop_pct"]),
+        )
+
+    def short_side(self, short: int, long: int) -> float:
+        """Return the length that the short side of a ``short`` x ``long`` picture is scaled to."""
+        if self.fit == "crop":
+            return self.size / self.crop_pct
+        if self.fit == "pad":
+            return self.size * short / long
+        return self.size
+
+    def fit_image(self, image: Image.Image) -> Image.Image:
+        """Return the RGB image as ``size`` x ``size``: centre crop, letterbox, or squashed."""
+        square = (self.size, self.size)
+        resample = _RESAMPLING[self.interpolation]
+        if self.fit == "crop":
+            edge = min(image.size) * self.crop_pct
+            left, top = (image.width - edge) / 2, (image.height - edge) / 2
+            return image.resize(square, resample, box=(left, top, left + edge, top + edge))
+        if self.fit == "squash":
+            return image.resize(square, resample)
+        scale = self.size / max(image.size)
+        inner = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), resample
+        )
+        canvas = Image.new("RGB", square, tuple(round(255 * channel) for channel in self.mean))
+        canvas.paste(inner, ((self.size - inner.width) // 2, (self.size - inner.height) // 2))
+        return canvas
