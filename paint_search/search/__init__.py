@@ -1,0 +1,1 @@
+"""Vectors -> hits: stores, filters, queries, and what a score means in this index."""

@@ -1,0 +1,116 @@
+"""What scores usually are in one index: between works of one artist, and of two artists.
+
+A raw cosine means little; set against these it says how unusual a likeness is. Measured on a fixed
+sample, so that neither time nor memory grows with the collection.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.painting import Record
+from paint_search.search.filters import Condition
+from paint_search.search.stores.base import Store
+
+_SAMPLE: Final = 1000
+_ARTISTS: Final = 200
+_WORKS: Final = 10
+_LEAST_PAIRS: Final = 30
+_STEPS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Quantiles, in steps of 0.1 %, of the cosines between works of one and of two artists."""
+
+    same_artist: tuple[float, ...]
+    other_artists: tuple[float, ...]
+
+    def above_same_artist(self, score: float) -> float:
+        """Return the share (0 to 1) of pairs by one artist that score lower."""
+        return _share_below(self.same_artist, score)
+
+    def above_other_artists(self, score: float) -> float:
+        """Return the share (0 to 1) of pairs by two artists that score lower."""
+        return _share_below(self.other_artists, score)
+
+    def describe(self) -> str:
+        """Say in a sentence what scores usually are."""
+        same, other = (
+            [round(scores[quarter * _STEPS // 4], 2) + 0.0 for quarter in (1, 3)]  # no "-0.00"
+            for scores in (self.same_artist, self.other_artists)
+        )
+        return (
+            f"Half of the pairs by one artist score {same[0]:.2f} to {same[1]:.2f}, "
+            f"by two artists {other[0]:.2f} to {other[1]:.2f}."
+        )
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Background":
+        """Read a background back from the manifest.
+
+        Raises:
+            KeyError, TypeError, ValueError: the record is not of that form.
+        """
+        same, other = (
+            tuple(float(value) for value in record[name])
+            for name in ("same_artist", "other_artists")
+        )
+        if len(same) != _STEPS + 1 or len(other) != _STEPS + 1:
+            raise ValueError(f"a background has {_STEPS + 1} quantiles")
+        return cls(same, other)
+
+
+def measure_background(store: Store) -> Background | None:
+    """Measure the scores of up to 1,000 works, and of up to 10 works of each of 200 artists.
+
+    Ids are hashes, so the first ids are a random and repeatable sample. Returns None where fewer
+    than 30 pairs of either kind can be made.
+    """
+    sample = [
+        record
+        for record in itertools.islice(store.scroll(vectors=True), _SAMPLE)
+        if "artist" in record.payload
+    ]
+    if len(sample) < 2:
+        return None
+    artists = list(dict.fromkeys(record.payload["artist"] for record in sample))
+    same = [
+        _pair_scores(_stack(works))
+        for artist in artists[:_ARTISTS]
+        if len(works := _works_of(store, artist)) > 1
+    ]
+    _, codes = np.unique([record.payload["artist"] for record in sample], return_inverse=True)
+    vectors = _stack(sample)
+    first, second = np.triu_indices(len(sample), k=1)
+    other = (vectors @ vectors.T)[first, second][codes[first] != codes[second]]
+    if sum(map(len, same)) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
+        return None
+    return Background(_quantiles(np.concatenate(same)), _quantiles(other))
+
+
+def _works_of(store: Store, artist: str) -> list[Record]:
+    works = store.scroll([Condition("artist", values=(artist,))], vectors=True)
+    return list(itertools.islice(works, _WORKS))
+
+
+def _stack(records: Sequence[Record]) -> NDArray[np.float32]:
+    return np.array([record.vector for record in records], dtype=np.float32)
+
+
+def _pair_scores(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    first, second = np.triu_indices(len(vectors), k=1)
+    scores: NDArray[np.float32] = (vectors @ vectors.T)[first, second]
+    return scores
+
+
+def _quantiles(scores: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(np.round(np.quantile(scores, np.linspace(0, 1, _STEPS + 1)), 4).tolist())
+
+
+def _share_below(quantiles: Sequence[float], score: float) -> float:
+    return float(np.searchsorted(quantiles, score)) / len(quantiles)

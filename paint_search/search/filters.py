@@ -1,0 +1,131 @@
+"""The filter language: which paintings a query, a list or an export speaks of.
+
+A filter is a list of conditions that must all hold: a field equals one of several values, lies in
+a range, or must not. Each store translates it; ``matches`` is the meaning that all of them keep.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from paint_search.errors import UsageError
+from paint_search.painting import Value
+
+#: What the Python client takes: a value, several (any of them), or a (low, high) range with None
+#: for an open end.
+FilterValue = Value | Sequence[Value] | tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``field`` equals any of ``values``, or lies in [low, high] where ``values`` is empty.
+
+    A number equals its text ("1889" and 1889 are the same), text compares exactly, and a painting
+    without the field meets no condition but a negated one.
+    """
+
+    field: str
+    values: tuple[Value, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    negated: bool = False
+
+    def matches(self, labels: Mapping[str, Value]) -> bool:
+        """Tell whether a painting with these labels meets the condition."""
+        return (self.field in labels and self._holds(labels[self.field])) != self.negated
+
+    def _holds(self, value: Value) -> bool:
+        number = as_number(value)
+        if self.values:
+            return any(
+                str(value) == str(wanted) or (number is not None and number == as_number(wanted))
+                for wanted in self.values
+            )
+        if isinstance(value, str) or number is None:
+            return False
+        above = self.low is None or number >= self.low
+        return above and (self.high is None or number <= self.high)
+
+
+Filter = Sequence[Condition]
+
+
+def as_number(value: Value) -> float | None:
+    """Return the number that a value is or spells, or None; never NaN or infinity."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def parse_filter(where: Iterable[str], exclude: Iterable[str] = ()) -> list[Condition]:
+    """Read ``field=value`` and ``field=low..high`` as typed on a command line.
+
+    The same field given twice in ``where`` means either value.
+
+    Raises:
+        UsageError: an expression has no ``=``, no field or no value.
+    """
+    wanted: dict[str, list[Value]] = {}
+    conditions = []
+    for text in where:
+        name, value = _split(text)
+        bounds = _range(value)
+        if bounds:
+            conditions.append(Condition(name, low=bounds[0], high=bounds[1]))
+        else:
+            wanted.setdefault(name, []).append(value)
+    conditions += [Condition(name, values=tuple(values)) for name, values in wanted.items()]
+    for text in exclude:
+        name, value = _split(text)
+        bounds = _range(value)
+        low, high = bounds or (None, None)
+        values = () if bounds else (value,)
+        conditions.append(Condition(name, values=values, low=low, high=high, negated=True))
+    return conditions
+
+
+def build_filter(
+    where: Mapping[str, FilterValue] | None, exclude: Mapping[str, FilterValue] | None = None
+) -> list[Condition]:
+    """Read the mappings that the Python client takes.
+
+    A tuple of two numbers (or None) is a range, any other sequence means any of its values.
+    """
+    return [
+        _condition(name, value, negated)
+        for mapping, negated in ((where, False), (exclude, True))
+        for name, value in (mapping or {}).items()
+    ]
+
+
+def _condition(name: str, value: FilterValue, negated: bool) -> Condition:
+    if isinstance(value, str | int | float):
+        return Condition(name, values=(value,), negated=negated)
+    if isinstance(value, tuple) and len(value) == 2 and not any(isinstance(v, str) for v in value):
+        low, high = (None if bound is None else float(bound) for bound in value)
+        return Condition(name, low=low, high=high, negated=negated)
+    values = tuple(item for item in value if item is not None)
+    if not values:
+        raise UsageError(f"the filter on {name!r} names no value")
+    return Condition(name, values=values, negated=negated)
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name.strip() and equals and value.strip()):
+        raise UsageError(
+            f"cannot read the filter {text!r}: write field=value or field=low..high, "
+            'as in artist="Claude Monet" or year=1880..1900'
+        )
+    return name.strip().lower(), value.strip()
+
+
+def _range(text: str) -> tuple[float | None, float | None] | None:
+    low, dots, high = text.partition("..")
+    bounds = [None if not end.strip() else as_number(end.strip()) for end in (low, high)]
+    written = [end for end in (low, high) if end.strip()]
+    if not dots or not written or sum(bound is not None for bound in bounds) < len(written):
+        return None
+    return bounds[0], bounds[1]

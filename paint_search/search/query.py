@@ -1,0 +1,123 @@
+"""A query vector and what to leave out -> ranked matches, copies folded, ties broken by path.
+
+Examples are combined before the search, so that the store answers one query whatever was asked.
+Never opens an image.
+"""
+
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.painting import Record
+from paint_search.search.filters import Filter
+from paint_search.search.stores.base import Match, Store
+
+#: Most differing bits of two 64-bit perceptual hashes of copies of one picture.
+COPY_BITS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for.
+
+    Attributes:
+        vector: (d,), any positive norm.
+        k: how many hits, copies not counted.
+        where: conditions on the payload.
+        without: ids never returned, such as the query's own.
+        min_score: least cosine.
+        spread: 0 for the nearest, up to 1 for variety (maximal marginal relevance).
+        exact: never use an approximate index.
+    """
+
+    vector: NDArray[np.float32]
+    k: int
+    where: Filter = ()
+    without: Collection[str] = ()
+    min_score: float = -1.0
+    spread: float = 0.0
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A match and the near-identical copies found with it."""
+
+    match: Match
+    copies: tuple[Record, ...]
+
+
+def combine(
+    examples: Sequence[NDArray[np.float32]], counterexamples: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return the direction of the mean example, moved away from the mean counter-example.
+
+    Rocchio's formula with weights 1 and 0.5, as in Qdrant's average-vector recommendation.
+    All vectors are (d,) with unit norm.
+    """
+    direction = np.mean(examples, axis=0)
+    if counterexamples:
+        direction = direction - 0.5 * np.mean(counterexamples, axis=0)
+    return np.asarray(direction, dtype=np.float32)
+
+
+def find(store: Store, query: Query) -> list[Group]:
+    """Return up to ``query.k`` groups, best first; asks for more as long as copies fold away."""
+    available = store.count()
+    limit = min(available, query.k + len(query.without) + 10)
+    while True:
+        matches = store.search(
+            query.vector, limit, query.where, spread=query.spread, exact=query.exact
+        )
+        wanted = [
+            match
+            for match in matches
+            if match.record.id not in query.without and match.score >= query.min_score
+        ]
+        if not query.spread:
+            wanted.sort(key=lambda match: (-match.score, match.record.payload["path"]))
+        groups = _fold(wanted)
+        exhausted = len(matches) < limit or limit >= available
+        if len(groups) >= query.k or exhausted or len(wanted) < len(matches) - len(query.without):
+            return groups[: query.k]
+        limit = min(available, 2 * limit)
+
+
+def measure_recall(store: Store) -> float | None:
+    """Return recall@10 of approximate against exact search; None where the store searches exactly.
+
+    Measured on the first 50 stored vectors in the order of their ids, which are hashes.
+    """
+    if not store.approximate():
+        return None
+    found = 0
+    wanted = 0
+    for record in itertools.islice(store.scroll(vectors=True), 50):
+        vector = np.asarray(record.vector)
+        exact = store.search(vector, 10, exact=True)
+        near = store.search(vector, 10)
+        truth = {match.record.id for match in exact}
+        found += len(truth & {match.record.id for match in near})
+        wanted += len(truth)
+    return found / wanted
+
+
+def _fold(matches: Sequence[Match]) -> list[Group]:
+    heads: list[tuple[Match, list[Record]]] = []
+    for match in matches:
+        for head, copies in heads:
+            if _is_copy(match.record.payload, head.record.payload):
+                copies.append(match.record)
+                break
+        else:
+            heads.append((match, []))
+    return [Group(match, tuple(copies)) for match, copies in heads]
+
+
+def _is_copy(one: Any, other: Any) -> bool:
+    differing = int(one["_look"], 16) ^ int(other["_look"], 16)
+    return differing.bit_count() <= COPY_BITS

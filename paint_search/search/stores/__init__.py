@@ -1,0 +1,1 @@
+"""Stores keep ids, vectors and payloads, and answer nearest-neighbour queries."""

@@ -1,0 +1,98 @@
+"""What every store can do: keep ids, vectors and payloads, and find the nearest.
+
+A store knows nothing of paintings, files or backbones: a payload is a flat mapping, and names that
+start with ``_`` are bookkeeping that no filter of a user sees.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.painting import Record, Value
+from paint_search.search.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A record found by a search, with its cosine to the query."""
+
+    record: Record
+    score: float
+
+
+class Store(Protocol):
+    """A collection of points with unit-norm vectors.
+
+    Every method raises StoreError when the storage fails.
+    """
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write points, each with its vector; a point of the same id is replaced."""
+        ...
+
+    def set_payloads(self, records: Sequence[Record]) -> None:
+        """Replace the payloads of existing points and leave their vectors alone."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete points; unknown ids are passed over."""
+        ...
+
+    def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
+        """Return the points that exist among ``ids``, by id."""
+        ...
+
+    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
+        """Yield all points that match, in the order of their ids, in bounded memory."""
+        ...
+
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        limit: int,
+        where: Filter = (),
+        *,
+        spread: float = 0.0,
+        exact: bool = False,
+    ) -> list[Match]:
+        """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance.
+
+        Args:
+            vector: the query, (d,), any positive norm.
+            limit: most points to return.
+            where: conditions that every point must meet.
+            spread: 0 orders by cosine alone, 1 by unlikeness to the points chosen before.
+            exact: compare with every point even where there is an approximate index.
+        """
+        ...
+
+    def count(self, where: Filter = ()) -> int:
+        """Count the points that match."""
+        ...
+
+    def fields(self) -> dict[str, int]:
+        """Return the fields that filters may name, with the number of points having each."""
+        ...
+
+    def values(self, field: str, limit: int) -> dict[Value, int]:
+        """Return the most frequent values of a field with their counts, most frequent first."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything written so far durable."""
+        ...
+
+    def optimize(self) -> None:
+        """Merge, and build an approximate index where the collection is large enough to need it."""
+        ...
+
+    def approximate(self) -> bool:
+        """Tell whether searches go through an approximate index."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go of the storage; the store cannot be used afterwards."""
+        ...

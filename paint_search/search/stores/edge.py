@@ -1,0 +1,255 @@
+"""The embedded store: a Qdrant Edge shard in a folder of the index.
+
+Vectors are float16: half the disk and memory, at a cosine of 0.99997 to float32, far above the
+0.999 that the fastest engines of a backbone are held to. Every update goes through Qdrant's
+write-ahead log, so a killed process loses nothing that was written.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from paint_search.errors import StoreError
+from paint_search.painting import Record, Value
+from paint_search.search.filters import Condition, Filter, as_number
+from paint_search.search.stores.base import Match
+from paint_search.search.stores.lock import StoreLock
+
+_FULL: Final = "full"
+_PAGE: Final = 512
+
+#: The engine writes through memory maps, where a full disk kills the process; it is never let
+#: closer than this. Twice the 32 MiB in which it grows its files.
+_FREE_BYTES: Final = 64 * 1024 * 1024
+
+#: Above this many bytes of vectors an approximate index is built; see benchmarks/README.md.
+_EXACT_BYTES: Final = 200 * 1024 * 1024
+
+_HNSW: Final = edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000)
+
+_KINDS: Final = {
+    str: edge.PayloadSchemaType.Keyword,
+    int: edge.PayloadSchemaType.Integer,
+    float: edge.PayloadSchemaType.Float,
+}
+
+#: Bookkeeping that nothing ever searches by.
+_NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look"})
+
+_T = TypeVar("_T")
+
+
+class EdgeStore:
+    """A Qdrant Edge shard below ``folder``; made there when ``dimension`` is given and none exists.
+
+    Raises:
+        StoreBusyError: another process holds it.
+        StoreError: it does not exist, is damaged, or its folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, dimension: int) -> None:
+        self._folder = folder
+        self._shard_folder = folder / "store"
+        self._lock = StoreLock(folder)
+        try:
+            self._shard = self._guard(lambda: self._open(dimension))
+        except StoreError:
+            self._lock.release()
+            raise
+        self._indexed = set(self._shard.info().payload_schema)
+
+    def _open(self, dimension: int) -> edge.EdgeShard:
+        config = edge.EdgeConfig(
+            vectors={
+                _FULL: edge.EdgeVectorParams(
+                    size=dimension,
+                    distance=edge.Distance.Cosine,
+                    datatype=edge.VectorStorageDatatype.Float16,
+                )
+            },
+            hnsw_config=_HNSW,
+            optimizers=edge.EdgeOptimizersConfig(
+                default_segment_number=1, indexing_threshold=_EXACT_BYTES // 1024
+            ),
+        )
+        if (self._shard_folder / "edge_config.json").exists():
+            return edge.EdgeShard.load(str(self._shard_folder), config)
+        self._require_space()
+        shutil.rmtree(self._shard_folder, ignore_errors=True)  # a creation that was cut short
+        self._shard_folder.mkdir()
+        return edge.EdgeShard.create(str(self._shard_folder), config)
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write points, each with its vector; a point of the same id is replaced."""
+        self._require_space()
+        self._index_fields(records)
+        points = [
+            edge.Point(record.id, {_FULL: cast("Any", record.vector)}, dict(record.payload))
+            for record in records
+        ]
+        self._update(edge.UpdateOperation.upsert_points(points))
+
+    def set_payloads(self, records: Sequence[Record]) -> None:
+        """Replace the payloads of existing points and leave their vectors alone."""
+        self._require_space()
+        self._index_fields(records)
+        for record in records:
+            self._update(edge.UpdateOperation.overwrite_payload([record.id], dict(record.payload)))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete points; unknown ids are passed over."""
+        self._update(edge.UpdateOperation.delete_points(list(ids)))
+
+    def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
+        """Return the points that exist among ``ids``, by id."""
+        found = self._guard(
+            lambda: self._shard.retrieve(list(ids), with_payload=True, with_vector=vectors)
+        )
+        return {record.id: record for record in map(_record, found)}
+
+    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
+        """Yield all points that match, in the order of their ids, one page in memory at a time."""
+        condition, offset = _translate(where), None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset,
+                limit=_PAGE,
+                filter=condition,
+                with_payload=True,
+                with_vector=vectors,
+            )
+            page, offset = self._guard(partial(self._shard.scroll, request))
+            yield from map(_record, page)
+            if offset is None:
+                return
+
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        limit: int,
+        where: Filter = (),
+        *,
+        spread: float = 0.0,
+        exact: bool = False,
+    ) -> list[Match]:
+        """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
+        numbers = cast("Any", vector)  # an array is taken as it is, though typed as a list
+        query: edge.ScoringQueryType = (
+            edge.Mmr(numbers, 1.0 - spread, candidates_limit=10 * limit, using=_FULL)
+            if spread > 0
+            else edge.Query.Nearest(numbers, using=_FULL)
+        )
+        request = edge.QueryRequest(
+            query=query,
+            limit=limit,
+            filter=_translate(where),
+            with_payload=True,
+            params=edge.SearchParams(exact=exact or not self.approximate(), hnsw_ef=256),
+        )
+        found = self._guard(lambda: self._shard.query(request))
+        return [Match(_record(point), float(point.score)) for point in found]
+
+    def count(self, where: Filter = ()) -> int:
+        """Count the points that match."""
+        request = edge.CountRequest(exact=True, filter=_translate(where))
+        return self._guard(lambda: self._shard.count(request))
+
+    def fields(self) -> dict[str, int]:
+        """Return the fields that filters may name, with the number of points having each."""
+        schema = self._shard.info().payload_schema
+        return {
+            name: info.points for name, info in sorted(schema.items()) if not name.startswith("_")
+        }
+
+    def values(self, field: str, limit: int) -> dict[Value, int]:
+        """Return the most frequent values of a field with their counts, most frequent first."""
+        request = edge.FacetRequest(field, limit=limit, exact=True)
+        return {hit.value: hit.count for hit in self._guard(lambda: self._shard.facet(request))}
+
+    def flush(self) -> None:
+        """Make everything written so far durable."""
+        self._guard(self._shard.flush)
+
+    def optimize(self) -> None:
+        """Merge segments, and build HNSW where there are more vectors than exact search likes."""
+        used = sum(file.stat().st_blocks * 512 for file in self._shard_folder.rglob("*"))
+        self._require_space(used)
+        self._guard(self._shard.optimize)
+
+    def approximate(self) -> bool:
+        """Tell whether searches go through HNSW."""
+        return self._shard.info().indexed_vectors_count > 0
+
+    def close(self) -> None:
+        """Flush and let go of the shard and its lock."""
+        self._guard(self._shard.close)
+        self._lock.release()
+
+    def _index_fields(self, records: Sequence[Record]) -> None:
+        """Index each field the first time it is seen, by the type of its first value."""
+        for record in records:
+            for name in record.payload.keys() - self._indexed - _NOT_INDEXED:
+                kind = _KINDS[type(record.payload[name])]
+                self._update(edge.UpdateOperation.create_field_index(name, kind))
+                self._indexed.add(name)
+
+    def _update(self, operation: edge.UpdateOperation) -> None:
+        self._guard(lambda: self._shard.update(operation))
+
+    def _require_space(self, more: int = 0) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < _FREE_BYTES + more:
+            raise StoreError(
+                f"the disk of {self._folder} is full ({free / 1e6:.0f} MB left, "
+                f"{(_FREE_BYTES + more) / 1e6:.0f} MB needed); free some space and run it again"
+            )
+
+    def _guard(self, action: Callable[[], _T]) -> _T:
+        """Turn the engine's errors into ours; its own exceptions are of no common type."""
+        try:
+            return action()
+        except Exception as error:
+            raise StoreError(f"the store {self._shard_folder} failed: {error}") from error
+
+
+def _record(point: Any) -> Record:
+    vector = point.vector[_FULL] if point.vector else None
+    return Record(
+        id=str(point.id),
+        payload=point.payload or {},
+        vector=None if vector is None else np.asarray(vector, dtype=np.float32),
+    )
+
+
+def _translate(where: Filter) -> edge.Filter | None:
+    if not where:
+        return None
+    return edge.Filter(
+        must=[_any_of(condition) for condition in where if not condition.negated] or None,
+        must_not=[_any_of(condition) for condition in where if condition.negated] or None,
+    )
+
+
+def _any_of(condition: Condition) -> edge.Filter | edge.FieldCondition:
+    if not condition.values:
+        bounds = edge.RangeFloat(gte=condition.low, lte=condition.high)
+        return edge.FieldCondition(condition.field, range=bounds)
+    return edge.Filter(
+        should=[option for value in condition.values for option in _equals(condition.field, value)]
+    )
+
+
+def _equals(field: str, value: Value) -> list[edge.FieldCondition]:
+    """A number equals its text, whichever of the two the payload holds."""
+    options = [edge.FieldCondition(field, match=edge.MatchValue(str(value)))]
+    number = as_number(value)
+    if number is not None:
+        bounds = edge.RangeFloat(gte=number, lte=number)
+        options.append(edge.FieldCondition(field, range=bounds))
+    return options
