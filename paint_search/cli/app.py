@@ -1,0 +1,40 @@
+"""The command ``paint-search``: its commands, in the order in which a user meets them."""
+
+import warnings
+
+import typer
+
+from paint_search.cli.demo import demo
+from paint_search.cli.indexing import backbones, index
+from paint_search.cli.managing import export, info, list_paintings, remove
+from paint_search.cli.similar import similar
+
+app = typer.Typer(
+    name="paint-search",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Similarity search for paintings.\n\n"
+        "`paint-search index ./paintings` embeds a folder of images; "
+        "`paint-search similar query.jpg` finds the nearest.\n\n"
+        "Exit codes: 0 all done, 1 failed, 2 wrong usage, 3 done but some files were skipped, "
+        "130 interrupted."
+    ),
+)
+app.command()(index)
+app.command()(similar)
+app.command()(info)
+app.command("list")(list_paintings)
+app.command()(remove)
+app.command()(export)
+app.command()(backbones)
+app.command()(demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    # Damaged files are reported in the skip list; Pillow's words about them help nobody.
+    warnings.filterwarnings("ignore", module="PIL")
+    app()

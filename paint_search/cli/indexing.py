@@ -1,0 +1,221 @@
+"""``index`` and ``backbones``."""
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paint_search.cli.output import (
+    Exit,
+    IndexOption,
+    JsonOption,
+    Output,
+    QuietOption,
+    reports_errors,
+)
+
+
+@reports_errors
+def index(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of paintings, searched at any depth.", metavar="FOLDER")
+    ],
+    index: IndexOption = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="Model that turns pixels into vectors: auto, a name from `paint-search "
+            "backbones`, or timm:NAME.  [default: auto, or the index's]",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights file (.safetensors or .pth) of the backbone.", show_default=False
+        ),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="How a painting is made square: crop, pad or squash.  [default: squash]",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help='Where labels come from: "folder" (the parent folder is the artist) or a pattern '
+            'such as "{movement}/{artist}_{title}-{year}.jpg".  [default: folder]',
+            show_default=False,
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or Parquet table of labels, with a column path or file; instead of --labels.",
+            show_default=False,
+        ),
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop paintings whose files are gone.")
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Skip images that need more pixels decoded than this.")
+    ] = 200_000_000,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> Exit:
+    """Embed the paintings of a folder; run it again to take in what is new or changed.
+
+    Example: `paint-search index ./paintings --table works.csv`
+    """
+    from paint_search.errors import UsageError
+    from paint_search.index import Index
+    from paint_search.indexer.preprocessing import FITS
+    from paint_search.locating import FOLDER, find_index, named_index
+    from paint_search.update import check_options
+
+    output = Output(as_json=as_json, quiet=quiet)
+    if fit is not None and fit not in FITS:
+        raise UsageError(f"unknown --fit {fit!r}: use {', '.join(FITS)}")
+    existing = find_index(index)
+    if existing is None:
+        check_options(labels, table, device)
+        collection = Index.create(
+            folder,
+            named_index(index) or FOLDER,
+            backbone=backbone or "auto",
+            weights=weights,
+            fit=fit,
+            note=output.note,
+        )
+    else:
+        collection = Index.open(existing)
+    with collection, _interruptible() as cancelled, _progress(output) as report:
+        collection.check_model(backbone, fit)
+        summary = collection.add(
+            folder,
+            labels=labels,
+            table=table,
+            prune=prune,
+            max_pixels=max_pixels,
+            weights=weights,
+            device=device,
+            report=report,
+            cancelled=cancelled,
+        )
+        _print_summary(output, collection.info(), summary)
+    if summary.interrupted:
+        return Exit.INTERRUPTED
+    return Exit.SOME_SKIPPED if summary.skipped else Exit.DONE
+
+
+@reports_errors
+def backbones(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List the backbones, their dimensions, and whether their weights are on this machine.
+
+    Example: `paint-search backbones`
+    """
+    from paint_search.indexer.backbones import REGISTRY
+    from paint_search.indexer.model import dimension_of, weights_state
+
+    output = Output(as_json=as_json, quiet=quiet)
+    rows = [
+        {
+            "name": backbone.name,
+            "dimension": dimension_of(backbone),
+            "weights": weights_state(backbone),
+            "summary": backbone.summary,
+        }
+        for backbone in REGISTRY.values()
+    ]
+    output.json({"backbones": rows})
+    output.table(
+        ["name", ">dimension", "weights", "what it is"],
+        [[str(value) for value in row.values()] for row in rows]
+        + [["timm:NAME", "model's", "--weights or hub", "any timm model, as timm:NAME?key=value"]],
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a request to stop after the batch in flight."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress(output: Output) -> Iterator[Callable[[Any], None]]:
+    """Draw a bar with rate and time left, on a terminal only."""
+    if not output.shows_progress:
+        yield lambda progress: None
+        return
+    from rich import progress as bars
+
+    columns = (
+        bars.TextColumn("indexing"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[skipped]}"),
+    )
+    with bars.Progress(*columns, console=output.errors, transient=True) as bar:
+        task = bar.add_task("", total=None, rate="", skipped="")
+
+        def report(progress: Any) -> None:
+            bar.update(
+                task,
+                completed=progress.done,
+                total=progress.total,
+                skipped=f"{progress.skipped} skipped" if progress.skipped else "",
+            )
+            speed = bar.tasks[0].speed
+            bar.update(task, rate=f"{speed:.0f} images/s" if speed else "")
+
+        yield report
+
+
+def _print_summary(output: Output, info: Any, summary: Any) -> None:
+    from paint_search.update import SKIPPED, UNMATCHED
+
+    result = dataclasses.asdict(summary) | {"paintings": info.paintings, "index": str(info.folder)}
+    output.json(result)
+    for note in summary.notes:
+        output.note(note)
+    done = [
+        f"{getattr(summary, name):,} {name}"
+        for name in ("new", "changed", "moved", "relabelled", "pruned", "unchanged")
+        if getattr(summary, name)
+    ]
+    speed = f", {summary.embedded / summary.seconds:.0f} images/s" if summary.embedded else ""
+    output.line(f"{', '.join(done) or 'nothing to do'} in {summary.seconds:.1f} s{speed}")
+    output.line(f"{info.paintings:,} paintings in {info.folder} ({info.manifest.backbone.name})")
+    remarks = (
+        (summary.gone, "files are gone; --prune drops them from the index"),
+        (summary.ignored, "other files are no images and were passed over"),
+        (summary.skipped, f"files were skipped; why: {info.folder / SKIPPED}"),
+        (summary.unmatched_files, f"files have no labels; see {info.folder / UNMATCHED}"),
+        (summary.unmatched_rows, f"rows of the table have no file; see {info.folder / UNMATCHED}"),
+    )
+    for count, words in remarks:
+        if count:
+            output.line(f"{count:,} {words}")
+    if summary.interrupted:
+        output.note("interrupted; everything finished is saved, run the same command to go on")

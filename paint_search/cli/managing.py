@@ -1,0 +1,137 @@
+"""``info``, ``list``, ``remove`` and ``export``: what is in an index, and taking it out."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paint_search.cli.output import (
+    IndexOption,
+    JsonOption,
+    NotOption,
+    Output,
+    QuietOption,
+    WhereOption,
+    reports_errors,
+)
+
+
+@reports_errors
+def info(
+    index: IndexOption = None, as_json: JsonOption = False, quiet: QuietOption = False
+) -> None:
+    """Say what an index holds, how it was made and how it is searched.
+
+    Example: `paint-search info`
+    """
+    from paint_search.index import Index
+
+    output = Output(as_json=as_json, quiet=quiet)
+    with Index.open(index) as collection:
+        facts = collection.info()
+    manifest = facts.manifest
+    output.json(dataclasses.asdict(facts))
+    backbone, engine, background = manifest.backbone, manifest.engine, manifest.background
+    rows = [
+        ("index", str(facts.folder)),
+        ("paintings", f"{facts.paintings:,} below {facts.root}"),
+        ("skipped", f"{facts.skipped:,} files"),
+        ("labels", manifest.table or manifest.labels),
+        ("fields", ", ".join(f"{name} ({count:,})" for name, count in facts.fields.items())),
+        ("backbone", f"{backbone.name}, {backbone.dimension} dimensions"),
+        ("weights", f"{backbone.weights} ({backbone.fingerprint[:16]})"),
+        ("preprocessing", backbone.preprocessing.describe()),
+        ("engine", engine.describe() if engine else "built in"),
+        ("search", _search(facts.recall)),
+        ("scores", background.describe() if background else "too few labels to say"),
+        ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB on disk"),
+        ("made", f"{manifest.created} with paint-search {manifest.made_with}"),
+    ]
+    output.table(["", ""], [list(row) for row in rows])
+
+
+@reports_errors
+def list_paintings(
+    where: WhereOption = None,
+    exclude: NotOption = None,
+    index: IndexOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List the paintings of an index.
+
+    Example: `paint-search list --where movement=Cubism --where year=1907..1914`
+    """
+    from paint_search.index import Index
+    from paint_search.search.filters import parse_filter
+
+    output = Output(as_json=as_json, quiet=quiet)
+    with Index.open(index) as collection:
+        conditions = parse_filter(where or (), exclude or ())
+        paintings = sorted(collection.paintings(conditions), key=lambda painting: painting.path)
+    output.json({"paintings": [painting.to_dict() for painting in paintings]})
+    names = ("artist", "title", "year", "movement", "path")
+    rows = [[str(painting.to_dict().get(name, "")) for name in names] for painting in paintings]
+    shown = [i for i, name in enumerate(names) if any(row[i] for row in rows)]
+    output.table([names[i] for i in shown], [[row[i] for i in shown] for row in rows])
+    output.note(f"{len(paintings):,} paintings")
+
+
+@reports_errors
+def remove(
+    paintings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PAINTING]...", help="Indexed paths or ids.", show_default=False),
+    ] = None,
+    where: WhereOption = None,
+    index: IndexOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take paintings out of an index; no file is deleted, and indexing again brings them back.
+
+    Example: `paint-search remove --where genre=sketch`
+    """
+    from paint_search.index import Index
+    from paint_search.search.filters import parse_filter
+
+    output = Output(as_json=as_json, quiet=quiet)
+    with Index.open(index) as collection:
+        count = collection.remove(*(paintings or ()), where=parse_filter(where or ()))
+    output.json({"removed": count})
+    output.line(f"{count:,} paintings removed from the index; their files were not touched")
+
+
+@reports_errors
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    to: Annotated[
+        str, typer.Option(help="npy (and a CSV of labels beside it), parquet or csv (labels only).")
+    ] = "npy",
+    where: WhereOption = None,
+    exclude: NotOption = None,
+    index: IndexOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write vectors and labels in a form that other tools read.
+
+    Example: `paint-search export paintings.parquet --to parquet`
+    """
+    from paint_search.export import write
+    from paint_search.index import Index
+    from paint_search.search.filters import parse_filter
+
+    output = Output(as_json=as_json, quiet=quiet)
+    with Index.open(index) as collection:
+        conditions = parse_filter(where or (), exclude or ())
+        files, count = write(collection, out, to, conditions)
+    output.json({"files": [str(file) for file in files], "paintings": count})
+    output.line(f"{count:,} paintings written to {' and '.join(map(str, files))}")
+
+
+def _search(recall: float | None) -> str:
+    if recall is None:
+        return "exact: a query is compared with every painting"
+    return f"HNSW (m=16), recall@10 against exact search {recall:.3f}; --exact for all"

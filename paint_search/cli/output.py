@@ -1,0 +1,148 @@
+"""How commands speak: tables for people, JSON for machines, one sentence for an error.
+
+Results go to standard output, everything else to standard error; colour and bars only appear on a
+terminal.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from paint_search.errors import PaintSearchError
+
+P = ParamSpec("P")
+
+
+class Exit(IntEnum):
+    """What a command's exit code means."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_USAGE = 2
+    SOME_SKIPPED = 3
+    INTERRUPTED = 130
+
+
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index",
+        help="Index folder.  [default: $PAINT_SEARCH_INDEX, else .paint-search here or above]",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="FIELD=VALUE",
+        help="Only paintings with this value, or FIELD=LOW..HIGH; the same field twice: either.",
+        show_default=False,
+    ),
+]
+NotOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--not",
+        metavar="FIELD=VALUE",
+        help="Leave out paintings with this value.",
+        show_default=False,
+    ),
+]
+
+
+class Output:
+    """Prints as ``--json`` and ``--quiet`` ask."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.errors = _console(stderr=True)
+        self.results = _console(stderr=False)
+
+    @property
+    def shows_progress(self) -> bool:
+        """Tell whether a bar may be drawn."""
+        return self.errors.is_terminal and not (self.quiet or self.as_json)
+
+    def note(self, line: str) -> None:
+        """Say one line that is not the result."""
+        if not (self.quiet or self.as_json):
+            self.errors.print(Text(line))
+
+    def line(self, line: str) -> None:
+        """Print one line of the result."""
+        if not (self.quiet or self.as_json):
+            self.results.print(Text(line))
+
+    def json(self, result: Mapping[str, Any]) -> None:
+        """Print the result for machines, if they asked."""
+        if self.as_json and not self.quiet:
+            sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table for people; columns whose name starts with ``>`` are right-aligned."""
+        if self.quiet or self.as_json:
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
+        for column in columns:
+            right = column.startswith(">")
+            table.add_column(
+                column.lstrip(">"),
+                justify="right" if right else "left",
+                no_wrap=right,
+                overflow="fold",
+            )
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self.results.print(table)
+
+
+def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
+    """Make a command end with its exit code, and an error with one sentence instead of a trace."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs) or Exit.DONE
+        except PaintSearchError as error:
+            _fail(str(error), bool(kwargs.get("as_json")))
+            code = Exit(error.exit_code)
+        except KeyboardInterrupt:
+            code = Exit.INTERRUPTED
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader of our output has gone; that is no failure
+            code = Exit.DONE
+        except OSError as error:
+            what = f"{error.filename}: " if error.filename else ""
+            message = f"{what}{error.strerror or error}; check the path and your permissions"
+            _fail(message, bool(kwargs.get("as_json")))
+            code = Exit.FAILED
+        raise typer.Exit(code)
+
+    return run
+
+
+def _console(*, stderr: bool) -> Console:
+    """Return a console; into a file or a pipe, lines go whole: only a terminal has a width."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    return console
+
+
+def _fail(message: str, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"error": message}, ensure_ascii=False) + "\n")
+    _console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))

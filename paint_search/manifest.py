@@ -1,0 +1,126 @@
+"""What an index directory says about itself: ``manifest.json``, read, checked, written atomically.
+
+Holds everything that a query or a later run must know and the store does not: the backbone, the
+corpus root, how labels are made, the engine, the background of the scores. Never holds secrets or
+absolute paths where a relative one can be had.
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from paint_search.errors import ManifestError, StoreError
+from paint_search.indexer.backbones import BackboneRecord
+from paint_search.indexer.embed import EngineChoice
+from paint_search.indexer.labels import FOLDER
+from paint_search.search.background import Background
+
+FORMAT: Final = 1
+_FILE: Final = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of one index.
+
+    Attributes:
+        backbone: the model that made the vectors.
+        root: the corpus folder, relative to the index folder where both are on one drive.
+        labels: ``folder`` or a pattern.
+        table: the table of labels, written like ``root``; None without one.
+        engine: the engine measured fastest; None before the first run, and for the built-in.
+        background: what scores usually are; None where the index has too few labels to say.
+        paintings: how many were indexed when the last run ended; the store is the truth.
+        created: when, in UTC.
+        made_with: version of paint-search that made the index.
+    """
+
+    backbone: BackboneRecord
+    root: str
+    labels: str = FOLDER
+    table: str | None = None
+    engine: EngineChoice | None = None
+    background: Background | None = None
+    paintings: int = 0
+    created: str = ""
+    made_with: str = ""
+
+    @classmethod
+    def new(cls, backbone: BackboneRecord, root: str) -> "Manifest":
+        """Return the manifest of an empty index."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(backbone, root, created=now, made_with=version("paint-search"))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the manifest of the index in ``folder``.
+
+        Raises:
+            ManifestError: damaged, or of a newer format than this program knows.
+        """
+        file = folder / _FILE
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if record["format"] > FORMAT:
+                raise ManifestError(
+                    f"{file} has format {record['format']}, this version of paint-search reads up "
+                    f"to {FORMAT}; upgrade with pip install --upgrade paint-search"
+                )
+            return cls._from_dict(record)
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            raise ManifestError(
+                f"{file} is damaged ({type(error).__name__}: {error}); restore it from a backup, "
+                f"or delete {folder} and index again"
+            ) from error
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest beside the old one and put it in its place.
+
+        Raises:
+            StoreError: the folder cannot be written or the disk is full.
+        """
+        file = folder / _FILE
+        fresh = folder / f"{_FILE}.new"
+        record = {"format": FORMAT, **dataclasses.asdict(self)}
+        lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in record.items())
+        text = "{\n" + ",\n".join(lines) + "\n}"
+        try:
+            with fresh.open("w", encoding="utf-8") as stream:
+                stream.write(text + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(fresh, file)
+        except OSError as error:
+            raise StoreError(f"{file} cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def _from_dict(cls, record: dict[str, Any]) -> "Manifest":
+        engine, background = record["engine"], record["background"]
+        return cls(
+            backbone=BackboneRecord.from_dict(record["backbone"]),
+            root=str(record["root"]),
+            labels=str(record["labels"]),
+            table=record["table"],
+            engine=EngineChoice(**engine) if engine else None,
+            background=Background.from_dict(background) if background else None,
+            paintings=int(record["paintings"]),
+            created=str(record["created"]),
+            made_with=str(record["made_with"]),
+        )
+
+
+def is_index(folder: Path) -> bool:
+    """Tell whether ``folder`` holds an index."""
+    return (folder / _FILE).is_file()
