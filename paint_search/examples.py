@@ -65,14 +65,21 @@ class ExampleReader:
 def find_indexed(store: Store, root: Path, painting: str | Path) -> Record | None:
     """Return the record, with its vector, of an id, an indexed path, or a file of the corpus."""
     text = str(painting)
+    paths = [
+        file.relative_to(base).as_posix()
+        for file, base in (
+            (Path(os.path.abspath(text)), root),
+            (Path(text).resolve(), root.resolve()),
+        )
+        if file.is_relative_to(base)
+    ]
+    if not Path(text).exists():  # a file outside the corpus is itself, whatever it is called
+        paths.append(Path(text).as_posix())
     ids: list[str] = []
     with suppress(ValueError):
         ids.append(str(UUID(text)))
-    file = Path(os.path.abspath(text))
-    if file.is_relative_to(root):
-        ids.append(painting_id(file.relative_to(root).as_posix()))
-    if not file.exists():  # a file outside the corpus is itself, whatever it is called
-        ids.append(painting_id(Path(text).as_posix()))
+    with suppress(UnicodeEncodeError):  # such a name is never indexed
+        ids += map(painting_id, paths)
     found = store.get(ids, vectors=True) if ids else {}
     return next((found[key] for key in ids if key in found), None)
 

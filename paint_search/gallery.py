@@ -7,6 +7,7 @@ gone since it was indexed is shown as an empty frame. Nothing in the labels is t
 import base64
 import io
 import math
+import os
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files as resources
@@ -44,9 +45,9 @@ def write_sheet(
     Raises:
         PaintSearchError: the suffix is of no kind of picture that can be written.
     """
-    tiles = [(_thumbnail(file), ("query", file.stem, ""), True) for file in queries]
+    tiles = [(thumbnail(file), ("query", _name(file), ""), True) for file in queries]
     tiles += [
-        (_thumbnail(file), _caption(hit), False) for hit, file in zip(hits, files, strict=True)
+        (thumbnail(file), _caption(hit), False) for hit, file in zip(hits, files, strict=True)
     ]
     columns = min(len(tiles), max(4, round(math.sqrt(len(tiles) * 1.4))))
     rows = math.ceil(len(tiles) / columns)
@@ -73,30 +74,36 @@ def write_page(
     template = Template(
         resources("paint_search").joinpath("assets", "hits.html").read_text(encoding="utf-8")
     )
-    figures = [_figure(file, ("query", file.stem, ""), "query") for file in queries]
+    figures = [_figure(file, ("query", _name(file), ""), "query") for file in queries]
     figures += [_figure(file, _caption(hit), "hit") for hit, file in zip(hits, files, strict=True)]
-    title = escape(", ".join(file.stem for file in queries))
+    title = escape(", ".join(map(_name, queries)))
     page = template.substitute(title=title, count=len(hits), figures="\n".join(figures))
     out.write_text(page, encoding="utf-8")
+
+
+def thumbnail(file: Path, size: int = _TILE) -> Image.Image:
+    """Return the picture in ``file`` on a square of paper, or an empty frame where it has gone."""
+    paper = tuple(channel / 255 for channel in _PAPER)
+    letterbox = Preprocessing(
+        size=size, fit="pad", interpolation="lanczos", mean=(paper[0], paper[1], paper[2])
+    )
+    try:
+        return Image.fromarray(decode(file, letterbox).pixels)
+    except ImageError:
+        empty = Image.new("RGB", (size, size), _PAPER)
+        ImageDraw.Draw(empty).rectangle((0, 0, size - 1, size - 1), outline=_FAINT)
+        return empty
+
+
+def _name(file: Path) -> str:
+    """Return the file's name as text, whatever bytes the file system holds."""
+    return os.fsencode(file.stem).decode(errors="replace")
 
 
 def _caption(hit: Hit) -> tuple[str, str, str]:
     copies = f"  +{len(hit.copies)} copies" if hit.copies else ""
     artist = hit.painting.artist or hit.painting.path
     return f"{hit.rank}   {hit.score:.3f}{copies}", artist, hit.painting.title or ""
-
-
-def _thumbnail(file: Path) -> Image.Image:
-    paper = tuple(channel / 255 for channel in _PAPER)
-    letterbox = Preprocessing(
-        size=_TILE, fit="pad", interpolation="lanczos", mean=(paper[0], paper[1], paper[2])
-    )
-    try:
-        return Image.fromarray(decode(file, letterbox).pixels)
-    except ImageError:
-        empty = Image.new("RGB", (_TILE, _TILE), _PAPER)
-        ImageDraw.Draw(empty).rectangle((0, 0, _TILE - 1, _TILE - 1), outline=_FAINT)
-        return empty
 
 
 def _write_caption(
@@ -113,7 +120,7 @@ def _write_caption(
 
 def _figure(file: Path, caption: tuple[str, str, str], kind: str) -> str:
     stream = io.BytesIO()
-    _thumbnail(file).save(stream, "JPEG", quality=88)
+    thumbnail(file).save(stream, "JPEG", quality=88)
     picture = base64.b64encode(stream.getvalue()).decode()
     rank, artist, title = map(escape, caption)
     return (

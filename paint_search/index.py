@@ -103,8 +103,13 @@ class Index:
                 note=note,
             )
             manifest = Manifest.new(model.record, write_path(root, folder))
+            if (folder / "store").exists():
+                raise StoreError(
+                    f"{folder} holds a store without its manifest.json; restore that from a "
+                    "backup, or delete the folder and index again"
+                )
+            manifest.write(folder)  # first, so that a store never lacks it
             store = EdgeStore(folder, model.record.dimension)
-            manifest.write(folder)
         except OSError as error:
             raise StoreError(
                 f"the index {folder} cannot be made ({error.strerror}); choose a folder you may "

@@ -64,12 +64,13 @@ def update(
     summary = Summary()
     check_options(request.labels, request.table, request.device)
     require_images(request.folder)
-    manifest = _enter_corpus(index, manifest, request.folder, summary)
+    manifest, folder = _enter_corpus(index, manifest, request.folder, summary)
     manifest = _remember_labels(index, manifest, request)
     root = read_path(manifest.root, index)
-    scope = request.folder.relative_to(root).as_posix()
+    scope = folder.relative_to(root).as_posix()
     if request.weights is not None:
         model.check_weights(request.weights)
+    run = time.time_ns()
     engine = _Engine(manifest, model, request, summary.notes.append)
     with ExitStack() as stack:
         table = None
@@ -77,6 +78,7 @@ def update(
             table = stack.enter_context(LabelTable(read_path(manifest.table, index)))
         skips = stack.enter_context(SkipList(index / SKIPPED, scope))
         pipeline = Pipeline(
+            number=run,
             store=store,
             by_hash=lambda hashes: _by_hash(store, hashes, vectors=True),
             labels=label_source(manifest.labels, table, root),
@@ -87,11 +89,11 @@ def update(
             report=request.report,
             cancelled=request.cancelled,
         )
-        pipeline.run(lambda unreadable: scan(request.folder, root, unreadable), summary)
+        pipeline.run(lambda unreadable: scan(folder, root, unreadable), summary)
         if scope == "." and not summary.interrupted:
             _list_unmatched(index / UNMATCHED, store, table, summary)
     if not summary.interrupted:
-        _settle_gone(store, root, scope, request.prune, summary)
+        _settle_gone(store, root, scope, run, request.prune, summary)
         store.optimize()
     manifest = settle(index, replace(manifest, engine=engine.choice), store, summary.touched)
     summary.seconds = time.monotonic() - start
@@ -156,11 +158,14 @@ class _Engine:
         return embedder
 
 
-def _enter_corpus(index: Path, manifest: Manifest, folder: Path, summary: Summary) -> Manifest:
-    """Check that ``folder`` is of this corpus; a corpus that moved as a whole is followed."""
+def _enter_corpus(
+    index: Path, manifest: Manifest, folder: Path, summary: Summary
+) -> tuple[Manifest, Path]:
+    """Return the folder as the corpus calls it; a corpus that moved as a whole is followed."""
     root = read_path(manifest.root, index)
-    if folder.is_relative_to(root):
-        return manifest
+    for spelling, base in ((folder, root), (folder.resolve(), root.resolve())):
+        if spelling.is_relative_to(base):
+            return manifest, root / spelling.relative_to(base)
     if root.exists():
         raise UsageError(
             f"{index} is the index of {root}, and {folder} is not inside it; make another index "
@@ -171,7 +176,7 @@ def _enter_corpus(index: Path, manifest: Manifest, folder: Path, summary: Summar
     table = None if manifest.table is None else read_path(manifest.table, index)
     if table is not None and table.is_relative_to(root):
         moved = replace(moved, table=write_path(folder / table.relative_to(root), index))
-    return moved
+    return moved, folder
 
 
 def _remember_labels(index: Path, manifest: Manifest, request: Request) -> Manifest:
@@ -200,14 +205,24 @@ def _by_hash(store: Store, hashes: Sequence[str], *, vectors: bool) -> Iterator[
     return store.scroll([Condition("_hash", values=tuple(hashes))], vectors=vectors)
 
 
-def _settle_gone(store: Store, root: Path, scope: str, prune: bool, summary: Summary) -> None:
-    """Delete points of files that moved to another path; count or prune those that are gone."""
+def _settle_gone(
+    store: Store, root: Path, scope: str, run: int, prune: bool, summary: Summary
+) -> None:
+    """Delete points of files that moved to another path; count or prune those that are gone.
+
+    A file has moved if its content was found under another path in a later run than its own; that
+    also mends a run that was killed half-way through a move.
+    """
     doomed: list[str] = []
     records = (record for record in store.scroll() if inside(record.payload["path"], scope))
     for record in gone(records, root):
-        twins = list(_by_hash(store, [record.payload["_hash"]], vectors=False))
-        if len(twins) > len(list(gone(twins, root))):
+        twins = _by_hash(store, [record.payload["_hash"]], vectors=False)
+        later = [twin for twin in twins if twin.payload["_run"] > record.payload["_run"]]
+        lost = {twin.id for twin in gone(later, root)}
+        runs = [twin.payload["_run"] for twin in later if twin.id not in lost]
+        if runs:
             summary.moved += 1
+            summary.new -= run in runs
         elif prune:
             summary.pruned += 1
         else:
@@ -219,4 +234,3 @@ def _settle_gone(store: Store, root: Path, scope: str, prune: bool, summary: Sum
             doomed.clear()
     if doomed:
         store.delete(doomed)
-    summary.new -= min(summary.moved, summary.new)

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from paint_search.indexer import descriptors
 from paint_search.indexer.descriptors import DIMENSION, INPUT_SIZE, describe
 
 CANVAS = (INPUT_SIZE, INPUT_SIZE, 3)
@@ -155,6 +156,38 @@ def patchwork(seed: int, rough: int) -> NDArray[np.uint8]:
 def test_which_colour_carries_the_grain_matters() -> None:
     vectors = describe(np.stack([patchwork(0, 0), patchwork(1, 0), patchwork(2, 1)]))
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
+
+
+def blocks(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    return descriptors._blocks(descriptors._oklab(pixels))
+
+
+def test_every_block_takes_part_with_its_own_weight() -> None:
+    pixels = canvas(paint("blue strokes", 0))
+    sizes = [len(block) for block in blocks(pixels).values()]
+    parts = np.split(describe(pixels[None])[0], np.cumsum(sizes)[:-1])
+    norms = np.array([np.linalg.norm(part) for part in parts])
+    assert norms.min() > 0.15
+    assert norms.argmax() == list(blocks(pixels)).index("style")
+
+
+@pytest.mark.parametrize(("degrees", "bin_"), [(0, 0), (45, 2), (90, 4), (135, 6)])
+def test_contour_votes_for_the_direction_of_a_grating(degrees: int, bin_: int) -> None:
+    y, x = np.mgrid[:INPUT_SIZE, :INPUT_SIZE]
+    phase = x * np.cos(np.radians(degrees)) + y * np.sin(np.radians(degrees))
+    grating = np.repeat(128 + 60 * np.sin(phase / 4)[..., None], 3, axis=2).astype(np.uint8)
+    votes = (blocks(grating)["contour"].reshape(3, 16, 8) ** 2).sum((0, 1))
+    assert votes.argmax() == bin_
+    assert votes[bin_] > 0.8 * votes.sum()
+
+
+def test_shares_of_a_flat_canvas() -> None:
+    flat = blocks(np.full(CANVAS, (200, 120, 40), dtype=np.uint8))
+    assert np.count_nonzero(flat["colour"]) <= 8
+    assert np.sum(flat["colour"] ** 2) == pytest.approx(1, abs=1e-5)
+    assert np.count_nonzero(flat["touch"]) == 3  # one pattern a level: no neighbour is brighter
+    np.testing.assert_allclose(flat["contrast"].reshape(8, 12)[:, 0], 1, atol=1e-5)
+    assert not flat["contour"].any()
 
 
 def test_where_colours_are_matters() -> None:

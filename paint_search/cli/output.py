@@ -6,8 +6,10 @@ terminal.
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -88,7 +90,7 @@ class Output:
 
     def json(self, result: Mapping[str, Any]) -> None:
         """Print the result for machines, if they asked."""
-        if self.as_json and not self.quiet:
+        if self.as_json:
             sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -121,8 +123,8 @@ def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
             code = Exit(error.exit_code)
         except KeyboardInterrupt:
             code = Exit.INTERRUPTED
-        except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output has gone; that is no failure
+        except BrokenPipeError:  # the reader of our output has gone; that is no failure
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = Exit.DONE
         except OSError as error:
             what = f"{error.filename}: " if error.filename else ""
@@ -134,9 +136,15 @@ def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
     return run
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command to end; rich would exit with a failure."""
+        raise BrokenPipeError
+
+
 def _console(*, stderr: bool) -> Console:
     """Return a console; into a file or a pipe, lines go whole: only a terminal has a width."""
-    console = Console(stderr=stderr, highlight=False)
+    console = _Console(stderr=stderr, highlight=False)
     if not console.is_terminal:
         console.width = 10_000
     return console
@@ -144,5 +152,6 @@ def _console(*, stderr: bool) -> Console:
 
 def _fail(message: str, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({"error": message}, ensure_ascii=False) + "\n")
+        with suppress(OSError):  # standard output may be what failed
+            print(json.dumps({"error": message}), flush=True)
     _console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))

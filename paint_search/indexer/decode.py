@@ -97,10 +97,12 @@ def _picture(stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int) -
 def _fitted(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    small = _reduced(image, int(_spare(image, preprocessing)))
+    factor = max(1, int(_spare(image, preprocessing)))
+    extent = (image.width / factor, image.height / factor)
+    small = _reduced(image, factor)
     if small.mode in ("I", "F"):
         small = _eight_bits(small, 65535.0 if image.mode.startswith("I;16") else None)
-    return preprocessing.fit_image(_to_srgb(small, image.info.get("icc_profile")))
+    return preprocessing.fit_image(_to_srgb(small, image.info.get("icc_profile")), extent)
 
 
 def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing) -> None:
@@ -127,7 +129,7 @@ def _pixels_to_decode(image: Image.Image) -> int:
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     """Average blocks of ``factor`` x ``factor`` pixels, in strips: never a second large copy."""
-    if factor < 2:
+    if factor == 1:
         return _plain_mode(image)
     width, height = image.size
     rows = max(1, _STRIP // (width * factor)) * factor

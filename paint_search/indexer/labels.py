@@ -43,13 +43,11 @@ class LabelSource(Protocol):
 
 
 class FolderLabels:
-    """The parent folder is the artist; a file at the top of the corpus is named by its artist."""
+    """The parent folder is the artist; of a file at the top of the corpus none is known."""
 
     def labels(self, path: str, location: Path) -> Mapping[str, Value]:
         """Return artist (with ``_`` read as a space) and title."""
         file = PurePosixPath(path)
-        if not file.parent.name:
-            return clean({"artist": _words(file.stem)})
         return clean({"artist": _words(file.parent.name), "title": _words(file.stem)})
 
 
@@ -57,7 +55,7 @@ class PatternLabels:
     """A pattern such as ``{movement}/{artist}_{title}-{year}.jpg`` over the end of the path.
 
     Each ``{field}`` takes the shortest text up to what follows it and never crosses a ``/``;
-    ``{year}`` takes three or four digits; the extension in the pattern stands for any extension.
+    ``{year}`` takes four digits, or three; the extension in the pattern stands for any extension.
 
     Raises:
         UsageError: the pattern has no field, an unknown form of field, one field twice, or two
@@ -67,12 +65,10 @@ class PatternLabels:
     def __init__(self, pattern: str) -> None:
         stem = re.sub(r"\.\w+$", "", pattern)
         names = re.findall(r"\{([^{}]*)\}", stem)
-        if (
-            not names
-            or len(set(names)) < len(names)
-            or not all(map(_NAME.fullmatch, names))
-            or "}{" in re.sub(r"\{year\}", "", stem)
-        ):
+        stray = re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", stem))
+        adjacent = "}{" in stem.replace("{year}", "0")
+        distinct = len(set(names)) == len(names)
+        if not names or stray or adjacent or not distinct or not all(map(_NAME.fullmatch, names)):
             raise UsageError(
                 f"--labels {pattern!r} is not a pattern: write each field once, in lower case, "
                 'with text between fields, as in "{movement}/{artist}_{title}-{year}.jpg"'
@@ -89,7 +85,7 @@ class PatternLabels:
 
 
 class TableLabels:
-    """Rows of a CSV or Parquet table, joined on the path or the file name; see ``LabelTable.row``."""
+    """Rows of a CSV or Parquet table, joined on path or file name; see ``LabelTable.row``."""
 
     def __init__(self, table: LabelTable, root: Path) -> None:
         self._table = table
@@ -134,7 +130,7 @@ def _segment_pattern(segment: str) -> str:
     parts = re.split(r"\{((?!year\})[^{}]*)\}", segment)
     fields = parts[1::2]
     texts = [
-        r"(?P<year>\d{3,4})".join(re.escape(piece) for piece in text.split("{year}"))
+        r"(?P<year>\d{4}|\d{3}(?!\d))".join(re.escape(piece) for piece in text.split("{year}"))
         for text in parts[0::2]
     ]
     pattern = texts[0]

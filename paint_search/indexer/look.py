@@ -1,7 +1,8 @@
-"""Pixels -> a 64-bit perceptual hash, by which copies of one picture are known.
+"""Pixels -> a perceptual hash and a mean colour, by which copies of one picture are known.
 
 pHash: the signs, about their median, of the lowest 8 x 8 frequencies of the picture as 32 x 32
-grays. It survives another size, another JPEG quality and small changes of light.
+grays. It survives another size, another JPEG quality and small changes of light; the mean colour
+tells apart what is flat.
 """
 
 import numpy as np
@@ -11,8 +12,9 @@ from scipy.fft import dctn
 
 
 def look(pixels: NDArray[np.uint8]) -> str:
-    """Return the perceptual hash of (h, w, 3) sRGB pixels as 16 hex digits."""
+    """Return the hash (16 hex digits) and mean colour (6) of (h, w, 3) sRGB pixels."""
     grays = Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.BOX)
     lowest = dctn(np.asarray(grays, dtype=np.float32), norm="ortho")[:8, :8].ravel()
     bits = lowest > np.median(lowest)
-    return np.packbits(bits).tobytes().hex()
+    colour = pixels.mean(axis=(0, 1)).round().astype(np.uint8)
+    return np.packbits(bits).tobytes().hex() + colour.tobytes().hex()

@@ -99,13 +99,16 @@ class _Task:
     labels: Mapping[str, Any]
     state: State
 
-    def record(self, vector: NDArray[np.float32] | None, digest: str, seen: str) -> Record:
-        """Return the point to store; ``seen`` is the perceptual hash."""
+    def record(
+        self, vector: NDArray[np.float32] | None, digest: str, seen: str, run: int
+    ) -> Record:
+        """Return the point to store; ``seen`` is the perceptual hash, ``run`` the run's number."""
         bookkeeping = {
             "_size": self.file.size,
             "_mtime_ns": self.file.mtime_ns,
             "_hash": digest,
             "_look": seen,
+            "_run": run,
         }
         payload = {"path": self.file.path, **self.labels, **bookkeeping}
         return Record(painting_id(self.file.path), payload, vector)
@@ -116,6 +119,7 @@ class Pipeline:
     """One run over a corpus.
 
     Attributes:
+        number: larger than that of any run before.
         store: where points go.
         by_hash: finds stored points, with vectors, by the content hashes of their files.
         labels: what is known of each file.
@@ -127,6 +131,7 @@ class Pipeline:
         cancelled: asked between batches; once true, the run ends after the batch in flight.
     """
 
+    number: int
     store: Collection
     by_hash: Callable[[Sequence[str]], Iterable[Record]]
     labels: LabelSource
@@ -189,7 +194,7 @@ class Pipeline:
                 old = [known[painting_id(task.file.path)].payload for task in renamed]
                 self.store.set_payloads(
                     [
-                        task.record(None, payload["_hash"], payload["_look"])
+                        task.record(None, payload["_hash"], payload["_look"], payload["_run"])
                         for task, payload in zip(renamed, old, strict=True)
                     ]
                 )
@@ -250,7 +255,7 @@ class Pipeline:
     ) -> None:
         self.store.upsert(
             [
-                task.record(vector, decoded.digest, look(decoded.pixels))
+                task.record(vector, decoded.digest, look(decoded.pixels), self.number)
                 for (task, decoded), vector in zip(batch, vectors, strict=True)
             ]
         )

@@ -70,20 +70,27 @@ class Preprocessing:
             return self.size * short / long
         return self.size
 
-    def fit_image(self, image: Image.Image) -> Image.Image:
-        """Return the RGB image as ``size`` x ``size``: centre crop, letterbox, or squashed."""
+    def fit_image(
+        self, image: Image.Image, extent: tuple[float, float] | None = None
+    ) -> Image.Image:
+        """Return the RGB image as ``size`` x ``size``: centre crop, letterbox, or squashed.
+
+        ``extent`` is the (width, height) that the picture fills where its last column and row are
+        filled in part, as in an image that was made smaller by averaging blocks.
+        """
         square = (self.size, self.size)
         resample = _RESAMPLING[self.interpolation]
+        width, height = extent or image.size
         if self.fit == "crop":
-            edge = min(image.size) * self.crop_pct
-            left, top = (image.width - edge) / 2, (image.height - edge) / 2
+            edge = min(width, height) * self.crop_pct
+            left, top = (width - edge) / 2, (height - edge) / 2
             return image.resize(square, resample, box=(left, top, left + edge, top + edge))
+        whole = (0.0, 0.0, width, height)
         if self.fit == "squash":
-            return image.resize(square, resample)
-        scale = self.size / max(image.size)
-        inner = image.resize(
-            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), resample
-        )
+            return image.resize(square, resample, box=whole)
+        scale = self.size / max(width, height)
+        fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+        inner = image.resize(fitted, resample, box=whole)
         canvas = Image.new("RGB", square, tuple(round(255 * channel) for channel in self.mean))
         canvas.paste(inner, ((self.size - inner.width) // 2, (self.size - inner.height) // 2))
         return canvas

@@ -58,7 +58,7 @@ def scan(folder: Path, root: Path, unreadable: Unreadable) -> Iterator[ScannedFi
             elif entry.is_file():
                 info = entry.stat()
                 yield ScannedFile(path, Path(entry.path), info.st_size, info.st_mtime_ns)
-            elif entry.is_symlink() and not os.path.exists(entry.path):
+            elif entry.is_symlink() and not Path(entry.path).exists():
                 unreadable(path, "link to a file that does not exist")
         except UnicodeEncodeError:
             readable = os.fsencode(path).decode(errors="backslashreplace")

@@ -20,6 +20,9 @@ from paint_search.painting import Value
 #: Column names that may hold the path or the file name, in order of preference.
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 
+#: Fields that are texts even where they look like numbers: "1.10" is a title too.
+_TEXTS = frozenset({"artist", "movement", "title"})
+
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 
@@ -103,8 +106,9 @@ def _records(file: Path, reader: _Reader) -> Iterator[tuple[str, str, str]]:
         empty = False
         labels: dict[str, Value] = {}
         for name, cell in zip(fields, cells, strict=False):  # rows may be ragged
-            if name and cell not in (None, ""):
-                labels.setdefault(name, cell)
+            value = cell if name in _TEXTS or cell is None else _typed(cell)
+            if name and value not in (None, ""):
+                labels.setdefault(name, value)
         cell = cells[of_path] if of_path < len(cells) else None
         path = _key("" if cell is None else str(cell))
         yield path, PurePosixPath(path).name, json.dumps(labels)
@@ -120,7 +124,7 @@ def _csv_rows(file: Path) -> Iterator[Sequence[Value]]:
         yield next(reader, [])
         for cells in reader:
             if cells:
-                yield [_typed(cell) for cell in cells]
+                yield [cell.strip() for cell in cells]
 
 
 def _parquet_rows(file: Path) -> Iterator[Sequence[Value | None]]:
@@ -141,12 +145,14 @@ def _plain(value: Any) -> Value | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _typed(text: str) -> Value:
-    """Read a cell as a number only where writing that number gives the cell again ("007" stays)."""
+def _typed(text: Value) -> Value:
+    """Read a cell as the number it is; "007", "1e5" and "1_000" are names, not numbers."""
+    if not isinstance(text, str):
+        return text
     text = text.strip()
     if _INTEGER.fullmatch(text) and str(int(text)) == text:
         return int(text)
-    if _DECIMAL.fullmatch(text) and str(float(text)) == text:
+    if _DECIMAL.fullmatch(text):
         return float(text)
     return text
 

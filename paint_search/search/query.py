@@ -7,7 +7,7 @@ Never opens an image.
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from paint_search.search.stores.base import Match, Store
 
 #: Most differing bits of two 64-bit perceptual hashes of copies of one picture.
 COPY_BITS: Final = 6
+
+#: Most that a channel of their mean colours may differ, 0 to 255: a darker photograph does.
+COPY_COLOUR: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +71,27 @@ def combine(
 def find(store: Store, query: Query) -> list[Group]:
     """Return up to ``query.k`` groups, best first; asks for more as long as copies fold away."""
     available = store.count()
-    limit = min(available, query.k + len(query.without) + 10)
+    limit = min(available, query.k + 10)
     while True:
         matches = store.search(
-            query.vector, limit, query.where, spread=query.spread, exact=query.exact
+            query.vector,
+            limit,
+            query.where,
+            without=query.without,
+            spread=query.spread,
+            exact=query.exact,
         )
-        wanted = [
-            match
-            for match in matches
-            if match.record.id not in query.without and match.score >= query.min_score
-        ]
+        wanted = [match for match in matches if match.score >= query.min_score]
         if not query.spread:
             wanted.sort(key=lambda match: (-match.score, match.record.payload["path"]))
-        groups = _fold(wanted)
-        exhausted = len(matches) < limit or limit >= available
-        if len(groups) >= query.k or exhausted or len(wanted) < len(matches) - len(query.without):
-            return groups[: query.k]
+        groups = _fold(wanted)[: query.k]
+        exhausted = len(wanted) < limit or limit >= available
+        # A tie with the last one found may go on among those not found yet.
+        complete = len(groups) == query.k and (
+            query.spread > 0 or groups[-1].match.score > wanted[-1].score
+        )
+        if complete or exhausted:
+            return groups
         limit = min(available, 2 * limit)
 
 
@@ -110,7 +118,7 @@ def _fold(matches: Sequence[Match]) -> list[Group]:
     heads: list[tuple[Match, list[Record]]] = []
     for match in matches:
         for head, copies in heads:
-            if _is_copy(match.record.payload, head.record.payload):
+            if is_copy(match.record.payload["_look"], head.record.payload["_look"]):
                 copies.append(match.record)
                 break
         else:
@@ -118,6 +126,10 @@ def _fold(matches: Sequence[Match]) -> list[Group]:
     return [Group(match, tuple(copies)) for match, copies in heads]
 
 
-def _is_copy(one: Any, other: Any) -> bool:
-    differing = int(one["_look"], 16) ^ int(other["_look"], 16)
-    return differing.bit_count() <= COPY_BITS
+def is_copy(one: str, other: str) -> bool:
+    """Tell whether two looks (perceptual hash, then mean colour) are of one picture."""
+    differing = int(one[:16], 16) ^ int(other[:16], 16)
+    if differing.bit_count() > COPY_BITS:
+        return False
+    colours = zip(bytes.fromhex(one[16:]), bytes.fromhex(other[16:]), strict=True)
+    return max(abs(a - b) for a, b in colours) <= COPY_COLOUR

@@ -4,7 +4,7 @@ A store knows nothing of paintings, files or backbones: a payload is a flat mapp
 start with ``_`` are bookkeeping that no filter of a user sees.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,7 @@ class Store(Protocol):
         limit: int,
         where: Filter = (),
         *,
+        without: Collection[str] = (),
         spread: float = 0.0,
         exact: bool = False,
     ) -> list[Match]:
@@ -64,6 +65,7 @@ class Store(Protocol):
             vector: the query, (d,), any positive norm.
             limit: most points to return.
             where: conditions that every point must meet.
+            without: ids that take no part, neither as hits nor in the spread.
             spread: 0 orders by cosine alone, 1 by unlikeness to the points chosen before.
             exact: compare with every point even where there is an approximate index.
         """

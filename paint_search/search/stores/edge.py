@@ -6,7 +6,7 @@ write-ahead log, so a killed process loses nothing that was written.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -40,7 +40,7 @@ _KINDS: Final = {
 }
 
 #: Bookkeeping that nothing ever searches by.
-_NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look"})
+_NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
 
 _T = TypeVar("_T")
 
@@ -135,6 +135,7 @@ class EdgeStore:
         limit: int,
         where: Filter = (),
         *,
+        without: Collection[str] = (),
         spread: float = 0.0,
         exact: bool = False,
     ) -> list[Match]:
@@ -148,7 +149,7 @@ class EdgeStore:
         request = edge.QueryRequest(
             query=query,
             limit=limit,
-            filter=_translate(where),
+            filter=_translate(where, without),
             with_payload=True,
             params=edge.SearchParams(exact=exact or not self.approximate(), hnsw_ef=256),
         )
@@ -162,10 +163,18 @@ class EdgeStore:
 
     def fields(self) -> dict[str, int]:
         """Return the fields that filters may name, with the number of points having each."""
-        schema = self._shard.info().payload_schema
-        return {
-            name: info.points for name, info in sorted(schema.items()) if not name.startswith("_")
+        schema = sorted(self._shard.info().payload_schema.items())
+        counts = {
+            name: info.points or self._count_having(name)
+            for name, info in schema
+            if not name.startswith("_")
         }
+        return {name: count for name, count in counts.items() if count}
+
+    def _count_having(self, field: str) -> int:
+        """Count the points that have a field, also with values of another type than its index."""
+        having = edge.Filter(must_not=[edge.IsEmptyCondition(field)])
+        return self._guard(lambda: self._shard.count(edge.CountRequest(filter=having)))
 
     def values(self, field: str, limit: int) -> dict[Value, int]:
         """Return the most frequent values of a field with their counts, most frequent first."""
@@ -227,13 +236,12 @@ def _record(point: Any) -> Record:
     )
 
 
-def _translate(where: Filter) -> edge.Filter | None:
-    if not where:
-        return None
-    return edge.Filter(
-        must=[_any_of(condition) for condition in where if not condition.negated] or None,
-        must_not=[_any_of(condition) for condition in where if condition.negated] or None,
-    )
+def _translate(where: Filter, without: Collection[str] = ()) -> edge.Filter | None:
+    must: list[edge.ConditionType] = [_any_of(c) for c in where if not c.negated]
+    must_not: list[edge.ConditionType] = [_any_of(c) for c in where if c.negated]
+    if without:
+        must_not.append(edge.HasIdCondition(set(without)))
+    return edge.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
 
 
 def _any_of(condition: Condition) -> edge.Filter | edge.FieldCondition:

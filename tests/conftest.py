@@ -1,0 +1,159 @@
+"""Corpora painted by code, indexes of them made once a session, and the command line in-process.
+
+No test touches the network: the model hub is off and its cache is an empty folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HUB_CACHE = tempfile.TemporaryDirectory(prefix="paint-search-hub-")
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=HUB_CACHE.name, HF_HUB_CACHE=HUB_CACHE.name)
+os.environ.pop("PAINT_SEARCH_INDEX", None)
+
+WORKS = 3
+TINY = "timm:test_resnet"
+
+#: The command line as a process of its own.
+COMMAND = (sys.executable, "-c", "from paint_search.cli.app import main; main()")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value on standard output."""
+        return json.loads(self.out)
+
+
+class Cli:
+    """Runs the command line in this process and never lets a traceback pass."""
+
+    def __call__(self, *arguments: object) -> Outcome:
+        from typer.testing import CliRunner
+
+        from paint_search.cli.app import app
+
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise AssertionError(f"{arguments} raised") from result.exception
+        assert "Traceback" not in result.stdout + result.stderr
+        return Outcome(result.exit_code, result.stdout, result.stderr)
+
+    def ok(self, *arguments: object) -> Outcome:
+        """Run and expect exit code 0."""
+        outcome = self(*arguments)
+        assert outcome.code == 0, outcome
+        return outcome
+
+
+@pytest.fixture
+def cli() -> Cli:
+    return Cli()
+
+
+def copy_tree(source: Path, target: Path) -> Path:
+    """Copy with times, and with the holes of sparse files, which are most of a store."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+    return target
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty pictures by ten painters, and works.csv. Read only."""
+    from paint_search.demo import paint_corpus
+
+    folder = tmp_path_factory.mktemp("painted") / "paintings"
+    paint_corpus(folder, works=WORKS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def museum(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``paintings`` and their index ``.paint-search``, built in. Read only."""
+    from paint_search import Index
+
+    home = tmp_path_factory.mktemp("museum")
+    copy_tree(painted, home / "paintings")
+    with Index.create(home / "paintings", home / ".paint-search", backbone="descriptors") as index:
+        index.add(table=home / "paintings" / "works.csv")
+    return home
+
+
+@pytest.fixture
+def in_museum(museum: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The museum as current folder, for tests that change nothing in it."""
+    monkeypatch.chdir(museum)
+    return museum
+
+
+@pytest.fixture
+def studio(museum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the museum as current folder, to do anything with."""
+    home = copy_tree(museum, tmp_path / "studio")
+    monkeypatch.chdir(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seeded random weights of timm's smallest ResNet, as safetensors."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1889)
+    model = timm.create_model("test_resnet", num_classes=0)
+    file = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(model.state_dict(), file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def tiny_museum(
+    painted: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """As ``museum``, with the tiny timm backbone. Read only."""
+    from paint_search import Index
+
+    home = tmp_path_factory.mktemp("tiny")
+    copy_tree(painted, home / "paintings")
+    with Index.create(
+        home / "paintings", home / ".paint-search", backbone=TINY, weights=tiny_weights
+    ) as index:
+        index.add()
+    return home
+
+
+@pytest.fixture
+def holder(studio: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the studio's index until it is killed."""
+    program = (
+        "import sys, time; from paint_search import Index\n"
+        "index = Index.open(sys.argv[1]); print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(studio / ".paint-search")],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()

@@ -1,0 +1,201 @@
+"""Labels from folders and from patterns: what they find, what they refuse, that none hangs."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from paint_search.errors import UsageError
+from paint_search.indexer.labels import FolderLabels, PatternLabels, clean, label_source
+from paint_search.painting import Hit, Painting, Value
+
+HERE = Path("unused")
+WIKIART = "{movement}/{artist}_{title}-{year}.jpg"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Claude_Monet/water_lilies.jpg", {"artist": "Claude Monet", "title": "water lilies"}),
+        ("Impressionism/Monet/1.jpg", {"artist": "Monet", "title": "1"}),
+        ("葛飾北斎/神奈川沖浪裏.png", {"artist": "葛飾北斎", "title": "神奈川沖浪裏"}),
+        ("Monet/Mt. Fuji no. 5.jpg", {"artist": "Monet", "title": "Mt. Fuji no. 5"}),
+        ("Monet/without_extension", {"artist": "Monet", "title": "without extension"}),
+        ("Goya.jpg", {"title": "Goya"}),
+        ("_/__.jpg", {}),
+    ],
+)
+def test_the_parent_folder_is_the_artist(path: str, expected: dict[str, Value]) -> None:
+    assert FolderLabels().labels(path, HERE) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        (
+            WIKIART,
+            "Art_Nouveau/gustav-klimt_the-kiss-1908.png",
+            {
+                "movement": "Art Nouveau",
+                "artist": "gustav-klimt",
+                "title": "the-kiss",
+                "year": 1908,
+            },
+        ),
+        (
+            WIKIART,
+            "archive/old/Cubism/juan-gris_self-portrait-no.-2-1912.jpg",
+            {
+                "movement": "Cubism",
+                "artist": "juan-gris",
+                "title": "self-portrait-no.-2",
+                "year": 1912,
+            },
+        ),
+        (WIKIART, "Cubism/juan-gris_undated.jpg", {}),
+        (WIKIART, "juan-gris_guitar-1913.jpg", {}),
+        ("{artist}_{title}.jpg", "a/b/Goya_The_Dog.tiff", {"artist": "Goya", "title": "The Dog"}),
+        ("{artist}_{title}.jpg", "Goya.jpg", {}),
+        ("{artist}_{title}.jpg", "Goya_.jpg", {}),
+        ("{artist} - {title}", "El Greco - A - B.jpg", {"artist": "El Greco", "title": "A - B"}),
+        ("{artist}/{title}", "x/Monet/Lily.v2.jpg", {"artist": "Monet", "title": "Lily.v2"}),
+        ("{year}{title}.jpg", "1906lilies.jpg", {"year": 1906, "title": "lilies"}),
+        ("{title}{year}.jpg", "lilies1906.jpg", {"year": 1906, "title": "lilies"}),
+        ("{artist} ({year}) [x+y].jpg", "Arp (1917) [x+y].png", {"artist": "Arp", "year": 1917}),
+        ("{artist}-{year}_{title}", "a-b-1900_c-1901_d.jpg", {"artist": "a-b"}),
+        ("{year}{no}", "1906012.jpg", {"year": 1906, "no": "012"}),
+        ("{title}-{year}", "iconostasis-950.jpg", {"year": 950}),
+        ("{title}-{year}", "IMG-18890.jpg", {}),
+        ("{title}", "two\nlines/two\nlines.jpg", {"title": "two lines"}),
+        ("{artist}_{inventory_no}.jpg", "雪舟_007.jpg", {"artist": "雪舟", "inventory_no": "007"}),
+        ("{id}_{path}_{score}.jpg", "1_2_3.jpg", {"id_": "1", "path_": "2", "score_": "3"}),
+    ],
+)
+def test_patterns(pattern: str, path: str, expected: dict[str, Value]) -> None:
+    found = PatternLabels(pattern).labels(path, HERE)
+    if expected:
+        assert found.items() >= expected.items()
+    else:
+        assert found == {}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "x.jpg",
+        "{}",
+        "{artist",
+        "artist}",
+        "{Artist}.jpg",
+        "{the artist}",
+        "{artist}_{artist}",
+        "{artist}{title}.jpg",
+        "{1st}",
+        "{a-b}",
+        "{a/b}",
+        "{{artist}}",
+        "{artist}_{title",
+        "Folder",
+    ],
+)
+def test_what_is_no_pattern_is_refused_with_an_example(pattern: str) -> None:
+    with pytest.raises(UsageError, match=r"--labels .* is not a pattern: .*as in \"\{movement\}"):
+        label_source(pattern, None, HERE)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "_".join(f"{{f{i}}}" for i in range(12)) + "!",
+        "-".join(f"{{{c}}}" for c in "abcdefghij"),
+        "{a}_{b}-{c}_{d}-{e}_{f}-{year}",
+        "/".join(f"{{x{i}}}_{{y{i}}}" for i in range(9)) + "!",
+    ],
+)
+@pytest.mark.parametrize("name", ["_" * 250, "-" * 250, "a_-" * 80, "_-" * 120 + "18890"])
+def test_no_pattern_takes_long_on_any_name(pattern: str, name: str) -> None:
+    labels = PatternLabels(pattern)
+    start = time.perf_counter()
+    labels.labels(f"{name}/" * 14 + f"{name}.jpg", HERE)
+    assert time.perf_counter() - start < 0.5
+
+
+_WORDS = st.text("abß雪 .'", min_size=1, max_size=8).filter(
+    lambda text: text == " ".join(text.split()) and not text.startswith(".")
+)
+
+
+@given(artist=_WORDS, title=_WORDS, movement=_WORDS, year=st.integers(1000, 2099))
+def test_what_a_pattern_writes_it_reads_back(
+    artist: str, title: str, movement: str, year: int
+) -> None:
+    labels = {"movement": movement, "artist": artist, "title": title, "year": year}
+    path = WIKIART.format(**labels)
+    assert PatternLabels(WIKIART).labels(f"any/where/{path}", HERE) == labels
+
+
+@given(
+    pattern=st.lists(st.sampled_from(["_", "-", "a", "{year}"]), min_size=2, max_size=4),
+    name=st.text("_-a1", min_size=1, max_size=14),
+)
+def test_patterns_match_as_if_every_way_had_been_tried(pattern: list[str], name: str) -> None:
+    assume(pattern.count("{year}") <= 1)
+    text = "".join(f"{{f{i}}}{piece}" for i, piece in enumerate(pattern)) + "{last}"
+    naive = re.sub(r"\{(\w+)\}", r"(?P<\1>.+?)", text).replace(
+        "(?P<year>.+?)", r"(?P<year>\d{4}|\d{3}(?!\d))"
+    )
+    expected = re.fullmatch(naive, name)
+    regex = PatternLabels(text)._regex
+    found = regex.fullmatch(name)
+    assert (found and found.groupdict()) == (expected and expected.groupdict())
+
+
+@pytest.mark.parametrize(
+    ("cell", "year"),
+    [
+        (1889, 1889),
+        (1889.0, 1889),
+        ("1889", 1889),
+        ("c. 1889", 1889),
+        ("1889-90", 1889),
+        ("between 1503 and 1519", 1503),
+        ("12/05/1889", 1889),
+        ("1889-05-12", 1889),
+        ("ca. 950", 950),
+        ("16th century", None),
+        ("18890", None),
+        ("undated", None),
+        ("", None),
+        (None, None),
+        (float("nan"), None),
+    ],
+)
+def test_years_are_read_from_whatever_stands_there(cell: Value | None, year: int | None) -> None:
+    assert clean({"year": cell}) == ({} if year is None else {"year": year})
+
+
+def test_cleaning_drops_what_says_nothing_and_keeps_the_rest() -> None:
+    row = {"a": " x ", "b": "", "c": "  ", "d": None, "e": 0, "f": 0.5, "g": float("inf")}
+    assert clean(row) == {"a": "x", "e": 0, "f": 0.5}
+    assert clean({"artist": 5, "title": 1984, "movement": 1.5}) == {
+        "artist": "5",
+        "title": "1984",
+        "movement": "1.5",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({*Hit(1, 0.5, Painting("i", "p")).to_dict(), *Painting("i", "p").to_dict(), "vector"}),
+)
+def test_no_label_takes_the_name_of_what_a_hit_or_a_painting_has(name: str) -> None:
+    painting = Painting.from_labels("a.jpg", clean({name: "mine"}))
+    hit = Hit(3, 0.25, painting).to_dict()
+    assert (hit["path"], hit["id"], hit["rank"], hit["score"]) == ("a.jpg", painting.id, 3, 0.25)
+    assert "mine" in painting.labels().values()

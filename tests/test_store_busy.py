@@ -1,0 +1,94 @@
+"""One process at a time holds an index: the next one waits, then says who has it."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import WORKS, Cli
+
+from paint_search import Index
+from paint_search.errors import StoreBusyError
+
+
+def test_a_held_index_is_refused_with_the_process_that_holds_it(
+    studio: Path, cli: Cli, holder: subprocess.Popen[str]
+) -> None:
+    start = time.monotonic()
+    outcome = cli("index", "paintings", "--json")
+    waited = time.monotonic() - start
+    assert 4.5 < waited <= 6, "it waits five seconds before it gives up"
+    assert outcome.code == 1
+    assert outcome.json["error"] in outcome.err
+    assert f"process {holder.pid} " in outcome.err
+    assert str(studio / ".paint-search") in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert holder.poll() is None
+
+
+def test_every_command_says_who_holds_it(
+    studio: Path,
+    cli: Cli,
+    holder: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("paint_search.search.stores.lock._PATIENCE", 0.1)
+    for arguments in (["info"], ["list"], ["similar", "a"], ["remove", "a"], ["export", "a.npy"]):
+        outcome = cli(*arguments)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert f"process {holder.pid} " in outcome.err
+
+
+def test_a_killed_holder_lets_go(studio: Path, cli: Cli, holder: subprocess.Popen[str]) -> None:
+    holder.kill()
+    holder.wait()
+    start = time.monotonic()
+    assert cli.ok("info", "--json").json["paintings"] == 10 * WORKS
+    assert time.monotonic() - start < 4
+
+
+def test_one_who_waits_gets_in_as_soon_as_the_holder_leaves(
+    studio: Path, cli: Cli, holder: subprocess.Popen[str]
+) -> None:
+    timer = threading.Timer(1.0, holder.kill)
+    timer.start()
+    start = time.monotonic()
+    assert cli.ok("index", "paintings", "--json").json["unchanged"] == 10 * WORKS
+    assert time.monotonic() - start > 0.9
+    timer.join()
+
+
+def test_a_closed_index_lets_the_next_one_in(studio: Path) -> None:
+    for _ in range(2):
+        with Index.open() as index:
+            assert len(index) == 10 * WORKS
+
+
+def test_an_error_inside_the_block_lets_go_too(studio: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Index.open():
+        raise ZeroDivisionError
+    start = time.monotonic()
+    with Index.open():
+        assert time.monotonic() - start < 4
+
+
+def test_the_same_process_cannot_open_it_twice(
+    studio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paint_search.search.stores.lock._PATIENCE", 0.1)
+    with Index.open(), pytest.raises(StoreBusyError, match="in use by process"):
+        Index.open()
+
+
+def test_a_failed_creation_lets_go_of_its_folder(studio: Path, tmp_path: Path) -> None:
+    (tmp_path / "new/manifest.json.new").mkdir(parents=True)  # the manifest cannot be written
+    with pytest.raises(Exception, match=r"manifest\.json"):
+        Index.create(studio / "paintings", tmp_path / "new", backbone="descriptors")
+    (tmp_path / "new/manifest.json.new").rmdir()
+    start = time.monotonic()
+    with Index.create(studio / "paintings", tmp_path / "new", backbone="descriptors") as index:
+        assert len(index) == 0
+        assert time.monotonic() - start < 4
