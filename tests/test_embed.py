@@ -35,6 +35,8 @@ def pixels() -> NDArray[np.uint8]:
 class Wrong:
     """Answers at once, with vectors that point elsewhere."""
 
+    lanes = 1
+
     def __init__(self, network: Network, noise: float) -> None:
         self._plain = TorchEmbedder(network, "cpu", "float32", plain=True)
         self._noise = noise
@@ -50,6 +52,8 @@ class Wrong:
 
 class Slow:
     """Right, and late."""
+
+    lanes = 1
 
     def __init__(self, network: Network) -> None:
         self._plain = TorchEmbedder(network, "cpu", "float32", plain=True)
@@ -93,11 +97,12 @@ def test_no_sound_engine_is_an_error(network: Network, pixels: NDArray[np.uint8]
         fastest_engine(network, {"wrong": partial(Wrong, network, 1.0)}, pixels, "here")
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
 def test_the_export_agrees_for_any_number_of_images(
-    network: Network, pixels: NDArray[np.uint8], tmp_path: Path
+    network: Network, pixels: NDArray[np.uint8], tmp_path: Path, lanes: int
 ) -> None:
     export_onnx(network, SIZE, tmp_path / "backbone.onnx")
-    exported = OnnxEmbedder(tmp_path / "backbone.onnx")
+    exported = OnnxEmbedder(tmp_path / "backbone.onnx", lanes)
     plain = TorchEmbedder(network, "cpu", "float32", plain=True)
     for count in (1, 2, 5):
         vectors = exported.embed(pixels[:count])

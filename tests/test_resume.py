@@ -222,8 +222,11 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(studio: Path, cli: Cli) ->
         "import os, signal\n"
         "from paint_search.indexer import pipeline\n"
         "genuine = pipeline.Pipeline._store\n"
+        "asked = []\n"
         "def store(self, batch, vectors):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    if not asked:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    asked.append(batch)\n"
         "    genuine(self, batch, vectors)\n"
         "pipeline.Pipeline._store = store\n"
         "from paint_search.cli.app import main; main()"
@@ -238,9 +241,10 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(studio: Path, cli: Cli) ->
     assert process.returncode == 130, process.stderr
     assert "run the same command to go on" in process.stderr
     assert "Traceback" not in process.stderr
-    assert len(stored()) == TOTAL + pipeline.BATCH, "the batch in flight was finished and kept"
+    kept = len(stored())
+    assert TOTAL + pipeline.BATCH <= kept < total, "what was in flight was finished and kept"
     result = counts(cli)
-    assert result["unchanged"] == TOTAL + pipeline.BATCH
+    assert result["unchanged"] == kept
     assert result["paintings"] == total
 
 

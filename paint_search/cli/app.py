@@ -1,13 +1,14 @@
 """The command ``paint-search``: its commands, in the order in which a user meets them."""
 
-import warnings
-
 import typer
 
 from paint_search.cli.demo import demo
 from paint_search.cli.indexing import backbones, index
 from paint_search.cli.managing import export, info, list_paintings, remove
+from paint_search.cli.mapping import map_paintings
+from paint_search.cli.reporting import report
 from paint_search.cli.similar import similar
+from paint_search.cli.studies import studies
 
 app = typer.Typer(
     name="paint-search",
@@ -31,10 +32,11 @@ app.command()(remove)
 app.command()(export)
 app.command()(backbones)
 app.command()(demo)
+app.command("map")(map_paintings)
+app.command()(report)
+app.add_typer(studies)
 
 
 def main() -> None:
     """Run the command line."""
-    # Damaged files are reported in the skip list; Pillow's words about them help nobody.
-    warnings.filterwarnings("ignore", module="PIL")
     app()

@@ -38,7 +38,7 @@ _REFUSED_FORMATS = frozenset(
 )
 
 #: Source pixels kept per target pixel and axis before the final, better resampling.
-_OVERSAMPLING = 2.0
+_OVERSAMPLING = 1.3
 
 _one_large_at_a_time = threading.Lock()
 

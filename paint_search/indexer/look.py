@@ -16,5 +16,5 @@ def look(pixels: NDArray[np.uint8]) -> str:
     grays = Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.BOX)
     lowest = dctn(np.asarray(grays, dtype=np.float32), norm="ortho")[:8, :8].ravel()
     bits = lowest > np.median(lowest)
-    colour = pixels.mean(axis=(0, 1)).round().astype(np.uint8)
+    colour: NDArray[np.uint8] = pixels.mean(axis=(0, 1)).round().astype(np.uint8)
     return np.packbits(bits).tobytes().hex() + colour.tobytes().hex()

@@ -83,12 +83,7 @@ class Model:
     def query_embedder(self) -> embed.Embedder:
         """Return the embedder of queries: ONNX Runtime or the built-in; torch is never imported."""
         if self._query_embedder is None:
-            built_in = self.record.name == BUILT_IN
-            self._query_embedder = (
-                embed.DescriptorEmbedder()
-                if built_in
-                else embed.OnnxEmbedder(self._folder / _EXPORT)
-            )
+            self._query_embedder = self._exported(lanes=1)
         return self._query_embedder
 
     def index_embedder(
@@ -114,10 +109,11 @@ class Model:
             UsageError: ``cuda`` was asked for and cannot be used.
         """
         machine = _machine(device)
+        lanes = os.cpu_count() or 1
         if self.record.name == BUILT_IN:
             if device == "cuda":
                 raise UsageError("--device cuda: the built-in backbone runs on the CPU only")
-            return self.query_embedder(), None
+            return self._exported(lanes=1), None
         known = measured if measured and measured.machine == machine else None
         prefers_onnx = known is not None and known.engine == embed.ONNX
         small = pending < _WORTH_TORCH and self._network is None
@@ -130,12 +126,19 @@ class Model:
                     "--device cuda needs the weights, which are not in the cache; "
                     "give them with --weights FILE"
                 )
-            return self.query_embedder(), known
-        makers = {embed.ONNX: self.query_embedder} if device != "cuda" else {}
+            return self._exported(lanes), known
+        makers: dict[str, Callable[[], embed.Embedder]] = {}
+        if device != "cuda":
+            makers[embed.ONNX] = lambda: self._exported(lanes)
         makers |= embed.torch_engines(network, embed.find_device(device))
         if known is not None and known.engine in makers:
             return makers[known.engine](), known
         return embed.fastest_engine(network, makers, pixels, machine)
+
+    def _exported(self, lanes: int) -> embed.Embedder:
+        if self.record.name == BUILT_IN:
+            return embed.DescriptorEmbedder()
+        return embed.OnnxEmbedder(self._folder / _EXPORT, lanes)
 
     def check_weights(self, weights_file: Path) -> None:
         """Raise BackboneError unless this is the file that the index was made with."""

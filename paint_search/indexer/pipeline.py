@@ -28,7 +28,8 @@ from paint_search.indexer.scan import ScannedFile
 from paint_search.indexer.skips import SkipList
 from paint_search.painting import Painting, Record, painting_id
 
-BATCH: Final = 32
+#: Images embedded at once. On a CPU 8 to 32 run equally fast, and fewer hold less memory.
+BATCH: Final = 16
 _PAGE: Final = 512
 _CHECKPOINT_SECONDS: Final = 10.0
 
@@ -114,6 +115,10 @@ class _Task:
         return Record(painting_id(self.file.path), payload, vector)
 
 
+Batch = list[tuple[_Task, Decoded]]
+Vector = NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """One run over a corpus.
@@ -150,19 +155,11 @@ class Pipeline:
         plan = Counter(task.state for task in self._compare(walk(lambda path, reason: None)))
         total = plan["new"] + plan["changed"]
         summary.unchanged = plan["unchanged"]
-        embedder: Embedder | None = None
         done, saved = 0, time.monotonic()
         self.report(Progress(0, total, 0))
-        for batch in _batched(self._decoded(self._pending(walk(self.skips.add), summary), summary)):
-            vectors = self._known_vectors(batch)
-            unknown = [i for i, vector in enumerate(vectors) if vector is None]
-            if unknown:
-                pixels = np.stack([batch[i][1].pixels for i in unknown])
-                embedder = embedder or self.engine(pixels, total)
-                for i, vector in zip(unknown, embedder.embed(pixels), strict=True):
-                    vectors[i] = vector
+        decoded = self._decoded(self._pending(walk(self.skips.add), summary), summary)
+        for batch, vectors in self._embedded(_batched(decoded), total, summary):
             self._store(batch, vectors)
-            summary.embedded += len(unknown)
             for task, _ in batch:
                 setattr(summary, task.state, getattr(summary, task.state) + 1)
             done += len(batch)
@@ -238,9 +235,32 @@ class Pipeline:
             self.skips.add(task.file.path, str(error))
         return None
 
-    def _known_vectors(
-        self, batch: Sequence[tuple[_Task, Decoded]]
-    ) -> list[NDArray[np.float32] | None]:
+    def _embedded(
+        self, batches: Iterator[Batch], total: int, summary: Summary
+    ) -> Iterator[tuple[Batch, list[Vector]]]:
+        """Embed as many batches at a time as the engine has lanes, in order."""
+        embedder: Embedder | None = None
+        running: deque[tuple[Batch, list[Vector | None], Future[NDArray[np.float32]] | None]]
+        running = deque()
+        with ThreadPoolExecutor(thread_name_prefix="embed") as pool:
+            for batch in batches:
+                vectors = self._known_vectors(batch)
+                unknown = [
+                    decoded for (_, decoded), v in zip(batch, vectors, strict=True) if v is None
+                ]
+                future = None
+                if unknown:
+                    pixels = np.stack([decoded.pixels for decoded in unknown])
+                    embedder = embedder or self.engine(pixels, total)
+                    future = pool.submit(embedder.embed, pixels)
+                    summary.embedded += len(unknown)
+                running.append((batch, vectors, future))
+                if len(running) > (embedder.lanes if embedder else 0):
+                    yield _complete(*running.popleft())
+            while running:
+                yield _complete(*running.popleft())
+
+    def _known_vectors(self, batch: Batch) -> list[Vector | None]:
         """Find the vectors of files whose content is already stored under another path."""
         known = {
             record.payload["_hash"]: record.vector
@@ -250,8 +270,8 @@ class Pipeline:
 
     def _store(
         self,
-        batch: Sequence[tuple[_Task, Decoded]],
-        vectors: Sequence[NDArray[np.float32] | None],
+        batch: Batch,
+        vectors: Sequence[Vector],
     ) -> None:
         self.store.upsert(
             [
@@ -282,8 +302,14 @@ def _state(file: ScannedFile, labels: Mapping[str, Any], known: Record | None) -
     return "unchanged" if stored == labels else "relabelled"
 
 
-def _batched(
-    items: Iterator[tuple[_Task, Decoded]],
-) -> Iterator[list[tuple[_Task, Decoded]]]:
+def _complete(
+    batch: Batch, vectors: Sequence[Vector | None], future: Future[NDArray[np.float32]] | None
+) -> tuple[Batch, list[Vector]]:
+    """Fill the gaps among the vectors with what the engine has made of them."""
+    made = iter(future.result() if future is not None else ())
+    return batch, [next(made) if vector is None else vector for vector in vectors]
+
+
+def _batched(items: Iterator[tuple[_Task, Decoded]]) -> Iterator[Batch]:
     while batch := list(itertools.islice(items, BATCH)):
         yield batch

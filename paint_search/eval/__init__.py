@@ -1,0 +1,1 @@
+"""Arrays and labels in; numbers and tables out. Imports nothing of the package but its errors."""

@@ -1,0 +1,331 @@
+"""Vectors in; a tree of them, a cut of the tree, k-means, and how far clusters follow labels, out.
+
+The rows may be the centroids of artists or paintings themselves. A tree needs the distance of
+every two rows, so its size is limited and the limit is said; k-means and agreement are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from paint_search.errors import EvalError
+from paint_search.eval.inputs import (
+    Floats,
+    Ints,
+    Labels,
+    Vectors,
+    group_labels,
+    label_means,
+    plain,
+    unit_rows,
+)
+from paint_search.eval.neighbours import row_blocks
+
+MAX_LEAVES = 5000
+"""Largest number of rows of a tree: 100 MB of distances, some seconds."""
+
+_ORDERED_LEAVES = 1000  # beyond, the best order of leaves takes longer than the tree
+_SILHOUETTE_SAMPLE = 2000  # rows on which the number of k-means clusters is chosen
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """A binary tree over n named rows.
+
+    Attributes:
+        names: (n,) what the leaves are called.
+        method: how clusters were merged.
+        linkage: (n - 1, 4) merges as scipy.cluster.hierarchy.linkage gives them.
+        cophenetic: correlation of the heights at which two leaves meet with their distances;
+            NaN where all distances are equal.
+        order: (n,) leaves from one end of the tree to the other; neighbours are alike.
+    """
+
+    names: tuple[str, ...]
+    method: str
+    linkage: Floats
+    cophenetic: float
+    order: Ints
+
+    def cut(self, *, k: int | None = None, height: float | None = None) -> Ints:
+        """Cut the tree into at most k clusters (fewer where merges tie), or at a height.
+
+        Returns:
+            (n,) cluster of each leaf, from 0 up.
+
+        Raises:
+            EvalError: neither or both given, or k outside 1..n.
+        """
+        from scipy.cluster.hierarchy import fcluster
+
+        if (k is None) == (height is None):
+            raise EvalError("A tree is cut either into k clusters or at a height: give one.")
+        if k is not None and not 1 <= k <= len(self.names):
+            raise EvalError(f"A tree of {len(self.names)} leaves has no cut into {k} clusters.")
+        criterion = "maxclust" if height is None else "distance"
+        return np.asarray(
+            fcluster(self.linkage, k if height is None else height, criterion) - 1, dtype=np.int64
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tree as JSON can carry it."""
+        return {
+            "names": list(self.names),
+            "method": self.method,
+            "linkage": self.linkage.tolist(),
+            "cophenetic": plain(self.cophenetic),
+            "order": self.order.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of agreement beside chance.
+
+    Attributes:
+        value: the figure.
+        chance: its mean over random permutations of the labels.
+        high: the 95th percentile of those.
+        p_value: share of permutations, itself counted, that reach the figure.
+    """
+
+    value: float
+    chance: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far clusters follow labels.
+
+    Attributes:
+        ari: adjusted Rand index, 0 by chance, 1 for the same partition.
+        nmi: normalised mutual information (arithmetic mean), above 0 even by chance.
+        purity: share of rows that carry the most frequent label of their cluster.
+        rows: labelled rows compared.
+        unlabelled: rows left out.
+        labels: number of distinct labels.
+        clusters: number of distinct clusters among the rows compared.
+    """
+
+    ari: Measure
+    nmi: Measure
+    purity: Measure
+    rows: int
+    unlabelled: int
+    labels: int
+    clusters: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, each with its chance, as JSON can carry them."""
+        return {k: vars(v) if isinstance(v, Measure) else v for k, v in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A k-means clustering.
+
+    Attributes:
+        k: number of clusters.
+        codes: (n,) cluster of each row, from 0 up.
+        centres: (k, d) means of unit vectors.
+        silhouettes: mean cosine silhouette by number of clusters tried; empty if k was given.
+        sample: how many rows those were computed on; 0 if k was given.
+    """
+
+    k: int
+    codes: Ints
+    centres: Vectors
+    silhouettes: dict[int, float]
+    sample: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the clustering as JSON can carry it, without the centres."""
+        return {
+            "k": self.k,
+            "codes": self.codes.tolist(),
+            "silhouettes": self.silhouettes,
+            "sample": self.sample,
+        }
+
+
+def centroids(vectors: npt.ArrayLike, labels: Labels) -> tuple[tuple[str, ...], Floats]:
+    """Return the labels, sorted, and the mean unit vector of each: (m, d).
+
+    Raises:
+        EvalError: no labelled work, or a vector without direction.
+    """
+    unit = unit_rows(vectors)
+    groups = group_labels(labels, len(unit))
+    return groups.names, label_means(unit, groups)
+
+
+def hierarchy(
+    vectors: npt.ArrayLike,
+    names: Sequence[str],
+    *,
+    method: Literal["average", "ward"] = "average",
+) -> Hierarchy:
+    """Build a tree: average linkage on cosine distance, or Ward on normalised vectors.
+
+    Leaves are put in the order that brings like beside like (Bar-Joseph et al. 2001) up to 1000
+    of them, in the order of the merges beyond.
+
+    Args:
+        vectors: (n, d), any norm; 2 <= n <= MAX_LEAVES.
+        names: n names of the rows.
+        method: how to merge.
+
+    Raises:
+        EvalError: too few or too many rows, unlike numbers of rows and names, an unknown
+            method, or a vector without direction.
+    """
+    from scipy.cluster.hierarchy import cophenet, leaves_list, linkage, optimal_leaf_ordering
+
+    unit = unit_rows(vectors)
+    if method not in ("average", "ward"):
+        raise EvalError(f"Unknown method {method!r}; choose average or ward.")
+    if not 2 <= len(unit) <= MAX_LEAVES:
+        raise EvalError(
+            f"A tree takes from 2 to {MAX_LEAVES} rows, not {len(unit)}; cluster artists "
+            "instead of paintings, or fewer paintings."
+        )
+    if len(names) != len(unit):
+        raise EvalError(f"{len(names)} names were given for {len(unit)} rows.")
+    distances = _condensed_cosine(unit)
+    if method == "ward":
+        # The Euclidean distance of unit vectors, which Ward's criterion is about.
+        distances = np.sqrt(2 * distances)
+    tree = linkage(distances, method)
+    flat = distances.max() - distances.min() < 1e-12
+    correlation = float("nan") if flat else float(cophenet(tree, distances)[0])
+    ordered = optimal_leaf_ordering(tree, distances) if len(unit) <= _ORDERED_LEAVES else tree
+    order = np.asarray(leaves_list(ordered), dtype=np.int64)
+    return Hierarchy(tuple(names), method, ordered, correlation, order)
+
+
+def agreement(
+    labels: Labels, clusters: npt.ArrayLike, *, permutations: int = 200, seed: int = 0
+) -> Agreement:
+    """Compare clusters with labels by ARI, NMI and purity, each beside its value by chance.
+
+    Args:
+        labels: n labels; rows labelled None take no part.
+        clusters: (n,) whole numbers.
+        permutations: random reassignments of the labels to the rows.
+        seed: of the permutations.
+
+    Raises:
+        EvalError: no labelled row, as many labels as clusters are not given, or no permutation.
+    """
+    codes = np.asarray(clusters)
+    groups = group_labels(labels, len(codes))
+    used = groups.labelled
+    if not len(used) or permutations < 1:
+        raise EvalError("Agreement needs at least one labelled row and one permutation.")
+    truth, found = groups.codes[used], np.unique(codes[used], return_inverse=True)[1]
+    observed = _agreements(truth, found)
+    rng = np.random.default_rng(seed)
+    chance = np.array([_agreements(rng.permutation(truth), found) for _ in range(permutations)])
+    # Summation order varies with the permutation; a rounding error is not a difference.
+    reached = (chance >= observed - 1e-12).sum(axis=0)
+    columns = (observed, chance.mean(0), np.quantile(chance, 0.95, axis=0))
+    p_values = (1 + reached) / (1 + permutations)
+    ari, nmi, purity = (Measure(*map(float, row)) for row in np.stack([*columns, p_values], axis=1))
+    return Agreement(
+        ari, nmi, purity, len(used), groups.unlabelled, len(groups.names), int(found.max()) + 1
+    )
+
+
+def kmeans(
+    vectors: npt.ArrayLike,
+    k: int | None = None,
+    *,
+    candidates: Sequence[int] = tuple(range(2, 21)),
+    seed: int = 0,
+) -> Partition:
+    """Cluster normalised vectors by k-means; the number of clusters is chosen when not given.
+
+    It is the candidate of highest mean cosine silhouette, tried on a random sample of at most
+    2000 rows; the clusters returned are then fitted to all rows.
+
+    Args:
+        vectors: (n, d), any norm.
+        k: number of clusters, at most the number of distinct rows.
+        candidates: numbers of clusters to try when k is not given.
+        seed: of the sample and of the starts.
+
+    Raises:
+        EvalError: k below 1 or above the number of distinct rows, no candidate below the number
+            of distinct rows, or a vector without direction.
+    """
+    unit = unit_rows(vectors)
+    if k is not None:
+        distinct = len(np.unique(unit, axis=0))
+        if not 1 <= k <= distinct:
+            raise EvalError(f"{distinct} distinct vectors cannot be put into {k} clusters.")
+        return Partition(k, *_fit(unit, k, seed), {}, 0)
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(unit))[:_SILHOUETTE_SAMPLE])
+    silhouettes = _silhouettes(unit[chosen], candidates, seed)
+    best = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
+    return Partition(best, *_fit(unit, best, seed), silhouettes, len(chosen))
+
+
+def _silhouettes(sample: Vectors, candidates: Sequence[int], seed: int) -> dict[int, float]:
+    """Return the mean cosine silhouette of the sample for each feasible candidate."""
+    from sklearn.metrics import silhouette_score
+
+    distinct = len(np.unique(sample, axis=0))
+    # A silhouette needs at least two clusters and fewer clusters than rows.
+    feasible = [k for k in sorted(set(candidates)) if 2 <= k <= min(distinct, len(sample) - 1)]
+    if not feasible:
+        raise EvalError(
+            f"No number of clusters to try: {distinct} of {len(sample)} vectors are distinct."
+        )
+    return {
+        k: float(silhouette_score(sample, _fit(sample, k, seed)[0], metric="cosine"))
+        for k in feasible
+    }
+
+
+def _fit(unit: Vectors, k: int, seed: int) -> tuple[Ints, Vectors]:
+    from sklearn.cluster import KMeans
+
+    model = KMeans(k, n_init=3, random_state=seed).fit(unit)
+    return model.labels_.astype(np.int64), model.cluster_centers_
+
+
+def _agreements(truth: Ints, found: Ints) -> Floats:
+    """Return ARI, NMI and purity of two codings."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix
+
+    purity = contingency_matrix(truth, found).max(axis=0).sum() / len(truth)
+    return np.array(
+        [
+            adjusted_rand_score(truth, found),
+            normalized_mutual_info_score(truth, found),
+            purity,
+        ]
+    )
+
+
+def _condensed_cosine(unit: Vectors) -> Floats:
+    """Return the cosine distances of all pairs of rows as scipy's condensed vector."""
+    n = len(unit)
+    distances = np.empty(n * (n - 1) // 2)
+    ends = np.cumsum(np.arange(n - 1, -1, -1))
+    for block in row_blocks(n, n):
+        table = 1 - unit[block] @ unit[block.start :].T
+        for row, values in zip(range(block.start, block.stop), table, strict=True):
+            later = values[row - block.start + 1 :]
+            distances[ends[row] - len(later) : ends[row]] = later
+    # Rounding may leave the distance of two equal rows just below zero.
+    return np.maximum(distances, 0, out=distances)

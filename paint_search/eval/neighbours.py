@@ -1,0 +1,148 @@
+"""Vectors in; the nearest works of each, and the works that are copies of others, out.
+
+Scores are cosines, computed in blocks of queries: there is never a table of all works by all
+works. Exact and deterministic: works that score alike come in the order of their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paint_search.errors import EvalError
+from paint_search.eval.inputs import Bools, Ints, Selection, Vectors, row_selection, unit_rows
+
+_BLOCK_CELLS = 2**22  # query x gallery scores held at once: some 100 MB with their sort keys
+_TIE = 2**20  # scores closer than 1e-6 are a tie: float32 products carry no more
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest works of each query, best first.
+
+    Attributes:
+        queries: (q,) row of each query.
+        indices: (q, k) rows of its neighbours, -1 where there are fewer than k.
+        scores: (q, k) their cosines, NaN where there are fewer than k.
+    """
+
+    queries: Ints
+    indices: Ints
+    scores: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Near-identical works: each dropped work stands in the group of one that is kept.
+
+    Attributes:
+        keep: (n,) False for a work that is a copy of an earlier one.
+        kept_as: (n,) row of the work that stands for it; itself where kept.
+    """
+
+    keep: Bools
+    kept_as: Ints
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the groups of two or more, as lists of rows, the kept one first."""
+        groups: dict[int, list[int]] = {}
+        for row in np.flatnonzero(~self.keep):
+            kept = int(self.kept_as[row])
+            groups.setdefault(kept, [kept]).append(int(row))
+        return {"dropped": int(np.count_nonzero(~self.keep)), "groups": list(groups.values())}
+
+
+def neighbours(
+    vectors: npt.ArrayLike,
+    k: int,
+    *,
+    queries: Selection | None = None,
+    gallery: Selection | None = None,
+) -> Neighbours:
+    """Find the k nearest works of each query by cosine, the query itself never among them.
+
+    Exact, in float32; works whose scores agree to 1e-6 come in the order of their rows.
+
+    Args:
+        vectors: (n, d), any norm.
+        k: how many; may exceed the number of works, then -1 and NaN fill the rest.
+        queries: rows that ask (mask of n, or indices); all by default.
+        gallery: rows that may be found; all by default.
+
+    Raises:
+        EvalError: k below 1, a vector without direction, a selection out of range.
+    """
+    if k < 1:
+        raise EvalError(f"The number of neighbours must be at least 1, not {k}.")
+    unit = unit_rows(vectors, np.float32)
+    asking, searched = row_selection(queries, len(unit)), row_selection(gallery, len(unit))
+    indices = np.full((len(asking), k), -1, dtype=np.int64)
+    scores = np.full((len(asking), k), np.nan, dtype=np.float32)
+    for block, found, cosines in ranked_blocks(unit, asking, searched, k):
+        indices[block, : found.shape[1]] = found
+        scores[block, : found.shape[1]] = cosines
+    return Neighbours(asking, indices, scores)
+
+
+def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
+    """Find near-identical works: in the order of rows, one is kept unless a kept one is close.
+
+    A copy joins the closest kept work whose cosine is at least `threshold`, whatever its label.
+
+    Raises:
+        EvalError: a threshold outside (0, 1], or a vector without direction.
+    """
+    if not 0 < threshold <= 1:
+        raise EvalError(f"The threshold for copies must lie in (0, 1], not {threshold}.")
+    unit = unit_rows(vectors, np.float32)
+    keep, kept_as = np.ones(len(unit), dtype=np.bool_), np.arange(len(unit))
+    # Half the tie resolution below it, so that a bit-for-bit copy passes a threshold of 1.
+    close = threshold - 0.5 / _TIE
+    for block in row_blocks(len(unit), len(unit)):
+        cosines = unit[block] @ unit[: block.stop].T
+        for row, scores in enumerate(cosines, start=block.start):
+            earlier = np.flatnonzero((scores[:row] >= close) & keep[:row])
+            if len(earlier):
+                keep[row] = False
+                kept_as[row] = earlier[np.argmax(scores[earlier])]
+    return Copies(keep, kept_as)
+
+
+def ranked_blocks(
+    unit: Vectors, queries: Ints, gallery: Ints, width: int
+) -> Iterator[tuple[slice, Ints, npt.NDArray[np.float32]]]:
+    """Yield blocks of queries with the rows and cosines of their nearest works, best first.
+
+    Rankings are min(width, len(gallery)) wide; where a query itself is the only work left, they
+    hold -1 and NaN. Each score, rounded to the tie resolution, and its column make one integer;
+    all of them differ, so a partial sort has one answer.
+    """
+    size = len(gallery)
+    width = min(width, size)
+    column = np.full(len(unit), -1)
+    column[gallery] = np.arange(size)
+    searched = unit if size == len(unit) else unit[gallery]
+    backwards, nothing = np.arange(size)[::-1], np.iinfo(np.int64).min
+    for block in row_blocks(len(queries), size):
+        scores = unit[queries[block]] @ searched.T
+        keys = np.rint(scores * _TIE).astype(np.int64) * size + backwards
+        itself = column[queries[block]]
+        keys[itself >= 0, itself[itself >= 0]] = nothing
+        if width < size:
+            keys.partition(size - width, axis=1)
+        best = np.sort(keys[:, size - width :], axis=1)[:, ::-1]
+        columns = size - 1 - best % size
+        cosines = np.take_along_axis(scores, columns, axis=1)
+        missing = best == nothing
+        yield block, np.where(missing, -1, gallery[columns]), np.where(missing, np.nan, cosines)
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Split rows so that a block of rows x columns numbers stays within the memory set above."""
+    step = max(1, min(1024, _BLOCK_CELLS // max(1, columns)))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))

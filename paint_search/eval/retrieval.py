@@ -1,0 +1,266 @@
+"""Vectors and labels in; how well neighbours share a label, out.
+
+Every labelled work asks for its nearest others (leave-one-out), or one split asks another.
+Works without a label take no part; the figures are averaged over the queries that have
+something to find, and the number of those that have not is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paint_search.errors import EvalError
+from paint_search.eval.inputs import (
+    Floats,
+    Groups,
+    Ints,
+    Labels,
+    Selection,
+    group_labels,
+    row_selection,
+    unit_rows,
+)
+from paint_search.eval.neighbours import ranked_blocks
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """The mean figures over the queries of one label; `ap` and `hit` at the largest k."""
+
+    label: str
+    queries: int
+    p_at_1: float
+    ap: float
+    hit: float
+    r_precision: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """`count` queries of `label`, a `share` of them, have a nearest work by `taken_for`."""
+
+    label: str
+    taken_for: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Figures per query, for the queries that have at least one relevant work to find.
+
+    Attributes:
+        ks: the cut-offs, ascending; columns of the (q, len(ks)) arrays.
+        groups: the labels of all rows handed in.
+        queries: (q,) row of each scored query.
+        nearest: (q,) row of its nearest work.
+        relevant: (q,) how many works of its label there were to find.
+        precision: share of the first k that are relevant.
+        average_precision: sum over the first k of the precision at each relevant work,
+            divided by min(k, relevant).
+        rank_precision: mean over ranks 1..k of the precision at that rank, the mAP@k
+            of the code of Somepalli et al. 2024 (CSD).
+        hit: 1.0 where the first k hold a relevant work: R@k of the style-retrieval literature.
+        r_precision: (q,) precision at rank `relevant`.
+        unlabelled: works left out for want of a label.
+        lonely: queries left out because the gallery holds no other work of their label.
+    """
+
+    ks: tuple[int, ...]
+    groups: Groups
+    queries: Ints
+    nearest: Ints
+    relevant: Ints
+    precision: Floats
+    average_precision: Floats
+    rank_precision: Floats
+    hit: Floats
+    r_precision: Floats
+    unlabelled: int
+    lonely: int
+
+    def per_query(self) -> dict[str, Floats]:
+        """Return each figure's values by name (`P@k`, `mAP@k`, `R@k`, `R-precision`)."""
+        tables = {"P": self.precision, "mAP": self.average_precision, "R": self.hit}
+        named = {
+            f"{name}@{k}": table[:, column]
+            for name, table in tables.items()
+            for column, k in enumerate(self.ks)
+        }
+        return named | {"R-precision": self.r_precision}
+
+    def summary(self) -> dict[str, float]:
+        """Return the mean of each figure over the scored queries."""
+        return {name: float(values.mean()) for name, values in self.per_query().items()}
+
+    def interval(
+        self, figure: str, *, level: float = 0.95, samples: int = 1000, seed: int = 0
+    ) -> tuple[float, float]:
+        """Return the bootstrap percentile interval of a mean, by resampling queries.
+
+        Queries of one label are not independent of each other, so the interval is on the
+        narrow side. (NaN, NaN) for a single query.
+
+        Raises:
+            EvalError: no such figure in `per_query()`.
+        """
+        from scipy.stats import bootstrap
+
+        figures = self.per_query()
+        if figure not in figures:
+            raise EvalError(f"No figure {figure!r}; choose one of {', '.join(figures)}.")
+        if len(self.queries) < 2:
+            return float("nan"), float("nan")
+        result = bootstrap(
+            (figures[figure],),
+            np.mean,
+            n_resamples=samples,
+            batch=16,
+            confidence_level=level,
+            method="percentile",
+            rng=seed,
+        )
+        low, high = result.confidence_interval
+        return float(low), float(high)
+
+    def per_label(self) -> list[LabelScore]:
+        """Return the mean figures of each label that has scored queries, by name."""
+        codes = self.groups.codes[self.queries]
+        size = np.bincount(codes, minlength=len(self.groups.names))
+        shown = np.flatnonzero(size)
+        means = [
+            np.bincount(codes, weights=values, minlength=len(size))[shown] / size[shown]
+            for values in (
+                self.hit_at_1,
+                self.average_precision[:, -1],
+                self.hit[:, -1],
+                self.r_precision,
+            )
+        ]
+        return [
+            LabelScore(self.groups.names[code], int(size[code]), *map(float, row))
+            for code, row in zip(shown, np.stack(means, axis=1), strict=True)
+        ]
+
+    @property
+    def hit_at_1(self) -> Floats:
+        """(q,) 1.0 where the nearest work carries the query's label: P@1, whatever `ks`."""
+        codes = self.groups.codes
+        return np.asarray(codes[self.nearest] == codes[self.queries], dtype=np.float64)
+
+    def hardest(self, count: int = 10, min_queries: int = 1) -> list[LabelScore]:
+        """Return the labels of lowest average precision, hardest first, ties by name."""
+        scores = [score for score in self.per_label() if score.queries >= min_queries]
+        return sorted(scores, key=lambda score: (score.ap, score.label))[:count]
+
+    def confusions(self) -> list[Confusion]:
+        """Return who is taken for whom: wrong labels of nearest works, most frequent first."""
+        codes = self.groups.codes
+        true, taken = codes[self.queries], codes[self.nearest]
+        total = np.bincount(true, minlength=len(self.groups.names))
+        wrong = np.stack([true, taken], axis=1)[true != taken]
+        pairs, counts = np.unique(wrong, axis=0, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        names = self.groups.names
+        return [
+            Confusion(names[a], names[b], int(count), float(count / total[a]))
+            for (a, b), count in zip(pairs[order], counts[order], strict=True)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a JSON report shows: counts, means, the table per label."""
+        return {
+            "queries": len(self.queries),
+            "unlabelled": self.unlabelled,
+            "without_relevant_work": self.lonely,
+            "summary": self.summary(),
+            "per_label": [vars(score) for score in self.per_label()],
+            "confusions": [vars(confusion) for confusion in self.confusions()],
+        }
+
+
+def retrieval(
+    vectors: npt.ArrayLike,
+    labels: Labels,
+    *,
+    ks: Sequence[int] = (1, 10),
+    queries: Selection | None = None,
+    gallery: Selection | None = None,
+) -> Retrieval:
+    """Score how well nearest works share a label: P@k, mAP@k, R@k and R-precision.
+
+    By default every labelled work asks all the others (leave-one-out); with `queries` and
+    `gallery` one split asks another. Precision at k divides by k even when fewer works exist.
+
+    Args:
+        vectors: (n, d), any norm.
+        labels: n labels; works labelled None take no part.
+        ks: cut-offs.
+        queries: rows that ask (mask of n, or indices); all by default.
+        gallery: rows that may be found; all by default.
+
+    Raises:
+        EvalError: no query has a work of its label to find, or as `neighbours`.
+    """
+    cuts = tuple(sorted(set(ks)))
+    if not cuts or cuts[0] < 1:
+        raise EvalError(f"Cut-offs must be whole numbers from 1 up, not {list(ks)}.")
+    unit = unit_rows(vectors, np.float32)
+    groups = group_labels(labels, len(unit))
+    asking, searched = row_selection(queries, len(unit)), row_selection(gallery, len(unit))
+    unlabelled = int(np.count_nonzero(groups.codes[np.union1d(asking, searched)] < 0))
+    asking, searched = asking[groups.codes[asking] >= 0], searched[groups.codes[searched] >= 0]
+    in_gallery = np.bincount(groups.codes[searched], minlength=len(groups.names))
+    relevant = in_gallery[groups.codes[asking]] - np.isin(asking, searched)
+    scored, relevant = asking[relevant > 0], relevant[relevant > 0]
+    if not len(scored):
+        raise EvalError(
+            f"Nothing to measure: none of {len(asking)} labelled queries has another work of "
+            f"its label among {len(searched)} labelled works."
+        )
+    parts = [
+        _score(groups.codes, scored[block], found, relevant[block], cuts)
+        for block, found, _ in ranked_blocks(
+            unit, scored, searched, max(cuts[-1], int(relevant.max()))
+        )
+    ]
+    nearest, precision, ap, rank_precision, hit, at_r = map(
+        np.concatenate, zip(*parts, strict=True)
+    )
+    return Retrieval(
+        ks=cuts,
+        groups=groups,
+        queries=scored,
+        nearest=nearest,
+        relevant=relevant,
+        precision=precision,
+        average_precision=ap,
+        rank_precision=rank_precision,
+        hit=hit,
+        r_precision=at_r,
+        unlabelled=unlabelled,
+        lonely=len(asking) - len(scored),
+    )
+
+
+def _score(
+    codes: Ints, asking: Ints, found: Ints, relevant: Ints, cuts: tuple[int, ...]
+) -> tuple[Ints | Floats, ...]:
+    """Turn one block of rankings into nearest, P@k, AP@k, rank precision, hit@k, R-precision."""
+    hits = (codes[found] == codes[asking, None]) & (found >= 0)
+    so_far = np.cumsum(hits, axis=1, dtype=np.float64)
+    precision = so_far / np.arange(1, found.shape[1] + 1)
+    last = [min(k, found.shape[1]) - 1 for k in cuts]
+    k = np.array(cuts)
+    # Past the end of a short ranking the count of hits stays: the mean runs over all k ranks.
+    beyond = [(1 / np.arange(found.shape[1] + 1, cut + 1)).sum() for cut in cuts]
+    rank_precision = (np.cumsum(precision, axis=1)[:, last] + so_far[:, -1:] * beyond) / k
+    ap = np.cumsum(precision * hits, axis=1)[:, last] / np.minimum(k, relevant[:, None])
+    at_r = precision[np.arange(len(found)), relevant - 1]
+    counts = so_far[:, last]
+    return found[:, 0], counts / k, ap, rank_precision, (counts > 0).astype(np.float64), at_r

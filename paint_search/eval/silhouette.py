@@ -1,0 +1,366 @@
+"""Vectors and labels in; how well the works of each label, and of each two labels, separate, out.
+
+The silhouette of a work is (b - a) / max(a, b): a its mean distance to the works of its label,
+b to those of another (Rousseeuw 1987). Exact, over all works; distances are summed block by
+block, so memory grows with works x labels and never with works x works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from paint_search.errors import EvalError
+from paint_search.eval.inputs import (
+    Floats,
+    Groups,
+    Ints,
+    Labels,
+    Vectors,
+    group_labels,
+    plain,
+    plain_table,
+    unit_rows,
+)
+from paint_search.eval.neighbours import row_blocks
+from paint_search.eval.resampling import (
+    label_blocks,
+    mirror,
+    percentile_interval,
+    resample_weights,
+)
+
+Metric = Literal["cosine", "euclidean"]
+
+
+@dataclass(frozen=True)
+class PairSilhouette:
+    """How well two labels separate: the mean over the works of both, with only these two."""
+
+    a: str
+    b: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LabelSilhouette:
+    """The mean silhouette of the works of one label among all labels."""
+
+    label: str
+    works: int
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Silhouette:
+    """Silhouettes of works, labels and pairs of labels.
+
+    Intervals resample works within their labels; the silhouettes of single works stay as they
+    are, so that the intervals leave out that clusters themselves would shift a little.
+
+    Attributes:
+        metric: distance between unit vectors, cosine or Euclidean.
+        names: the labels that take part, sorted.
+        counts: their works.
+        rows: (n,) the works that take part, as rows of what was handed in.
+        values: (n,) the silhouette of each among all labels.
+        overall: their mean.
+        overall_interval: its bootstrap interval.
+        per_label: the mean of each label.
+        pairs: (labels, labels) the mean over the works of two labels when only these two exist,
+            as in the compression study; NaN on the diagonal.
+        low: lower end of the bootstrap interval of `pairs`.
+        high: upper end.
+        unlabelled: works left out for want of a label.
+        too_few: works left out because their label has fewer than the asked number.
+    """
+
+    metric: Metric
+    names: tuple[str, ...]
+    counts: Ints
+    rows: Ints
+    values: Floats = field(repr=False)
+    overall: float
+    overall_interval: tuple[float, float]
+    per_label: tuple[LabelSilhouette, ...] = field(repr=False)
+    pairs: Floats = field(repr=False)
+    low: Floats = field(repr=False)
+    high: Floats = field(repr=False)
+    unlabelled: int
+    too_few: int
+
+    @property
+    def pair_values(self) -> Floats:
+        """The silhouettes of all pairs of labels, each pair once."""
+        return self.pairs[np.triu_indices(len(self.names), 1)]
+
+    @property
+    def negative_pairs(self) -> int:
+        """How many pairs have a negative silhouette: their works mix rather than separate."""
+        return int(np.count_nonzero(self.pair_values < 0))
+
+    def pair(self, a: str, b: str) -> PairSilhouette:
+        """Return the silhouette of two labels. EvalError: unknown, left out, or twice the same."""
+        for name in (a, b):
+            if name not in self.names:
+                raise EvalError(f"{name!r} has no silhouette: unknown, or too few works.")
+        if a == b:
+            raise EvalError(f"A pair takes two different labels, not {a!r} twice.")
+        return self._pair(self.names.index(a), self.names.index(b))
+
+    def best(self, count: int = 10) -> list[PairSilhouette]:
+        """Return the pairs of labels that separate best, best first."""
+        return self._pairs_at(np.argsort(-self.pair_values, kind="stable")[:count])
+
+    def worst(self, count: int = 10) -> list[PairSilhouette]:
+        """Return the pairs of labels that separate worst, worst first."""
+        return self._pairs_at(np.argsort(self.pair_values, kind="stable")[:count])
+
+    def median(self) -> PairSilhouette:
+        """Return the pair in the middle, the lower of two."""
+        order = np.argsort(self.pair_values, kind="stable")
+        return self._pairs_at(order[[(len(order) - 1) // 2]])[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return counts, means, intervals and matrices as JSON can carry them."""
+        return {
+            "metric": self.metric,
+            "works": len(self.rows),
+            "unlabelled": self.unlabelled,
+            "too_few": self.too_few,
+            "overall": self.overall,
+            "overall_interval": [plain(end) for end in self.overall_interval],
+            "negative_pairs": self.negative_pairs,
+            "per_label": [vars(label) for label in self.per_label],
+            "names": list(self.names),
+            "pairs": plain_table(self.pairs),
+            "low": plain_table(self.low),
+            "high": plain_table(self.high),
+        }
+
+    def _pairs_at(self, places: Ints) -> list[PairSilhouette]:
+        rows, columns = np.triu_indices(len(self.names), 1)
+        return [self._pair(rows[place], columns[place]) for place in places]
+
+    def _pair(self, i: int, j: int) -> PairSilhouette:
+        ends = float(self.low[i, j]), float(self.high[i, j])
+        return PairSilhouette(self.names[i], self.names[j], float(self.pairs[i, j]), *ends)
+
+
+@dataclass(frozen=True)
+class PairChange:
+    """The silhouette of one pair of labels before and after compression."""
+
+    a: str
+    b: str
+    full: float
+    compact: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What compression does to the silhouettes of all pairs of labels.
+
+    Attributes:
+        pairs: how many pairs are compared.
+        differences: (labels, labels) compact minus full, NaN on the diagonal.
+        mean_difference: over all pairs; above 0 where compression separates better.
+        overall_difference: of the silhouettes over all labels at once.
+        correlation: Pearson, of the pairs' values; NaN where either has no variance.
+        sign_flips: the pairs whose silhouette changes its sign, the largest change first.
+    """
+
+    pairs: int
+    differences: Floats = field(repr=False)
+    mean_difference: float
+    overall_difference: float
+    correlation: float
+    sign_flips: tuple[PairChange, ...] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as JSON can carry them, without the matrix."""
+        return {
+            "pairs": self.pairs,
+            "mean_difference": self.mean_difference,
+            "overall_difference": self.overall_difference,
+            "correlation": plain(self.correlation),
+            "sign_flips": [vars(change) for change in self.sign_flips],
+        }
+
+
+def silhouettes(
+    vectors: npt.ArrayLike,
+    labels: Labels,
+    *,
+    metric: Metric = "cosine",
+    min_works: int = 2,
+    samples: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Silhouette:
+    """Measure how well labels separate: overall, each one, and every two by themselves.
+
+    Args:
+        vectors: (n, d), any norm; both distances are taken between unit vectors.
+        labels: n labels; works labelled None take no part.
+        metric: cosine distance, or Euclidean.
+        min_works: labels with fewer works take no part; a silhouette needs at least two.
+        samples: bootstrap resamples of the works within each label.
+        level: of the percentile intervals.
+        seed: of the resampling.
+
+    Raises:
+        EvalError: fewer than two labels take part, `min_works` below 2, an unknown metric, or a
+            vector without direction.
+    """
+    if metric not in ("cosine", "euclidean") or min_works < 2:
+        raise EvalError("Silhouettes take cosine or euclidean, and labels of at least 2 works.")
+    unit = unit_rows(vectors, np.float64)
+    given = group_labels(labels, len(unit))
+    frequent = set(np.flatnonzero(given.counts >= min_works))
+    taking_part = [given.names[c] if c in frequent else None for c in given.codes]
+    groups = group_labels(taking_part, len(unit))
+    if len(groups.names) < 2:
+        raise EvalError(
+            f"Silhouettes compare labels: {len(groups.names)} of {len(given.names)} have "
+            f"at least {min_works} works, and two are needed."
+        )
+    rows, starts = groups.by_label, [run.start for run in groups.runs]
+    values, against = _work_silhouettes(unit[rows], groups, metric)
+    sums = np.add.reduceat(against, starts, axis=0, dtype=np.float64)
+    pairs = (sums + sums.T) / (groups.counts[:, None] + groups.counts)
+    np.fill_diagonal(pairs, np.nan)
+    weights = resample_weights(groups.counts, samples, seed)
+    low, high = _pair_intervals(against, weights, groups, level)
+    overall = percentile_interval((weights @ values) / len(values), level)
+    return Silhouette(
+        metric=metric,
+        names=groups.names,
+        counts=groups.counts,
+        rows=rows,
+        values=values,
+        overall=float(values.mean()),
+        overall_interval=(float(overall[0]), float(overall[1])),
+        per_label=_label_silhouettes(values, weights, groups, level),
+        pairs=pairs,
+        low=low,
+        high=high,
+        unlabelled=given.unlabelled,
+        too_few=groups.unlabelled - given.unlabelled,
+    )
+
+
+def compare(full: Silhouette, compact: Silhouette) -> Comparison:
+    """Compare the silhouettes of the same works before and after compression.
+
+    Raises:
+        EvalError: other labels, other numbers of works, or another metric.
+    """
+    before, after = (
+        (result.metric, result.names, result.counts.tolist(), result.rows.tolist())
+        for result in (full, compact)
+    )
+    if before != after:
+        raise EvalError("Only silhouettes of the same works, labels and metric can be compared.")
+    a, b = full.pair_values, compact.pair_values
+    varied = len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0
+    rows, columns = np.triu_indices(len(full.names), 1)
+    flips = np.flatnonzero(np.sign(a) * np.sign(b) < 0)
+    flips = flips[np.argsort(-np.abs(b - a)[flips], kind="stable")]
+    names = full.names
+    return Comparison(
+        pairs=len(a),
+        differences=compact.pairs - full.pairs,
+        mean_difference=float((b - a).mean()),
+        overall_difference=compact.overall - full.overall,
+        correlation=float(np.corrcoef(a, b)[0, 1]) if varied else float("nan"),
+        sign_flips=tuple(
+            PairChange(names[rows[i]], names[columns[i]], float(a[i]), float(b[i])) for i in flips
+        ),
+    )
+
+
+def _work_silhouettes(
+    unit: Vectors, groups: Groups, metric: Metric
+) -> tuple[Floats, npt.NDArray[np.float32]]:
+    """Return the silhouette of each work among all labels, and against each single one.
+
+    `unit` is in the order of labels. The second table is (n, labels), 0 at a work's own label.
+    """
+    starts = [run.start for run in groups.runs]
+    own = np.repeat(np.arange(len(groups.names)), groups.counts)
+    values = np.empty(len(unit))
+    against = np.empty((len(unit), len(groups.names)), dtype=np.float32)
+    centres = np.add.reduceat(unit, starts, axis=0) / groups.counts[:, None]
+    for block in row_blocks(len(unit), len(unit)):
+        line, mine = np.arange(block.stop - block.start), own[block]
+        if metric == "cosine":
+            # The mean of 1 - x . y over the works y of a label is 1 - x . (their mean).
+            means = 1 - unit[block] @ centres.T
+        else:
+            squares = np.maximum(2 - 2 * (unit[block] @ unit.T), 0)
+            # The square root would make a rounding error of 1e-16 one of 1e-8.
+            squares[line, block.start + line] = 0
+            means = np.add.reduceat(np.sqrt(squares), starts, axis=1) / groups.counts
+        size = groups.counts[mine]
+        # Its own label's mean counts a work's distance to itself, which is 0.
+        inside = means[line, mine] * size / (size - 1)
+        means[line, mine] = np.inf
+        values[block] = _ratio(inside, means.min(axis=1))
+        means[line, mine] = inside
+        against[block] = _ratio(inside[:, None], means)
+    return values, against
+
+
+def _ratio(a: Floats, b: Floats) -> Floats:
+    """Return (b - a) / max(a, b), and 0 where both are 0 up to rounding."""
+    larger = np.maximum(a, b)
+    return np.asarray(np.divide(b - a, larger, out=np.zeros_like(b), where=larger > 1e-7))
+
+
+def _label_silhouettes(
+    values: Floats, weights: npt.NDArray[np.float32], groups: Groups, level: float
+) -> tuple[LabelSilhouette, ...]:
+    starts = [run.start for run in groups.runs]
+    means = np.add.reduceat(values, starts) / groups.counts
+    draws = np.add.reduceat(weights * values, starts, axis=1) / groups.counts
+    ends = percentile_interval(draws, level)
+    rows = zip(groups.names, groups.counts.tolist(), means, *ends, strict=True)
+    return tuple(LabelSilhouette(name, n, *map(float, figures)) for name, n, *figures in rows)
+
+
+def _pair_intervals(
+    against: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    groups: Groups,
+    level: float,
+) -> tuple[Floats, Floats]:
+    """Return the lower and upper ends of the intervals of `Silhouette.pairs`."""
+    from threadpoolctl import threadpool_limits
+
+    counts = groups.counts
+    low, high = np.full((2, len(counts), len(counts)), np.nan)
+    for block in label_blocks(len(counts), len(weights)):
+        # Pairs with earlier labels are known by symmetry.
+        later, runs = slice(block.start, None), groups.runs[block.start :]
+        draws = np.zeros((len(weights), block.stop - block.start, len(runs)), dtype=np.float32)
+        # Thousands of small products: threads would wait for each other longer than they work.
+        with threadpool_limits(1, user_api="blas"):
+            for label, run in enumerate(runs):
+                drawn = weights[:, run]
+                draws[:, :, label] += drawn @ against[run, block]
+                if label < draws.shape[1]:
+                    draws[:, label] += drawn @ against[run, later]
+        draws /= counts[block, None] + counts[later]
+        low[block, later], high[block, later] = percentile_interval(draws, level)
+    for ends in (low, high):
+        mirror(ends)
+        np.fill_diagonal(ends, np.nan)
+    return low, high
