@@ -10,7 +10,6 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +52,8 @@ class Manifest:
     @classmethod
     def new(cls, backbone: BackboneRecord, root: str) -> "Manifest":
         """Return the manifest of an empty index."""
+        from importlib.metadata import version  # slow to import, and only wanted here
+
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(backbone, root, created=now, made_with=version("paint-search"))
 

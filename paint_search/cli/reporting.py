@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -158,6 +157,8 @@ def _titles(exhibit: Exhibit) -> list[str]:
 
 def _making(manifest: "Manifest") -> list[tuple[str, str]]:
     """Return how the index and the figures came about, line by line."""
+    from importlib.metadata import version
+
     backbone, background = manifest.backbone, manifest.background
     return [
         ("model", f"{backbone.name}, {backbone.dimension:,} numbers a painting"),

@@ -61,7 +61,6 @@ def similar(
     Example: `paint-search similar query.jpg -k 24 --not artist="Claude Monet" --sheet hits.jpg`
     """
     from paint_search.errors import UsageError
-    from paint_search.gallery import write_page, write_sheet
     from paint_search.index import Index
     from paint_search.search.filters import parse_filter
 
@@ -81,10 +80,13 @@ def similar(
         background = collection.manifest.background
         files = [collection.locate(hit.painting) for hit in hits]
         examples = [collection.locate_query(query) for query in queries]
-    for file, write in ((sheet, write_sheet), (html, write_page)):
-        if file is not None:
-            write(file, examples, hits, files)
-            output.note(f"wrote {file}")
+    if sheet or html:
+        from paint_search.gallery import write_page, write_sheet
+
+        for file, write in ((sheet, write_sheet), (html, write_page)):
+            if file is not None:
+                write(file, examples, hits, files)
+                output.note(f"wrote {file}")
     if as_csv:
         _print_csv(hits)
     output.json({"hits": [hit.to_dict() for hit in hits]})

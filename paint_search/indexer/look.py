@@ -8,11 +8,12 @@ tells apart what is flat.
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
 
 
 def look(pixels: NDArray[np.uint8]) -> str:
     """Return the hash (16 hex digits) and mean colour (6) of (h, w, 3) sRGB pixels."""
+    from scipy.fft import dctn  # half a second, which a query must not wait for
+
     grays = Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.BOX)
     lowest = dctn(np.asarray(grays, dtype=np.float32), norm="ortho")[:8, :8].ravel()
     bits = lowest > np.median(lowest)

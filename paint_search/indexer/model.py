@@ -4,7 +4,6 @@ Ties the registry, the weights, the network and the engines together. The export
 index folder is enough to index and to query; torch is imported only where it pays.
 """
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Callable
@@ -221,5 +220,7 @@ def _built_in_record(fit: Fit) -> BackboneRecord:
 
 def _machine(device: str) -> str:
     """Describe what decides which engine is fastest, without naming the machine."""
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime")]
+    from importlib.metadata import version  # slow to import, and only wanted here
+
+    versions = [f"{name} {version(name)}" for name in ("torch", "onnxruntime")]
     return f"{platform.machine()}, {os.cpu_count()} cores, {device}, {', '.join(versions)}"

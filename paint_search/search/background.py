@@ -5,6 +5,7 @@ sample, so that neither time nor memory grows with the collection.
 """
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -113,4 +114,4 @@ def _quantiles(scores: NDArray[np.float32]) -> tuple[float, ...]:
 
 
 def _share_below(quantiles: Sequence[float], score: float) -> float:
-    return float(np.searchsorted(quantiles, score)) / len(quantiles)
+    return bisect_left(quantiles, score) / len(quantiles)

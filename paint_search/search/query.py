@@ -70,8 +70,7 @@ def combine(
 
 def find(store: Store, query: Query) -> list[Group]:
     """Return up to ``query.k`` groups, best first; asks for more as long as copies fold away."""
-    available = store.count()
-    limit = min(available, query.k + 10)
+    limit = query.k + 10
     while True:
         matches = store.search(
             query.vector,
@@ -85,14 +84,14 @@ def find(store: Store, query: Query) -> list[Group]:
         if not query.spread:
             wanted.sort(key=lambda match: (-match.score, match.record.payload["path"]))
         groups = _fold(wanted)[: query.k]
-        exhausted = len(wanted) < limit or limit >= available
+        exhausted = len(wanted) < limit
         # A tie with the last one found may go on among those not found yet.
         complete = len(groups) == query.k and (
             query.spread > 0 or groups[-1].match.score > wanted[-1].score
         )
         if complete or exhausted:
             return groups
-        limit = min(available, 2 * limit)
+        limit = 2 * limit
 
 
 def measure_recall(store: Store) -> float | None:

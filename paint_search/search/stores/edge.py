@@ -140,6 +140,7 @@ class EdgeStore:
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
+        limit = max(1, min(limit, self._shard.info().points_count))
         numbers = cast("Any", vector)  # an array is taken as it is, though typed as a list
         query: edge.ScoringQueryType = (
             edge.Mmr(numbers, 1.0 - spread, candidates_limit=10 * limit, using=_FULL)
