@@ -210,3 +210,12 @@ def test_where_colours_are_matters() -> None:
 def test_other_shapes_and_types_are_refused(pixels: NDArray[np.generic]) -> None:
     with pytest.raises(ValueError, match="expected uint8 pixels of shape"):
         describe(pixels)  # type: ignore[arg-type]
+
+
+def test_the_stored_statistics_are_those_that_the_formula_gives() -> None:
+    stored, stored_spread = descriptors._neutral()
+    measured, measured_spread = descriptors.measure_neutral()
+    assert stored.keys() == measured.keys()
+    for name, mean in measured.items():
+        np.testing.assert_allclose(stored[name], mean, atol=1e-4)
+    np.testing.assert_allclose(stored_spread, measured_spread, atol=1e-4)
