@@ -35,10 +35,7 @@ from paint_search.update import SKIPPED, Request, require_images, settle, update
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """What ``Index.info`` tells: the manifest, and what the store and the disk say now.
-
-    ``recall`` is recall@10 of approximate against exact search; None where search is exact.
-    """
+    """What ``Index.info`` tells; ``recall`` is recall@10 of HNSW, None where search is exact."""
 
     folder: Path
     root: Path

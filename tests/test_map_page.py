@@ -9,13 +9,13 @@ import html.parser
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pages import running_browser
 from PIL import Image
 
 from paint_search.errors import EvalError
@@ -245,16 +245,8 @@ def test_a_page_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine")
-    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]  # fmt: skip
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=quiet)
+    with running_browser() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture
