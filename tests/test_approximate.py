@@ -1,0 +1,58 @@
+"""Above a size the store builds HNSW: it says so, and its recall is measured, not assumed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paint_search.painting import Record, painting_id
+from paint_search.search.filters import Condition
+from paint_search.search.query import measure_recall
+from paint_search.search.stores import edge
+
+COUNT, DIMENSION = 3000, 64
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edge.EdgeStore:
+    monkeypatch.setattr(edge, "_EXACT_BYTES", 64 * 1024)
+    store = edge.EdgeStore(tmp_path, DIMENSION)
+    vectors = np.random.default_rng(0).standard_normal((COUNT, DIMENSION), dtype=np.float32)
+    store.upsert(
+        [
+            Record(painting_id(str(i)), {"path": str(i), "even": i % 2}, vector)
+            for i, vector in enumerate(vectors)
+        ]
+    )
+    return store
+
+
+def test_before_optimizing_search_is_exact_and_recall_is_not_asked(store: edge.EdgeStore) -> None:
+    assert not store.approximate()
+    assert measure_recall(store) is None
+    store.close()
+
+
+def test_after_optimizing_search_is_approximate_with_a_measured_recall(
+    store: edge.EdgeStore,
+) -> None:
+    store.optimize()
+    assert store.approximate()
+    assert store.count() == COUNT
+    recall = measure_recall(store)
+    assert recall is not None
+    assert 0.95 <= recall <= 1
+    store.close()
+
+
+def test_exact_search_ignores_the_approximate_index(store: edge.EdgeStore) -> None:
+    store.optimize()
+    records = list(store.scroll(vectors=True))
+    vectors = np.array([record.vector for record in records])
+    scores = vectors @ vectors[0]
+    wanted = {records[i].id for i in np.argsort(-scores)[:20]}
+    found = store.search(vectors[0], 20, exact=True)
+    assert {match.record.id for match in found} == wanted
+    even = store.search(vectors[0], 20, [Condition("even", values=(0,))])
+    assert {match.record.payload["even"] for match in even} == {0}
+    store.close()
