@@ -114,7 +114,7 @@ class Manifest:
             root=str(record["root"]),
             labels=str(record["labels"]),
             table=record["table"],
-            engine=EngineChoice(**engine) if engine else None,
+            engine=EngineChoice.from_dict(engine) if engine else None,
             background=Background.from_dict(background) if background else None,
             paintings=int(record["paintings"]),
             created=str(record["created"]),

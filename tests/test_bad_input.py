@@ -218,6 +218,13 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
     "no format": (lambda text: "{}", "damaged"),
     "a word for the format": (lambda text: '{"format": "one"}', "damaged"),
     "no backbone": (without_backbone, "damaged"),
+    "a rate in words": (
+        lambda text: text.replace(
+            '"engine": null',
+            '"engine": {"engine": "x", "images_per_second": "fast", "cosine": 1, "machine": "x"}',
+        ),
+        "damaged",
+    ),
     "too deep": (lambda text: "[" * 100_000, "damaged"),
     "newer": (later, "format 999"),
 }

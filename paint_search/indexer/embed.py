@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,20 @@ class EngineChoice:
     images_per_second: float
     cosine: float
     machine: str
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "EngineChoice":
+        """Read the record back from a manifest.
+
+        Raises:
+            KeyError, TypeError, ValueError: the record is not of that form.
+        """
+        return cls(
+            engine=str(record["engine"]),
+            images_per_second=float(record["images_per_second"]),
+            cosine=float(record["cosine"]),
+            machine=str(record["machine"]),
+        )
 
     def describe(self) -> str:
         """Say in a phrase which engine it is and how it was found."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.painting import Record, Value
+from paint_search.painting import Record
 from paint_search.search.filters import Filter
 
 
@@ -77,10 +77,6 @@ class Store(Protocol):
 
     def fields(self) -> dict[str, int]:
         """Return the fields that filters may name, with the number of points having each."""
-        ...
-
-    def values(self, field: str, limit: int) -> dict[Value, int]:
-        """Return the most frequent values of a field with their counts, most frequent first."""
         ...
 
     def flush(self) -> None:

@@ -177,11 +177,6 @@ class EdgeStore:
         having = edge.Filter(must_not=[edge.IsEmptyCondition(field)])
         return self._guard(lambda: self._shard.count(edge.CountRequest(filter=having)))
 
-    def values(self, field: str, limit: int) -> dict[Value, int]:
-        """Return the most frequent values of a field with their counts, most frequent first."""
-        request = edge.FacetRequest(field, limit=limit, exact=True)
-        return {hit.value: hit.count for hit in self._guard(lambda: self._shard.facet(request))}
-
     def flush(self) -> None:
         """Make everything written so far durable."""
         self._guard(self._shard.flush)
