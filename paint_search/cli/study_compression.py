@@ -113,7 +113,7 @@ def compression(
         check_page(page)
     with Index.open(index) as collection:
         name = collection.root.name
-        works = read_works(collection, by, where, exclude)
+        works = read_works(collection, by, where, exclude, need_artists=False)
         own = _own(collection, seed, output)
         parts = part_works(works, collection, _seed(collection, seed))
     del works  # its vectors are in the parts
@@ -141,7 +141,9 @@ def compression(
     if stopped:
         return Exit.INTERRUPTED
     if failed and not (trials and as_json):
-        raise CompressError("; ".join(f"{one['name']}: {one['error']}" for one in failed))
+        raise CompressError(
+            "; ".join(f"{one['method']} at {one['dims']}: {one['error']}" for one in failed)
+        )
     return Exit.FAILED if failed else Exit.DONE
 
 
@@ -201,7 +203,7 @@ def _run(
     trials, failed, stopped = list[Trial](), list[dict[str, Any]](), False
     with trial_bar(output, len(compressors)) as moved:
         for number, compressor in enumerate(compressors):
-            name = f"{compressor.method} at {compressor.dims}"
+            method, dims = compressor.method, compressor.dims
             try:
                 trial = run_trial(
                     parts,
@@ -209,10 +211,10 @@ def _run(
                     own=compressor is own,
                     movements=movements,
                     min_works=min_works,
-                    moved=partial(moved, number, name),
+                    moved=partial(moved, number, f"{method} at {dims}"),
                 )
             except CompressError as error:
-                failed.append({"name": name, "error": str(error)})
+                failed.append({"method": method, "dims": dims, "error": str(error)})
             except KeyboardInterrupt:
                 stopped = True
                 break

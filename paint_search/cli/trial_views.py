@@ -55,7 +55,7 @@ def print_trials(
         output.line(f"\n{heading}")
         reason = trials[0].fidelity.left_out.get(name)
         if reason:
-            output.line(f"left out: {reason}")
+            output.line(f"left out: {reason} (--min-works)")
             continue
         output.table(*_label_table(trials, name))
         if name == "artists":

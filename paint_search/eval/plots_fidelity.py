@@ -134,5 +134,7 @@ def _name_changes(axes: Axes, comparison: Comparison, ends: tuple[float, float])
         f"{number}  {short_label(change.a)} and {short_label(change.b)}"
         for number, change in enumerate(changes, start=1)
     )
-    axes.text(x, y, f"largest changes\n{text}", transform=axes.transAxes, ha=across, va=down,
-              fontsize=7, color=SOFT, linespacing=1.5, bbox={"fc": "white", "ec": "none", "pad": 1})  # fmt: skip
+    axes.text(
+        x, y, f"largest changes\n{text}", transform=axes.transAxes, ha=across, va=down,
+        fontsize=7, color=SOFT, linespacing=1.5, bbox={"fc": "white", "ec": "none", "pad": 1},
+    )  # fmt: skip
