@@ -9,6 +9,7 @@ PaintSearchError
 ├── ManifestError      the index's manifest is damaged or newer than this program
 ├── StoreError         the vector store failed
 │   └── StoreBusyError another process holds it
+├── CompressError      a compressor cannot be fitted, loaded or used
 └── EvalError          an evaluation was given data it cannot judge
 """
 
@@ -51,6 +52,10 @@ class StoreError(PaintSearchError):
 
 class StoreBusyError(StoreError):
     """Another process holds the store."""
+
+
+class CompressError(PaintSearchError):
+    """Vectors do not allow a compressor to be fitted, or a saved one cannot be used."""
 
 
 class EvalError(PaintSearchError):

@@ -1,0 +1,1 @@
+"""Compressors: feature vectors -> shorter ones that keep who is near whom."""

@@ -1,0 +1,280 @@
+"""What every compressor does: learn from vectors, shorten others, be saved and loaded.
+
+Vectors of any norm come in, unit rows of ``dims`` numbers go out; only directions matter, since
+all similarity here is cosine. Saved as JSON and safetensors, so that loading one never runs code.
+"""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.errors import CompressError
+
+FORMAT: Final = 1
+_SETTINGS: Final = "compressor.json"
+_ARRAYS: Final = "compressor.safetensors"
+
+#: Numbers handled at once, so that memory does not grow with the number of vectors: 64 MB.
+_CELLS: Final = 2**24
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fit is, in steps, and a few words on how it goes."""
+
+    done: int
+    total: int
+    words: str = ""
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Report to nobody."""
+
+
+class Compressor(ABC):
+    """Base of all compressors, in scikit-learn's manner.
+
+    Attributes:
+        method: the name by which users know it.
+        dims: length of the vectors it makes.
+        seed: of everything random in ``fit``.
+        n_features_in_: length of the vectors it takes; 0 before ``fit``.
+    """
+
+    method: ClassVar[str]
+
+    def __init__(self, dims: int, *, seed: int = 0) -> None:
+        if dims < 1:
+            raise CompressError(f"--dims {dims}: ask for at least one dimension")
+        self.dims = dims
+        self.seed = seed
+        self.n_features_in_ = 0
+
+    def fit(self, vectors: Rows, *, report: Report = silent) -> Self:
+        """Learn from vectors, (n, d), in memory or mapped from a file.
+
+        Args:
+            vectors: n of at least ``dims``, d of at least ``dims``; read in blocks.
+            report: called with the progress.
+
+        Raises:
+            CompressError: too few, too short, not finite, or all alike.
+        """
+        self._check_size(vectors)
+        _check_values(vectors)
+        self.n_features_in_ = int(vectors.shape[1])
+        self._fit(vectors, report)
+        return self
+
+    def transform(self, vectors: Rows) -> Floats:
+        """Return the compressed vectors, (n, dims) float32 with unit rows.
+
+        Raises:
+            CompressError: not fitted, or vectors of another length or without direction.
+        """
+        self._require_fit()
+        if vectors.ndim != 2 or vectors.shape[1] != self.n_features_in_:
+            raise CompressError(
+                f"this compressor takes vectors of {self.n_features_in_} dimensions, not of shape "
+                f"{vectors.shape}: it was fitted to another backbone"
+            )
+        made = np.empty((len(vectors), self.dims), dtype=np.float32)
+        for block in blocks(vectors):
+            made[block] = unit_rows(self._encode(unit_rows(vectors[block])))
+        return made
+
+    def inverse_transform(self, codes: Rows) -> Floats:
+        """Return what the compressed vectors stand for, (n, d) float32 with unit rows.
+
+        Raises:
+            CompressError: not fitted, or codes of another length.
+        """
+        self._require_fit()
+        if codes.ndim != 2 or codes.shape[1] != self.dims:
+            raise CompressError(f"codes have {self.dims} dimensions here, not {codes.shape}")
+        return unit_rows(self._decode(np.asarray(codes, dtype=np.float32)))
+
+    def lost(self, vectors: Rows) -> Floats:
+        """Return 1 - cosine between each vector and what its code stands for, (n,): 0 to 2."""
+        lost = np.empty(len(vectors), dtype=np.float32)
+        for block in blocks(vectors):
+            rows = unit_rows(vectors[block])
+            again = self.inverse_transform(self.transform(rows))
+            lost[block] = 1 - np.einsum("nd,nd->n", rows, again)
+        return lost
+
+    def save(self, folder: Path, features: str) -> None:
+        """Write the fitted compressor into ``folder``, which is made if need be.
+
+        Args:
+            folder: where to.
+            features: fingerprint of the backbone whose vectors it takes.
+
+        Raises:
+            CompressError: not fitted.
+            OSError: the folder cannot be written.
+        """
+        from safetensors.numpy import save
+
+        self._require_fit()
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "format": FORMAT,
+            "method": self.method,
+            "dims": self.dims,
+            "seed": self.seed,
+            "features": features,
+            "n_features_in": self.n_features_in_,
+            **self._settings(),
+        }
+        _write(folder / _ARRAYS, save(self._arrays()))
+        _write(folder / _SETTINGS, json.dumps(settings, indent=1).encode() + b"\n")
+
+    def restore(self, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what ``save`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not of that form.
+        """
+        self.n_features_in_ = int(settings["n_features_in"])
+        self._restore(settings, {name: np.asarray(a, np.float32) for name, a in arrays.items()})
+        sample = self._encode(np.eye(1, self.n_features_in_, dtype=np.float32))
+        if sample.shape != (1, self.dims):
+            raise ValueError(f"its arrays make {sample.shape[1]} dimensions, not {self.dims}")
+
+    @abstractmethod
+    def _fit(self, vectors: Rows, report: Report) -> None:
+        """Learn from checked vectors of any norm."""
+
+    @abstractmethod
+    def _encode(self, rows: Floats) -> Floats:
+        """Turn unit rows, (n, d), into codes of any norm, (n, dims), with numpy alone."""
+
+    @abstractmethod
+    def _decode(self, codes: Floats) -> Floats:
+        """Turn codes of unit norm into vectors of any norm, (n, d)."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, Floats]:
+        """Return what was fitted."""
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """Return what else ``_restore`` needs, as JSON can carry it."""
+
+    @abstractmethod
+    def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
+        """Take over what ``_settings`` and ``_arrays`` gave."""
+
+    def _require_fit(self) -> None:
+        if not self.n_features_in_:
+            raise CompressError("this compressor is not fitted; call fit first")
+
+    def _check_size(self, vectors: Rows) -> None:
+        if vectors.ndim != 2 or not vectors.size:
+            raise CompressError("there are no vectors to learn from; run paint-search index first")
+        count, length = vectors.shape
+        if self.dims > length:
+            raise CompressError(
+                f"--dims {self.dims} is more than the {length} dimensions of the vectors: choose "
+                "fewer"
+            )
+        if self.dims > count:
+            raise CompressError(
+                f"{count} paintings are too few to learn {self.dims} dimensions from: index more, "
+                f"or choose --dims {count} or fewer"
+            )
+
+
+def load_files(folder: Path, features: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what ``Compressor.save`` wrote into ``folder``.
+
+    Raises:
+        CompressError: damaged, of a newer format, or of another backbone than ``features``.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        if settings["format"] > FORMAT:
+            raise CompressError(
+                f"{folder} has format {settings['format']}, this version of paint-search reads up "
+                f"to {FORMAT}; upgrade with pip install --upgrade paint-search"
+            )
+        arrays = load((folder / _ARRAYS).read_bytes())
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise damaged(folder, error) from error
+    if settings["features"] != features:
+        raise CompressError(
+            f"{folder} was fitted to another backbone than this index's; run paint-search compress "
+            "again"
+        )
+    return settings, arrays
+
+
+def damaged(folder: Path, error: Exception) -> CompressError:
+    """Return the error of a compressor that cannot be read."""
+    return CompressError(
+        f"the compressor {folder} is damaged ({type(error).__name__}: {error}); run paint-search "
+        "compress again"
+    )
+
+
+def blocks(vectors: Rows) -> Iterator[slice]:
+    """Split the rows so that a block stays within the memory set above."""
+    step = max(1, _CELLS // vectors.shape[1])
+    for start in range(0, len(vectors), step):
+        yield slice(start, min(start + step, len(vectors)))
+
+
+def unit_rows(rows: Rows) -> Floats:
+    """Return the rows scaled to Euclidean length 1, as float32.
+
+    Raises:
+        CompressError: a row has no direction: all zeros, NaN or infinite.
+    """
+    rows = np.asarray(rows, dtype=np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not (np.isfinite(norms).all() and norms.all()):
+        count = int((~np.isfinite(norms) | (norms == 0)).sum())
+        raise CompressError(
+            f"{count} of {len(rows)} vectors are all zeros or not finite: they have no direction"
+        )
+    unit: Floats = rows / norms
+    return unit
+
+
+def _check_values(vectors: Rows) -> None:
+    """Refuse vectors that teach nothing: without direction, or all the same."""
+    first = unit_rows(vectors[:1])
+    alike = True
+    for block in blocks(vectors):
+        alike = bool(np.allclose(unit_rows(vectors[block]), first, atol=1e-6)) and alike
+    if alike and len(vectors) > 1:
+        raise CompressError(
+            f"all {len(vectors)} vectors are the same: nothing tells these paintings apart, so "
+            "there is nothing to compress; are the backbone's weights damaged?"
+        )
+
+
+def _write(file: Path, content: bytes) -> None:
+    fresh = file.with_name(f"{file.name}.new")
+    with fresh.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(fresh, file)

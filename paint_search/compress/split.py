@@ -1,0 +1,80 @@
+"""Which paintings a compressor learns from, and which are kept to judge it by.
+
+Decided by a hash of the artist's name (of the id where that is unknown), so that the same painting
+stands on the same side in every run and nothing needs to be written down but a seed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.painting import Value
+
+By = Literal["artist", "id"]
+
+#: With fewer artists, or where a few have most of the works, artists cannot be dealt out fairly.
+_LEAST_ARTISTS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A rule that holds out about ``share`` of the paintings: whole artists, or single works."""
+
+    by: By
+    seed: int
+    share: float
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Split":
+        """Read a rule back from a manifest.
+
+        Raises:
+            KeyError, TypeError, ValueError: the record is not of that form.
+        """
+        if record["by"] not in get_args(By):
+            raise ValueError("unknown rule of a split")
+        return cls(record["by"], int(record["seed"]), float(record["share"]))
+
+    def held_out(self, ids: Sequence[str], artists: Sequence[Value | None]) -> NDArray[np.bool_]:
+        """Return (n,) True for the paintings that are held out."""
+        keys = (
+            key if artist is None or self.by == "id" else f"artist {artist}"
+            for key, artist in zip(ids, artists, strict=True)
+        )
+        return np.array([_fraction(f"{self.seed} {key}") < self.share for key in keys], dtype=bool)
+
+
+def choose_split(
+    ids: Sequence[str], artists: Sequence[Value | None], *, seed: int = 0, share: float = 0.2
+) -> Split:
+    """Hold out whole artists where there are enough of them, else single works.
+
+    Args:
+        ids: of n paintings.
+        artists: of the same, None where unknown.
+        seed: another seed deals out others.
+        share: of the paintings to hold out.
+    """
+    rule = Split("artist", seed, share)
+    if len({artist for artist in artists if artist is not None}) >= _LEAST_ARTISTS:
+        held = rule.held_out(ids, artists).mean()
+        if 0.5 * share <= held <= 2 * share:
+            return rule
+    return Split("id", seed, share)
+
+
+def held_out(
+    ids: Sequence[str], artists: Sequence[Value | None], seed: int = 0, share: float = 0.2
+) -> NDArray[np.bool_]:
+    """Return (n,) True for the paintings that ``choose_split`` holds out."""
+    return choose_split(ids, artists, seed=seed, share=share).held_out(ids, artists)
+
+
+def _fraction(text: str) -> float:
+    return (
+        int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()) / 2**64
+    )

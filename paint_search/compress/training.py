@@ -1,0 +1,175 @@
+"""Train an encoder and its decoder on vectors: what to minimise, how long, when to stop.
+
+A batch of vectors is compared with a larger gallery, in full and compressed; the encoder learns to
+rank the gallery alike, which is what a search needs, and not only to be decoded well. Imports
+torch, so import it late.
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from paint_search.compress.base import Progress, Report, Rows, unit_rows
+from paint_search.compress.networks import Coder
+
+_DRAWN: Final = 4096  # rows a step
+_CELLS: Final = 2**23  # numbers in them, at most: 32 MB; fewer rows where they are long
+_VALIDATION: Final = 0.1
+_MOST_VALIDATED: Final = 2048
+_CHECK_EVERY: Final = 25  # steps
+_PATIENCE: Final = 4  # checks without progress
+_SHARPNESS: Final = 0.4  # temperature of the ranking, in standard deviations of the cosines
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What is minimised: a weighted sum.
+
+    Attributes:
+        reconstruction: weight of 1 - cosine between a vector and its decoded code.
+        ranking: weight of the Kullback-Leibler divergence between the softmax of a work's
+            cosines to the gallery in full and compressed, as in stochastic neighbour embedding
+            (Hinton & Roweis 2002), but with both sides normalised over the same gallery.
+        correlation: weight of 1 - Pearson's correlation of these cosines.
+    """
+
+    reconstruction: float
+    ranking: float
+    correlation: float
+
+
+#: Chosen by neighbours kept on held-out artists; see benchmarks/README.md.
+KEEP_SIMILARITY: Final = Objective(reconstruction=0.1, ranking=1.0, correlation=0.5)
+RECONSTRUCT: Final = Objective(reconstruction=1.0, ranking=0.0, correlation=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast: the rate rises over a tenth of the steps, then falls to zero."""
+
+    steps: int
+    rate: float
+
+
+def train(
+    coder: Coder,
+    vectors: Rows,
+    *,
+    objective: Objective,
+    schedule: Schedule,
+    seed: int,
+    report: Report,
+) -> None:
+    """Train ``coder`` in place, on a GPU where there is one; it ends on the CPU at its best.
+
+    A tenth of the rows is kept out to judge by: every 25 steps the same objective is measured on
+    them, and after four times without progress training stops.
+
+    Args:
+        coder: the network.
+        vectors: (n, d) of any norm, in memory or mapped; rows are read as they are drawn.
+        objective: what to minimise.
+        schedule: most steps and highest rate.
+        seed: of the order of rows and of dropout.
+        report: called after every step.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    order = np.random.default_rng(seed)
+    rows = order.permutation(len(vectors))
+    kept_out = max(2, min(int(_VALIDATION * len(rows)), _MOST_VALIDATED))
+    judged, learned = rows[:kept_out], rows[kept_out:] if len(rows) > 2 * kept_out else rows
+    size = max(2, min(_DRAWN, len(learned), _CELLS // vectors.shape[1]))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        coder.to(device).train()
+        loss = _Loss(objective, _read(vectors, judged[: 2 * size], device)).to(device)
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": coder.parameters(), "weight_decay": 0.0},
+                {"params": loss.parameters(), "weight_decay": 0.0, "lr": 10 * schedule.rate},
+            ],
+            lr=schedule.rate,
+        )
+        pace = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _pace(step, schedule))
+        best, best_state, best_step = math.inf, coder.state_dict(), 0
+        for step in range(schedule.steps):
+            if step % _CHECK_EVERY == 0:
+                value = _judge(coder, loss, vectors, judged, size, device)
+                if value < best:
+                    best, best_step = value, step
+                    best_state = copy.deepcopy(coder.state_dict())
+                elif step - best_step >= _PATIENCE * _CHECK_EVERY:
+                    break
+            drawn = order.choice(learned, size, replace=False)
+            optimiser.zero_grad()
+            value_now = loss(coder, _read(vectors, drawn, device))
+            value_now.backward()
+            optimiser.step()
+            pace.step()
+            report(Progress(step + 1, schedule.steps, f"held-out loss {best:.4f}"))
+        if _judge(coder, loss, vectors, judged, size, device) > best:
+            coder.load_state_dict(best_state)
+    coder.to("cpu").eval()
+    report(Progress(schedule.steps, schedule.steps))
+
+
+class _Loss(nn.Module):
+    """The objective over a drawn set of rows: a quarter of them asks, the others are found."""
+
+    def __init__(self, objective: Objective, sample: Tensor) -> None:
+        super().__init__()
+        self.objective = objective
+        cosines = (sample @ sample.T)[~torch.eye(len(sample), dtype=torch.bool)]
+        self.temperature = max(1e-3, _SHARPNESS * float(cosines.std()))
+        # The compressed cosines may spread otherwise; their own temperature is learned.
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(self.temperature)))
+
+    def forward(self, coder: Coder, rows: Tensor) -> Tensor:
+        weigh = self.objective
+        codes = coder.encode(rows)
+        asking = max(1, len(rows) // 4)
+        total = rows.new_zeros(())
+        if weigh.reconstruction:
+            again = functional.normalize(coder.decode(codes[:asking]), dim=1)
+            lost = 1 - (again * rows[:asking]).sum(dim=1)
+            total = total + weigh.reconstruction * lost.mean()
+        if weigh.ranking or weigh.correlation:
+            short = functional.normalize(codes, dim=1)
+            full, compact = rows[:asking] @ rows[asking:].T, short[:asking] @ short[asking:].T
+            wanted = functional.log_softmax(full / self.temperature, dim=1)
+            given = functional.log_softmax(compact / self.log_temperature.exp(), dim=1)
+            apart = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
+            alike = torch.corrcoef(torch.stack([full.flatten(), compact.flatten()]))[0, 1]
+            total = total + weigh.ranking * apart + weigh.correlation * (1 - alike)
+        return total
+
+
+def _pace(step: int, schedule: Schedule) -> float:
+    rise = max(1, schedule.steps // 10)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, schedule.steps - rise)))
+
+
+def _judge(
+    coder: Coder, loss: _Loss, vectors: Rows, judged: NDArray[np.int64], size: int, device: str
+) -> float:
+    """Return the mean objective over the rows that are kept out."""
+    coder.eval()
+    parts = np.array_split(judged, max(1, len(judged) // size))
+    with torch.no_grad():
+        values = [float(loss(coder, _read(vectors, part, device))) for part in parts]
+    coder.train()
+    return float(np.mean(values))
+
+
+def _read(vectors: Rows, rows: NDArray[np.int64], device: str) -> Tensor:
+    """Read rows of an array or a mapped file, in the order drawn."""
+    return torch.from_numpy(unit_rows(vectors[rows])).to(device)
