@@ -148,13 +148,13 @@ def compression(
 
 
 def _seed(collection: "Index", asked: int | None) -> int:
-    made = collection.manifest.compressor
+    made = collection.manifest.compression
     return asked if asked is not None else made.seed if made else 0
 
 
 def _own(collection: "Index", asked: int | None, output: Output) -> "Compressor | None":
     """Return the compressor of the index, if it can be measured on what the seed holds out."""
-    made = collection.manifest.compressor
+    made = collection.manifest.compression
     if made is None:
         return None
     if asked not in (None, made.seed):
