@@ -7,6 +7,8 @@ torch, so import it late.
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +23,7 @@ from paint_search.compress.networks import Coder
 
 _DRAWN: Final = 4096  # rows a step
 _CELLS: Final = 2**23  # numbers in them, at most: 32 MB; fewer rows where they are long
+_WORTH_THREADS: Final = 2**19  # numbers in the rows of a step
 _VALIDATION: Final = 0.1
 _MOST_VALIDATED: Final = 2048
 _CHECK_EVERY: Final = 25  # steps
@@ -86,7 +89,7 @@ def train(
     kept_out = max(2, min(int(_VALIDATION * len(rows)), _MOST_VALIDATED))
     judged, learned = rows[:kept_out], rows[kept_out:] if len(rows) > 2 * kept_out else rows
     size = max(2, min(_DRAWN, len(learned), _CELLS // vectors.shape[1]))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _threads_for(size * vectors.shape[1]):
         torch.manual_seed(seed)
         coder.to(device).train()
         loss = _Loss(objective, _read(vectors, judged[: 2 * size], device)).to(device)
@@ -149,6 +152,18 @@ class _Loss(nn.Module):
             alike = torch.corrcoef(torch.stack([full.flatten(), compact.flatten()]))[0, 1]
             total = total + weigh.ranking * apart + weigh.correlation * (1 - alike)
         return total
+
+
+@contextmanager
+def _threads_for(cells: int) -> Iterator[None]:
+    """Use one thread where steps are small: several would wait longer than they work."""
+    before = torch.get_num_threads()
+    if cells < _WORTH_THREADS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pace(step: int, schedule: Schedule) -> float:
