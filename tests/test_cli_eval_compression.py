@@ -331,6 +331,13 @@ def test_wrong_usage_is_said_in_a_sentence(
     assert message in outcome.err
 
 
+def test_help_shows_an_example_and_the_common_options(cli: Cli) -> None:
+    text = cli.ok("eval", "compression", "--help").out
+    assert "paint-search eval compression --dims 64" in text
+    for option in ("--method", "--dims", "--seed", "--by", "--where", "--not", "--plot", "--csv"):
+        assert option in text
+
+
 # What is to be looked at.
 
 

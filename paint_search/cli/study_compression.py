@@ -178,7 +178,7 @@ def _check(parts: Parts) -> None:
     if held < LEAST_WORKS or not training:
         raise UsageError(
             f"of these {held + training:,} paintings {held:,} are held out to measure on, and it "
-            f"takes {LEAST_WORKS} besides some to fit on: index more, or choose more with --where"
+            f"takes {LEAST_WORKS} besides some to fit on: index more, or filter less"
         )
 
 
