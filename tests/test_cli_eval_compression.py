@@ -180,7 +180,7 @@ def test_tables_are_for_people(study: Study) -> None:
     assert f"{trial['artists']['p_at_1']['full']:.3f}" in full
     assert f"{trial['artists']['map_at_10']['full']:.3f}" in full
     flips = len(trial["artists"]["silhouettes"]["sign_flips"])
-    assert f"{trial['artists']['silhouettes']['clear_sign_flips']} of {flips}" in sections[1]
+    assert f"{trial['artists']['silhouettes']['clear_sign_flips']}/{flips}" in sections[1]
     change = trial["artists"]["silhouettes"]["largest_changes"][0]
     assert change["a"] in sections[4].splitlines()[2]
 

@@ -113,7 +113,7 @@ def part_works(works: Works, collection: Index, seed: int) -> Parts:
 
     everyone = list(collection.paintings())
     ids, artists = [work.id for work in everyone], [work.artist for work in everyone]
-    made = collection.manifest.compressor
+    made = collection.manifest.compression
     same = made is not None and made.seed == seed
     split = made.split if made and same else choose_split(ids, artists, seed=seed)
     mask = split.held_out(ids, artists)
