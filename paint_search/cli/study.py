@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from paint_search.index import Index
     from paint_search.painting import Painting, Value
+    from paint_search.search.stores.base import VectorName
 
 ByOption = Annotated[
     str, typer.Option(metavar="FIELD", help="Label that groups the works: artist, movement, ...")
@@ -140,6 +141,7 @@ def read_works(
     min_works: int = 1,
     *,
     need_artists: bool = True,
+    which: "VectorName | None" = None,
 ) -> Works:
     """Read the works that match, labelled by one field.
 
@@ -150,6 +152,7 @@ def read_works(
         exclude: conditions that must not hold, as typed.
         min_works: labels with fewer works take no part.
         need_artists: whether to refuse an index that names no artist at all.
+        which: the kind of vectors; full ones where the index keeps them.
 
     Raises:
         UsageError: no such field, a condition that cannot be read, or no work that matches.
@@ -173,7 +176,7 @@ def read_works(
         by=by,
         paintings=paintings,
         files=[collection.locate(painting) for painting in paintings],
-        vectors=collection.vectors(conditions)[1],
+        vectors=collection.vectors(conditions, which)[1],
         labels=labels,
         unlabelled=counts[None],
         too_few=labels.count(None) - counts[None],
