@@ -348,3 +348,51 @@ def test_the_page_opens_and_shows_every_picture(browser: Browser, study: Study) 
         assert tab.evaluate(wide) <= 0
         tab.set_viewport_size({"width": 390, "height": 800})
         assert tab.evaluate(wide) <= 0
+
+
+# The compressor that the index has.
+
+
+@pytest.fixture(scope="module")
+def compressed(academy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The academy, compressed by PCA to 6 dimensions with seed 2. Read only."""
+    home = copy_tree(academy, tmp_path_factory.mktemp("compressed") / "academy")
+    options = ["--method", "pca", "--dims", 6, "--seed", 2, "--index", home / ".paint-search"]
+    Cli().ok("compress", *options)
+    return home
+
+
+def test_the_index_s_own_compressor_has_a_row(
+    compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(compressed)
+    told = cli.ok(*QUICK, "--dims", 4, "--json").json
+    assert told["seed"] == 2
+    named = [(trial["of_this_index"], trial["method"], trial["dims"]) for trial in told["trials"]]
+    # PCA is measured at its size too, and the same fit keeps the same.
+    assert named == [(False, "pca", 4), (False, "pca", 6), (True, "pca", 6)]
+    _, again, own = told["trials"]
+    assert own["recall"] == pytest.approx(again["recall"], abs=0.01)
+    assert own["fit_seconds"] is None
+    out = cli.ok(*QUICK, "--dims", 4).out
+    assert "this index (pca)" in out
+    assert "whose silhouette changes most (this index (pca) at 6)" in out
+
+
+def test_an_index_without_full_vectors_is_refused(
+    academy: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copy_tree(academy, tmp_path / "academy"))
+    cli.ok("compress", "--method", "pca", "--dims", 6, "--drop-full")
+    outcome = cli(*QUICK, "--dims", 4)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "keeps no full vectors: they were dropped" in outcome.err
+
+
+def test_with_another_seed_the_index_s_own_is_left_out(
+    compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(compressed)
+    outcome = cli.ok(*QUICK, "--dims", 4, "--seed", 3)
+    assert "learned from what --seed 3 holds out" in outcome.err
+    assert "this index" not in outcome.out

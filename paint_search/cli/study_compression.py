@@ -113,7 +113,7 @@ def compression(
         check_page(page)
     with Index.open(index) as collection:
         name = collection.root.name
-        works = read_works(collection, by, where, exclude, need_artists=False)
+        works = read_works(collection, by, where, exclude, need_artists=False, which="full")
         own = _own(collection, seed, output)
         parts = part_works(works, collection, _seed(collection, seed))
     del works  # its vectors are in the parts
