@@ -122,10 +122,12 @@ def _name_changes(axes: Axes, comparison: Comparison, ends: tuple[float, float])
     changes = comparison.largest_changes(_LABELLED)
     for number, change in enumerate(changes, start=1):
         axes.plot(change.full, change.compact, "o", color=PALETTE[2], markersize=4.5)
+        # Each in a direction of its own, so that the numbers of neighbouring dots stay apart.
+        angle = 2 * np.pi * number / _LABELLED
         axes.annotate(
             str(number), (change.full, change.compact), textcoords="offset points",
-            xytext=(5 if number % 2 else -5, 0), ha="left" if number % 2 else "right",
-            va="center", fontsize=7.5, color=INK, weight="bold",
+            xytext=(8 * np.cos(angle), 8 * np.sin(angle)), ha="center", va="center",
+            fontsize=7.5, color=INK, weight="bold",
         )  # fmt: skip
     raised = sum(change.compact > change.full for change in changes) * 2 > len(changes)
     # Pairs that rose lie above the line, so that the corner below it is free; and the reverse.
