@@ -112,6 +112,16 @@ def studio(museum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture(scope="session")
+def academy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 160 small ``paintings`` by 40 artists and their index, built in. Read only."""
+    from academy import found_academy
+
+    home = tmp_path_factory.mktemp("academy")
+    found_academy(home)
+    return home
+
+
+@pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seeded random weights of timm's smallest ResNet, as safetensors."""
     import timm

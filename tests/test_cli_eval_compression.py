@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from academy import EVIL, Held, read_academy
 from conftest import Cli, Outcome, copy_tree
-from images import picture
-from numpy.typing import NDArray
 from pages import Elements, opened, running_browser
 from PIL import Image
 from studied import read_csv
@@ -24,66 +22,11 @@ from paint_search.compress import kinds
 from paint_search.compress.base import Compressor, Floats, Report, Rows, silent
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.pca import PCA
-from paint_search.compress.split import held_out
 from paint_search.errors import CompressError
 from paint_search.eval.fidelity import fidelity
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-ARTISTS, EACH = 40, 4
-Values = list[str | int | float | None]
-EVIL = "</i><script>window.broken = 1</script> $name"
-
-
-@dataclass(frozen=True)
-class Held:
-    """What the index holds, read without the command."""
-
-    vectors: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    artists: Values
-    movements: Values
-    titles: Values
-
-    def of(self, values: Values) -> list[str]:
-        """Those of the works held out."""
-        return [str(values[row]) for row in np.flatnonzero(self.mask)]
-
-    def codes(self, dims: int) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
-        """Full and compressed vectors of the works held out."""
-        compressor = make_compressor("pca", dims, seed=0).fit(self.vectors[~self.mask])
-        full = self.vectors[self.mask]
-        return full, compressor.transform(full).astype(np.float16)
-
-
-def paint(file: Path, artist: int, work: int) -> None:
-    """One manner an artist, with a bright stroke of its own in each work."""
-    pixels = np.array(picture(48, 48, artist))
-    rng = np.random.default_rng(100 * artist + work)
-    for _ in range(6):
-        y, x = rng.integers(0, 40, 2)
-        pixels[y : y + rng.integers(3, 9), x : x + rng.integers(3, 9)] = rng.integers(0, 255, 3)
-    Image.fromarray(pixels).save(file)
-
-
-@pytest.fixture(scope="module")
-def academy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """160 small pictures by 40 artists of five movements, and their index. Read only."""
-    home = tmp_path_factory.mktemp("academy")
-    corpus = home / "paintings"
-    corpus.mkdir()
-    rows = []
-    for number in range(ARTISTS * EACH):
-        artist, work = divmod(number, EACH)
-        paint(corpus / f"{number}.png", artist, work)
-        title = f"work {number} {EVIL}"
-        rows.append((f"{number}.png", f"Artist {artist}", f"Movement {artist % 5}", title))
-    with (corpus / "works.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "artist", "movement", "title"), *rows])
-    with Index.create(corpus, home / ".paint-search", backbone="descriptors") as index:
-        index.add(table=corpus / "works.csv")
-    return home
 
 
 @pytest.fixture
@@ -119,10 +62,7 @@ def study(academy: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="module")
 def held(academy: Path) -> Held:
     """The index's works, and which of them seed 0 holds out."""
-    with Index.open(academy / ".paint-search") as index:
-        ids, vectors = index.vectors()
-        artists, movements, titles = map(index.field, ("artist", "movement", "title"))
-    return Held(vectors, held_out(ids, artists, 0), artists, movements, titles)
+    return read_academy(academy, seed=0)
 
 
 # What is measured.
@@ -180,7 +120,7 @@ def test_tables_are_for_people(study: Study) -> None:
     assert f"{trial['artists']['p_at_1']['full']:.3f}" in full
     assert f"{trial['artists']['map_at_10']['full']:.3f}" in full
     flips = len(trial["artists"]["silhouettes"]["sign_flips"])
-    assert f"{trial['artists']['silhouettes']['clear_sign_flips']} of {flips}" in sections[1]
+    assert f"{trial['artists']['silhouettes']['clear_sign_flips']}/{flips}" in sections[1]
     change = trial["artists"]["silhouettes"]["largest_changes"][0]
     assert change["a"] in sections[4].splitlines()[2]
 
@@ -331,6 +271,13 @@ def test_wrong_usage_is_said_in_a_sentence(
     assert message in outcome.err
 
 
+def test_help_shows_an_example_and_the_common_options(cli: Cli) -> None:
+    text = cli.ok("eval", "compression", "--help").out
+    assert "paint-search eval compression --dims 64" in text
+    for option in ("--method", "--dims", "--seed", "--by", "--where", "--not", "--plot", "--csv"):
+        assert option in text
+
+
 # What is to be looked at.
 
 
@@ -401,3 +348,51 @@ def test_the_page_opens_and_shows_every_picture(browser: Browser, study: Study) 
         assert tab.evaluate(wide) <= 0
         tab.set_viewport_size({"width": 390, "height": 800})
         assert tab.evaluate(wide) <= 0
+
+
+# The compressor that the index has.
+
+
+@pytest.fixture(scope="module")
+def compressed(academy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The academy, compressed by PCA to 6 dimensions with seed 2. Read only."""
+    home = copy_tree(academy, tmp_path_factory.mktemp("compressed") / "academy")
+    options = ["--method", "pca", "--dims", 6, "--seed", 2, "--index", home / ".paint-search"]
+    Cli().ok("compress", *options)
+    return home
+
+
+def test_the_index_s_own_compressor_has_a_row(
+    compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(compressed)
+    told = cli.ok(*QUICK, "--dims", 4, "--json").json
+    assert told["seed"] == 2
+    named = [(trial["of_this_index"], trial["method"], trial["dims"]) for trial in told["trials"]]
+    # PCA is measured at its size too, and the same fit keeps the same.
+    assert named == [(False, "pca", 4), (False, "pca", 6), (True, "pca", 6)]
+    _, again, own = told["trials"]
+    assert own["recall"] == pytest.approx(again["recall"], abs=0.01)
+    assert own["fit_seconds"] is None
+    out = cli.ok(*QUICK, "--dims", 4).out
+    assert "this index (pca)" in out
+    assert "whose silhouette changes most (this index (pca) at 6)" in out
+
+
+def test_an_index_without_full_vectors_is_refused(
+    academy: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copy_tree(academy, tmp_path / "academy"))
+    cli.ok("compress", "--method", "pca", "--dims", 6, "--drop-full")
+    outcome = cli(*QUICK, "--dims", 4)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "keeps no full vectors: they were dropped" in outcome.err
+
+
+def test_with_another_seed_the_index_s_own_is_left_out(
+    compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(compressed)
+    outcome = cli.ok(*QUICK, "--dims", 4, "--seed", 3)
+    assert "learned from what --seed 3 holds out" in outcome.err
+    assert "this index" not in outcome.out

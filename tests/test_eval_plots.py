@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from paint_search.eval.plots import (
     save_figure,
     scatter_figure,
 )
+from paint_search.eval.plots_fidelity import Curve, fidelity_figure
+from paint_search.eval.silhouette import compare, silhouettes
 
 TEX = r"A $\frac{ of_ ^ & <b>"
 GAP = "\N{NO-BREAK SPACE}" * 2  # between a dot and its name; SVG drops plain leading spaces
@@ -238,3 +240,39 @@ def test_figures_leave_no_trace_in_matplotlib(tmp_path: Path) -> None:
     save_figure(FIGURES["dendrogram"](), tmp_path / "a.png")
     assert dict(mpl.rcParams) == before
     assert not _pylab_helpers.Gcf.figs
+
+
+def curve(name: str, figures: Sequence[str] = ("recall", "order")) -> Curve:
+    return Curve(name, [64, 320], {figure: [0.6, 0.9] for figure in figures})
+
+
+def test_curves_stand_alone_where_there_are_no_silhouettes(tmp_path: Path) -> None:
+    figure = fidelity_figure([curve("pca"), curve(TEX)], None, "Kept", "pca at 64", "artists")
+    shown = texts(figure)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["recall", "order"]
+    assert {"Kept", "pca", TEX, "dimensions"} <= set(shown)
+    assert figure.axes[0].get_xticks().tolist() == [64, 320]
+    save_figure(figure, tmp_path / "kept.svg")
+    assert TEX in " ".join(ET.parse(tmp_path / "kept.svg").getroot().itertext())
+
+
+def test_the_pairs_that_change_most_are_named_where_nothing_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    labels = [f"Painter {row % 5}" for row in range(60)]
+    full = rng.normal(size=(60, 9)) + np.eye(5, 9)[np.arange(60) % 5]
+    comparison = compare(silhouettes(full, labels), silhouettes(full[:, :3], labels))
+    figure = fidelity_figure([curve("pca")], comparison, "Kept", "pca at 64", "artists")
+    change = comparison.largest_changes(1)[0]
+    (named,) = (text for text in texts(figure) if text.startswith("largest changes"))
+    assert named.splitlines()[1] == f"1  {change.a} and {change.b}"
+    assert {"1", "6"} <= set(texts(figure))
+    (dots,) = figure.axes[-1].collections
+    above = np.triu_indices(5, 1)
+    expected = np.c_[comparison.full[above], comparison.compact[above]]
+    np.testing.assert_allclose(dots.get_offsets(), expected)
+
+
+@pytest.mark.parametrize("curves", [[], [curve("pca"), curve("other", ["recall"])]])
+def test_curves_of_unlike_figures_are_refused(curves: list[Curve]) -> None:
+    with pytest.raises(EvalError, match="all of the same figures"):
+        fidelity_figure(curves, None, "Kept", "", "artists")

@@ -1,6 +1,6 @@
 """``eval compression``: what compressed vectors keep of the full ones, on paintings held out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,7 +113,7 @@ def compression(
         check_page(page)
     with Index.open(index) as collection:
         name = collection.root.name
-        works = read_works(collection, by, where, exclude, need_artists=False)
+        works = read_works(collection, by, where, exclude, need_artists=False, which="full")
         own = _own(collection, seed, output)
         parts = part_works(works, collection, _seed(collection, seed))
     del works  # its vectors are in the parts
@@ -123,14 +123,14 @@ def compression(
         f"{len(parts.training):,} paintings to fit on, {len(parts.held.files):,} held out to "
         f"measure on (seed {parts.seed})"
     )
-    trials, failed, stopped = _run(parts, plan, own, min_works, output)
+    # Written after each trial, so that a kill loses none that is finished.
+    save = partial(_save, table) if table else lambda trials: None
+    trials, failed, stopped = _run(parts, plan, own, min_works, output, save)
     if trials:
         said = verdicts(trials)
         output.json(_result(parts, trials, said, failed))
         print_trials(output, parts, trials, said)
         if table:
-            rows = [trial_figures(trial) for trial in trials]
-            write_csv(table, list(rows[0]), [list(row.values()) for row in rows])
             output.note(f"wrote {table}")
         if plot:
             write_plot(plot, draw_trials(parts, trials))
@@ -178,7 +178,7 @@ def _check(parts: Parts) -> None:
     if held < LEAST_WORKS or not training:
         raise UsageError(
             f"of these {held + training:,} paintings {held:,} are held out to measure on, and it "
-            f"takes {LEAST_WORKS} besides some to fit on: index more, or choose more with --where"
+            f"takes {LEAST_WORKS} besides some to fit on: index more, or filter less"
         )
 
 
@@ -188,6 +188,7 @@ def _run(
     own: "Compressor | None",
     min_works: int,
     output: Output,
+    save: Callable[[Sequence[Trial]], None],
 ) -> tuple[list[Trial], list[dict[str, Any]], bool]:
     """Run the trials; return them by size, those that failed, and whether a key stopped it.
 
@@ -220,7 +221,14 @@ def _run(
                 break
             else:
                 trials.append(trial)
-    return sorted(trials, key=lambda trial: trial.dims), failed, stopped
+                trials.sort(key=lambda trial: trial.dims)
+                save(trials)
+    return trials, failed, stopped
+
+
+def _save(table: Path, trials: Sequence[Trial]) -> None:
+    rows = [trial_figures(trial) for trial in trials]
+    write_csv(table, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _result(

@@ -20,7 +20,7 @@ _CHANGES = 5
 _PICTURE = 150  # pixels of a picture on the page, some more than it takes on the screen
 _MEANING = (
     "recall@k: share of the k nearest works that stay the same. Spearman, Kendall: correlation of "
-    "the cosines of pairs of works. Trustworthiness falls where strangers become neighbours, "
+    "the cosines of pairs of works. trust(worthiness) falls where strangers become neighbours, "
     "continuity where neighbours part, both among ten. 1 is everything kept. Vectors are stored "
     "with 2 bytes a number, and measured so."
 )
@@ -30,9 +30,9 @@ _LABEL_COLUMNS = (
 )
 _MEANS = ("p_at_1", "map_at_10", "silhouette")
 _LABEL_MEANING = (
-    "P@1, mAP@10: as in eval retrieval. silhouette: among all {many}; of pairs: correlation of the "
-    "silhouettes of every two; flips: pairs that change sides, from beyond 0.01 to beyond -0.01 or "
-    "back, of all that change sides. "
+    "P@1, mAP@10: as in eval retrieval. Silhouettes: overall, among all {many}; pairs, the "
+    "correlation over every two; flips, the pairs that change sides from beyond 0.01 to beyond "
+    "-0.01 or back, of all that change sides. "
     "Mantel: correlation of the matrices of mean cosines, p by permutations. trees: correlation of "
     "the cophenetic distances of the two trees."
 )
@@ -150,7 +150,7 @@ def write_trials(
 
 
 def _neighbour_table(trials: Sequence[Trial]) -> Table:
-    columns = [">recall@1", ">@10", ">@50", ">Spearman", ">Kendall", ">trustworthy", ">continuous"]
+    columns = [">recall@1", ">@10", ">@50", ">Spearman", ">Kendall", ">trust", ">continuity"]
     rows = []
     for trial in trials:
         kept = trial.fidelity
@@ -162,11 +162,11 @@ def _neighbour_table(trials: Sequence[Trial]) -> Table:
             kept.trust.continuity,
         )
         rows.append([trial.name, str(trial.dims), *map(_figure, figures)])
-    return ["compressed by", ">to", *columns], rows
+    return ["", ">dims", *columns], rows
 
 
 def _label_table(trials: Sequence[Trial], name: str) -> Table:
-    columns = [">P@1", ">mAP@10", ">silhouette", ">of pairs", ">flips", ">Mantel", ">p", ">trees"]
+    columns = [">P@1", ">mAP@10", ">overall", ">pairs", ">flips", ">Mantel", ">p", ">trees"]
     labelled = [(trial, _label_row(_labels(trial, name))) for trial in trials]
     full = labelled[0][1]
     means = (full[f"{key}_full"] for key in _MEANS)
@@ -177,11 +177,11 @@ def _label_table(trials: Sequence[Trial], name: str) -> Table:
                 trial.name,
                 str(trial.dims),
                 *(_figure(row[key]) for key in (*_MEANS, "silhouettes_r")),
-                f"{row['clear_sign_flips']} of {row['sign_flips']}",
+                f"{row['clear_sign_flips']}/{row['sign_flips']}",
                 *(_figure(row[key]) for key in ("mantel_r", "mantel_p", "trees_r")),
             ]
         )
-    return ["compressed by", ">to", *columns], rows
+    return ["", ">dims", *columns], rows
 
 
 def _label_row(kept: LabelFidelity | None) -> dict[str, float | None]:
@@ -218,7 +218,7 @@ def _cost_table(parts: Parts, trials: Sequence[Trial]) -> Table:
             ]
         )
     columns = [">bytes a painting", ">of full", ">fit, s", ">1,000 vectors, ms"]
-    return ["compressed by", ">to", *columns], rows
+    return ["", ">dims", *columns], rows
 
 
 def _page_table(parts: Parts, trials: Sequence[Trial]) -> Table:
@@ -238,7 +238,7 @@ def _page_table(parts: Parts, trials: Sequence[Trial]) -> Table:
             ]
         )
     columns = [">recall@1", ">@10", ">@50", ">Spearman", ">mAP@10", ">silhouettes", ">size"]
-    return ["compressed by", ">to", *columns], rows
+    return ["", ">dims", *columns], rows
 
 
 def _print_changes(output: Output, parts: Parts, shown: Trial) -> None:

@@ -103,13 +103,20 @@ def full_bytes(parts: Parts) -> int:
 
 
 def part_works(works: Works, collection: Index, seed: int) -> Parts:
-    """Divide the works into those to fit on and those to measure on."""
+    """Divide the works into those to fit on and those to measure on.
+
+    With the seed of the index's own compressor, those are measured that it did not learn from.
+    """
     import numpy as np
 
-    from paint_search.compress.split import held_out
+    from paint_search.compress.split import choose_split
 
     everyone = list(collection.paintings())
-    mask = held_out([work.id for work in everyone], [work.artist for work in everyone], seed)
+    ids, artists = [work.id for work in everyone], [work.artist for work in everyone]
+    made = collection.manifest.compression
+    same = made is not None and made.seed == seed
+    split = made.split if made and same else choose_split(ids, artists, seed=seed)
+    mask = split.held_out(ids, artists)
     outside = {work.id for work, held in zip(everyone, mask, strict=True) if held}
     held = np.array([work.id in outside for work in works.paintings], dtype=np.bool_)
     return Parts(works.vectors[~held], _only(works, held), seed)

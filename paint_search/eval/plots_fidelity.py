@@ -122,19 +122,21 @@ def _name_changes(axes: Axes, comparison: Comparison, ends: tuple[float, float])
     changes = comparison.largest_changes(_LABELLED)
     for number, change in enumerate(changes, start=1):
         axes.plot(change.full, change.compact, "o", color=PALETTE[2], markersize=4.5)
+        # Each in a direction of its own, so that the numbers of neighbouring dots stay apart.
+        angle = 2 * np.pi * number / _LABELLED
         axes.annotate(
             str(number), (change.full, change.compact), textcoords="offset points",
-            xytext=(5 if number % 2 else -5, 0), ha="left" if number % 2 else "right",
-            va="center", fontsize=7.5, color=INK, weight="bold",
+            xytext=(8 * np.cos(angle), 8 * np.sin(angle)), ha="center", va="center",
+            fontsize=7.5, color=INK, weight="bold",
         )  # fmt: skip
     raised = sum(change.compact > change.full for change in changes) * 2 > len(changes)
     # Pairs that rose lie above the line, so that the corner below it is free; and the reverse.
-    x, y, across, down = (0.98, 0.02, "right", "bottom") if raised else (0.02, 0.98, "left", "top")
+    x, y, across, down = (1.0, 0.02, "right", "bottom") if raised else (0.02, 1.0, "left", "top")
     text = "\n".join(
         f"{number}  {short_label(change.a)} and {short_label(change.b)}"
         for number, change in enumerate(changes, start=1)
     )
     axes.text(
         x, y, f"largest changes\n{text}", transform=axes.transAxes, ha=across, va=down,
-        fontsize=7, color=SOFT, linespacing=1.5, bbox={"fc": "white", "ec": "none", "pad": 1},
+        fontsize=7, color=SOFT, linespacing=1.5, bbox={"fc": "white", "ec": "none", "pad": 2},
     )  # fmt: skip
