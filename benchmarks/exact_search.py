@@ -14,8 +14,8 @@ import numpy as np
 from measure import median
 
 from paint_search.painting import Record, painting_id
-from paint_search.search.query import measure_recall
 from paint_search.search.stores import edge
+from paint_search.search.ways import measure_recall
 
 
 def clustered(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -47,7 +47,7 @@ def main() -> None:
     for size in options.sizes:
         vectors = clustered(size, options.dimension)
         with tempfile.TemporaryDirectory() as name:
-            store = edge.EdgeStore(Path(name), options.dimension)
+            store = edge.EdgeStore(Path(name) / "store", {"full": options.dimension})
             for start in range(0, size, 500):
                 store.upsert(
                     [

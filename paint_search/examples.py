@@ -5,6 +5,7 @@ changed. Works on the parts of an index that it is handed.
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.compress.base import Compressor
 from paint_search.errors import ImageError, UsageError
 from paint_search.indexer.decode import decode
 from paint_search.indexer.model import Model
@@ -22,7 +24,10 @@ from paint_search.search.stores.base import Store
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A painting to look for: its vector, (d,) with unit norm, and its id if it is indexed."""
+    """A painting to look for: its vector, (d,) with unit norm, and its id if it is indexed.
+
+    The vector is full or compact, as its reader was asked.
+    """
 
     vector: NDArray[np.float32]
     id: str | None
@@ -30,11 +35,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ExampleReader:
-    """Reads examples for one index, whose corpus is ``root``."""
+    """Reads examples for one index, whose corpus is ``root``; compact ones with a compressor."""
 
     store: Store
     model: Model
     root: Path
+    compressor: Compressor | None = None
 
     def example(self, query: str | Path) -> Example:
         """Return the example that ``query`` names.
@@ -44,8 +50,10 @@ class ExampleReader:
             ImageError: it is a file, but no image.
         """
         record = find_indexed(self.store, self.root, query)
-        if record is not None and record.vector is not None and not _changed(query, record):
-            return Example(record.vector, record.id)
+        if record is not None and not _changed(query, record):
+            stored = record.vector if self.compressor is None else record.compact
+            if stored is not None:
+                return Example(stored, record.id)
         file = Path(query)
         if not file.is_file():
             raise UsageError(
@@ -58,8 +66,10 @@ class ExampleReader:
             pixels = decode(file, self.model.record.preprocessing).pixels
         except ImageError as error:
             raise type(error)(f"{query} cannot be looked for: {error}") from error
-        vector = self.model.query_embedder().embed(pixels[np.newaxis])[0]
-        return Example(vector, None if record is None else record.id)
+        vectors = self.model.query_embedder().embed(pixels[np.newaxis])
+        if self.compressor is not None:
+            vectors = self.compressor.transform(vectors)
+        return Example(vectors[0], None if record is None else record.id)
 
 
 def find_indexed(store: Store, root: Path, painting: str | Path) -> Record | None:
@@ -82,6 +92,21 @@ def find_indexed(store: Store, root: Path, painting: str | Path) -> Record | Non
         ids += map(painting_id, paths)
     found = store.get(ids, vectors=True) if ids else {}
     return next((found[key] for key in ids if key in found), None)
+
+
+def find_ids(store: Store, root: Path, paintings: Iterable[str | Path]) -> list[str]:
+    """Return the ids of indexed paintings, in their order.
+
+    Raises:
+        UsageError: one of them is not indexed.
+    """
+    ids = []
+    for painting in paintings:
+        record = find_indexed(store, root, painting)
+        if record is None:
+            raise UsageError(f"{painting} is not in the index; see paint-search list")
+        ids.append(record.id)
+    return ids
 
 
 def _changed(query: str | Path, record: Record) -> bool:

@@ -6,45 +6,43 @@ are those of files or of indexed paintings; ids and vectors that it gives fit an
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.asking import Question, ask
+from paint_search.compress.base import Compressor, Progress
+from paint_search.compress.kinds import load_compressor
+from paint_search.compressing import AUTO as AUTO_METHOD
+from paint_search.compressing import CompressRequest, CompressSummary, compress, sweep
 from paint_search.errors import BackboneError, IndexMissingError, StoreError, UsageError
-from paint_search.examples import ExampleReader, find_indexed
+from paint_search.examples import find_ids, find_indexed
 from paint_search.indexer.backbones import AUTO
 from paint_search.indexer.decode import MAX_PIXELS
 from paint_search.indexer.model import Model
-from paint_search.indexer.pipeline import Progress, Summary
+from paint_search.indexer.pipeline import Progress as IndexingProgress
+from paint_search.indexer.pipeline import Summary
 from paint_search.indexer.preprocessing import Fit
 from paint_search.indexer.skips import read_skips
+from paint_search.inspection import IndexInfo, inspect
 from paint_search.locating import FOLDER, corpus_folder, find_index, read_path, write_path
 from paint_search.manifest import Manifest, is_index
-from paint_search.painting import Hit, Painting, Record, Value
-from paint_search.search.background import Background
-from paint_search.search.filters import Filter, FilterValue, build_filter
-from paint_search.search.query import Query, combine, find, measure_recall
-from paint_search.search.stores.base import Store
+from paint_search.painting import Hit, Painting, Value
+from paint_search.search.filters import Filter, FilterValue
+from paint_search.search.stores.base import Store, VectorName
 from paint_search.search.stores.edge import EdgeStore
+from paint_search.search.stores.lock import StoreLock
+from paint_search.selecting import check_field, select
 from paint_search.update import SKIPPED, Request, require_images, settle, update
 
-
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """What ``Index.info`` tells; ``recall`` is recall@10 of HNSW, None where search is exact."""
-
-    folder: Path
-    root: Path
-    manifest: Manifest
-    paintings: int
-    skipped: int
-    fields: dict[str, int]
-    recall: float | None
-    bytes_on_disk: int
+_REMEDIES: Final = {
+    "full": "they were dropped (compress --drop-full); index the paintings anew for them",
+    "compact": "run paint-search compress first",
+}
 
 
 class Index:
@@ -53,11 +51,15 @@ class Index:
     Make one with ``create`` or open one with ``open``; only one process at a time can hold it.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, store: Store, model: Model) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, store: Store, model: Model, lock: StoreLock
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
         self._store = store
         self._model = model
+        self._lock = lock
+        self._compressor: Compressor | None = None
 
     @classmethod
     def create(
@@ -90,8 +92,11 @@ class Index:
             raise UsageError(f"{folder} is an index already; open it, or give another --index")
         require_images(root)
         made = not folder.exists()
+        undo = ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            lock = StoreLock(folder)
+            undo.callback(lock.release)
             model = Model.create(
                 backbone,
                 folder,
@@ -106,17 +111,19 @@ class Index:
                     "backup, or delete the folder and index again"
                 )
             manifest.write(folder)  # first, so that a store never lacks it
-            store = EdgeStore(folder, model.record.dimension)
+            store = EdgeStore(folder / manifest.store, manifest.dimensions)
         except OSError as error:
+            undo.close()
             raise StoreError(
                 f"the index {folder} cannot be made ({error.strerror}); choose a folder you may "
                 "write to with --index"
             ) from error
         except BaseException:
+            undo.close()
             if made:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        return cls(folder, manifest, store, model)
+        return cls(folder, manifest, store, model, lock)
 
     @classmethod
     def open(cls, folder: str | Path | None = None) -> "Index":
@@ -133,9 +140,16 @@ class Index:
                 f"there is no index {folder or FOLDER} here or in a folder above; make one with "
                 "paint-search index FOLDER, or name one with --index"
             )
-        manifest = Manifest.read(path)
-        store = EdgeStore(path, manifest.backbone.dimension)
-        return cls(path, manifest, store, Model(manifest.backbone, path))
+        Manifest.read(path)  # a damaged one is said at once, and not after waiting
+        lock = StoreLock(path)
+        try:
+            manifest = Manifest.read(path)
+            sweep(path, manifest)
+            store = EdgeStore(path / manifest.store, manifest.dimensions)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, manifest, store, Model(manifest.backbone, path), lock)
 
     def __enter__(self) -> "Index":
         return self
@@ -158,7 +172,10 @@ class Index:
 
     def close(self) -> None:
         """Make everything durable and let other processes in."""
-        self._store.close()
+        try:
+            self._store.close()
+        finally:
+            self._lock.release()
 
     def add(
         self,
@@ -170,7 +187,7 @@ class Index:
         max_pixels: int = MAX_PIXELS,
         weights: str | Path | None = None,
         device: str = "auto",
-        report: Callable[[Progress], None] = lambda progress: None,
+        report: Callable[[IndexingProgress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Index what is new or changed below ``folder``, the whole corpus if None.
@@ -202,9 +219,57 @@ class Index:
             cancelled=cancelled,
         )
         self.manifest, summary = update(
-            self.folder, self.manifest, self._store, self._model, request
+            self.folder, self.manifest, self._store, self._model, self.compressor(), request
         )
         return summary
+
+    def compress(
+        self,
+        method: str = AUTO_METHOD,
+        dims: int = 128,
+        *,
+        seed: int = 0,
+        drop_full: bool = False,
+        report: Callable[[str, Progress], None] = lambda words, progress: None,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> CompressSummary:
+        """Fit a compressor to the paintings and give each a compact vector of ``dims`` numbers.
+
+        A part of the paintings is held out to measure what is kept. Killed or failed, the index
+        stays as it was.
+
+        Args:
+            method: a name of ``compress.kinds.METHODS``, or ``auto``: the best of them.
+            dims: length of the compact vectors.
+            seed: of the fit, and of which paintings are held out.
+            drop_full: keep compact vectors alone, to save space; ``note`` is told what it costs.
+            report: called with what is being done and how far it is.
+            note: takes lines for the user.
+
+        Raises:
+            UsageError: an unknown method, an empty index, or full vectors dropped before.
+            CompressError: too few paintings or dimensions, or vectors that teach nothing.
+            StoreError: the store or the disk failed.
+        """
+        request = CompressRequest(method, dims, seed, drop_full, report, note)
+        self.manifest, self._store, summary = compress(
+            self.folder, self.manifest, self._store, request
+        )
+        self._compressor = None
+        return summary
+
+    def compressor(self) -> Compressor | None:
+        """Return the fitted compressor, None before ``compress``.
+
+        Raises:
+            CompressError: it is damaged, or of another backbone.
+        """
+        compression = self.manifest.compression
+        if self._compressor is None and compression is not None:
+            self._compressor = load_compressor(
+                self.folder / compression.folder, self.manifest.backbone.fingerprint
+            )
+        return self._compressor
 
     def check_model(self, backbone: str | None, fit: str | None) -> None:
         """Raise BackboneError if the index was made with another backbone or fit than these."""
@@ -229,6 +294,7 @@ class Index:
         min_score: float = -1.0,
         spread: float = 0.0,
         exact: bool = False,
+        compact_only: bool = False,
     ) -> list[Hit]:
         """Return the ``k`` paintings most like the queries, best first; the queries not among them.
 
@@ -241,52 +307,48 @@ class Index:
             min_score: least cosine.
             spread: 0 for the nearest, up to 1 for variety among the hits.
             exact: compare with every painting even where the index is approximate.
+            compact_only: compare compact vectors and nothing else, where the index has them.
 
         Raises:
-            UsageError: no query, ``k`` below 1, unknown field, or a query that is not there.
+            UsageError: no query, ``k`` below 1, unknown field, a query that is not there, or
+                compact vectors that are not.
             ImageError: a query file is no image.
         """
-        if not queries:
-            raise UsageError("give at least one painting to look for")
-        if k < 1:
-            raise UsageError(f"-k {k}: ask for at least one hit")
-        if not 0 <= spread <= 1:
-            raise UsageError(f"--spread {spread}: give a number from 0 to 1")
-        read = ExampleReader(self._store, self._model, self.root)
-        examples = [read.example(query) for query in queries]
-        counterexamples = [read.example(query) for query in unlike]
-        groups = find(
-            self._store,
-            Query(
-                vector=combine(
-                    [example.vector for example in examples],
-                    [example.vector for example in counterexamples],
-                ),
-                k=k,
-                where=self._filter(where, exclude),
-                without={own.id for own in examples + counterexamples if own.id},
-                min_score=min_score,
-                spread=spread,
-                exact=exact,
-            ),
+        question = Question(
+            queries=queries,
+            k=k,
+            unlike=unlike,
+            where=self._filter(where, exclude),
+            min_score=min_score,
+            spread=spread,
+            exact=exact,
+            compact_only=compact_only,
         )
-        background = self.manifest.background
-        return [
-            _hit(rank, group.match.score, group.match.record, group.copies, background)
-            for rank, group in enumerate(groups, start=1)
-        ]
+        return ask(question, self.root, self.manifest, self._store, self._model, self.compressor)
 
     def vectors(
-        self, where: Mapping[str, FilterValue] | Filter | None = None
+        self,
+        where: Mapping[str, FilterValue] | Filter | None = None,
+        which: VectorName | None = None,
     ) -> tuple[list[str], NDArray[np.float32]]:
-        """Return ids and unit-norm vectors, (n, d) float32, in the order of the ids."""
+        """Return ids and unit-norm vectors, (n, d) float32, in the order of the ids.
+
+        Args:
+            where: which paintings; all by default.
+            which: ``full`` or ``compact``; by default full ones where they are kept.
+
+        Raises:
+            UsageError: unknown field, or vectors that this index does not keep.
+        """
         conditions = self._filter(where)
-        vectors = np.empty(
-            (self._store.count(conditions), self.manifest.backbone.dimension), dtype=np.float32
-        )
+        name = which or self.manifest.searched
+        if name not in self.manifest.vectors:
+            raise UsageError(f"this index keeps no {name} vectors: {_REMEDIES[name]}")
+        length = self.manifest.dimensions[name]
+        vectors = np.empty((self._store.count(conditions), length), dtype=np.float32)
         ids: list[str] = []
         for record in self._store.scroll(conditions, vectors=True):
-            vectors[len(ids)] = record.vector
+            vectors[len(ids)] = record.vector if name == "full" else record.compact
             ids.append(record.id)
         return ids, vectors
 
@@ -298,7 +360,7 @@ class Index:
         Raises:
             UsageError: no painting has such a field.
         """
-        self._check_field(name)
+        check_field(self._store, name)
         return [record.payload.get(name) for record in self._store.scroll(self._filter(where))]
 
     def paintings(
@@ -320,12 +382,7 @@ class Index:
         """
         if not paintings and not where:
             raise UsageError("name the paintings to remove, or give --where")
-        ids: list[str] = []
-        for painting in paintings:
-            record = find_indexed(self._store, self.root, painting)
-            if record is None:
-                raise UsageError(f"{painting} is not in the index; see paint-search list")
-            ids.append(record.id)
+        ids = find_ids(self._store, self.root, paintings)
         if where:
             ids += [record.id for record in self._store.scroll(self._filter(where))]
         ids = list(dict.fromkeys(ids))
@@ -335,17 +392,7 @@ class Index:
 
     def info(self) -> IndexInfo:
         """Return what there is to know about this index."""
-        files = (file for file in self.folder.rglob("*") if file.is_file())
-        return IndexInfo(
-            folder=self.folder,
-            root=self.root,
-            manifest=self.manifest,
-            paintings=len(self),
-            skipped=len(self.skipped()),
-            fields=self._store.fields(),
-            recall=measure_recall(self._store),
-            bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
-        )
+        return inspect(self.folder, self.root, self.manifest, self._store, len(self.skipped()))
 
     def skipped(self) -> list[tuple[str, str]]:
         """Return (path, reason) of every file that the last runs could not index."""
@@ -365,35 +412,4 @@ class Index:
         where: Mapping[str, FilterValue] | Filter | None,
         exclude: Mapping[str, FilterValue] | None = None,
     ) -> Filter:
-        given = [] if where is None or isinstance(where, Mapping) else list(where)
-        mapping = where if isinstance(where, Mapping) else None
-        conditions = given + build_filter(mapping, exclude)
-        for condition in conditions:
-            self._check_field(condition.field)
-        return conditions
-
-    def _check_field(self, name: str) -> None:
-        fields = self._store.fields()
-        if name not in fields:
-            near = get_close_matches(name, fields, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(
-                f"no painting has a field {name!r}; {hint}this index has: {', '.join(fields)}"
-            )
-
-
-def _hit(
-    rank: int,
-    score: float,
-    record: Record,
-    copies: Sequence[Record],
-    background: Background | None,
-) -> Hit:
-    return Hit(
-        rank=rank,
-        score=score,
-        painting=Painting.from_payload(record.payload),
-        above_same_artist=background.above_same_artist(score) if background else None,
-        above_other_artists=background.above_other_artists(score) if background else None,
-        copies=tuple(Painting.from_payload(copy.payload) for copy in copies),
-    )
+        return select(self._store, where, exclude)

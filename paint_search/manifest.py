@@ -13,13 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from paint_search.compress.record import Compression
 from paint_search.errors import ManifestError, StoreError
 from paint_search.indexer.backbones import BackboneRecord
 from paint_search.indexer.embed import EngineChoice
 from paint_search.indexer.labels import FOLDER
 from paint_search.search.background import Background
+from paint_search.search.stores.base import VectorName
 
-FORMAT: Final = 1
+#: 2 since an index may have compact vectors; 1 is read as well.
+FORMAT: Final = 2
 _FILE: Final = "manifest.json"
 
 
@@ -34,6 +37,9 @@ class Manifest:
         table: the table of labels, written like ``root``; None without one.
         engine: the engine measured fastest; None before the first run, and for the built-in.
         background: what scores usually are; None where the index has too few labels to say.
+        store: the folder of the store, in the index.
+        vectors: the kinds of vectors that the store keeps.
+        compression: the compressor of the compact ones; None before ``compress``.
         paintings: how many were indexed when the last run ended; the store is the truth.
         created: when, in UTC.
         made_with: version of paint-search that made the index.
@@ -45,6 +51,9 @@ class Manifest:
     table: str | None = None
     engine: EngineChoice | None = None
     background: Background | None = None
+    store: str = "store"
+    vectors: tuple[VectorName, ...] = ("full",)
+    compression: Compression | None = None
     paintings: int = 0
     created: str = ""
     made_with: str = ""
@@ -56,6 +65,23 @@ class Manifest:
 
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(backbone, root, created=now, made_with=version("paint-search"))
+
+    @property
+    def dimensions(self) -> dict[VectorName, int]:
+        """Length of each kind of vectors that the store keeps."""
+        compact = self.compression.dims if self.compression else 0
+        lengths: dict[VectorName, int] = {"full": self.backbone.dimension, "compact": compact}
+        return {name: lengths[name] for name in self.vectors}
+
+    @property
+    def oversampling(self) -> int:
+        """How many candidates the first step of a search in two finds for each match wanted."""
+        return (self.compression and self.compression.oversampling) or 1
+
+    @property
+    def searched(self) -> VectorName:
+        """The vectors that scores are taken from."""
+        return "full" if "full" in self.vectors else "compact"
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -109,6 +135,13 @@ class Manifest:
     @classmethod
     def _from_dict(cls, record: dict[str, Any]) -> "Manifest":
         engine, background = record["engine"], record["background"]
+        compression = record.get("compression")
+        store = str(record.get("store", "store"))
+        vectors = tuple(record.get("vectors", ("full",)))
+        if not store.startswith("store") or Path(store).name != store:
+            raise ValueError("the store lies in the index itself")
+        if not vectors or not set(vectors) <= ({"full", "compact"} if compression else {"full"}):
+            raise ValueError("unknown kinds of vectors")
         return cls(
             backbone=BackboneRecord.from_dict(record["backbone"]),
             root=str(record["root"]),
@@ -116,6 +149,9 @@ class Manifest:
             table=record["table"],
             engine=EngineChoice.from_dict(engine) if engine else None,
             background=Background.from_dict(background) if background else None,
+            store=store,
+            vectors=vectors,
+            compression=Compression.from_dict(compression) if compression else None,
             paintings=int(record["paintings"]),
             created=str(record["created"]),
             made_with=str(record["made_with"]),

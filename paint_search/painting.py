@@ -72,11 +72,21 @@ class Painting:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One stored point; ``vector`` is (d,) float32 with unit norm, or None where not asked for."""
+    """One stored point.
+
+    ``vector`` is the backbone's, (d,) float32 with unit norm, ``compact`` the compressed one; each
+    is None where it was not asked for or is not stored.
+    """
 
     id: str
     payload: Mapping[str, Any]
     vector: NDArray[np.float32] | None = None
+    compact: NDArray[np.float32] | None = None
+
+    @property
+    def best(self) -> NDArray[np.float32] | None:
+        """The vector that scores are taken from: the backbone's, or what is left of it."""
+        return self.compact if self.vector is None else self.vector
 
 
 @dataclass(frozen=True, slots=True)

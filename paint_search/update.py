@@ -15,6 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.compress.base import Compressor
+from paint_search.compress.record import Loss
+from paint_search.compressing import measure, shorten
 from paint_search.errors import UsageError
 from paint_search.indexer.decode import is_image
 from paint_search.indexer.embed import DEVICES, Embedder
@@ -27,7 +30,6 @@ from paint_search.indexer.table import LabelTable
 from paint_search.locating import read_path, write_path
 from paint_search.manifest import Manifest
 from paint_search.painting import Painting, Record
-from paint_search.search.background import measure_background
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
 
@@ -51,8 +53,36 @@ class Request:
     cancelled: Callable[[], bool]
 
 
+class CompressingStore:
+    """A store as the pipeline sees it: what goes in is compressed on its way.
+
+    Attributes:
+        lost: what the vectors that went in lost by it.
+    """
+
+    def __init__(self, store: Store, compressor: Compressor, *, keeps_full: bool) -> None:
+        self._store = store
+        self._compressor = compressor
+        self._keeps_full = keeps_full
+        self.lost = Loss(0, 0.0, 0.0)
+        self.get = store.get
+        self.set_payloads = store.set_payloads
+        self.flush = store.flush
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write points with compact vectors, and with full ones where the index keeps them."""
+        self._store.upsert(shorten(records, self._compressor, keeps_full=self._keeps_full))
+        vectors = np.stack([np.asarray(record.vector) for record in records])
+        self.lost = self.lost.and_more(Loss.measure(self._compressor, vectors))
+
+
 def update(
-    index: Path, manifest: Manifest, store: Store, model: Model, request: Request
+    index: Path,
+    manifest: Manifest,
+    store: Store,
+    model: Model,
+    compressor: Compressor | None,
+    request: Request,
 ) -> tuple[Manifest, Summary]:
     """Index what is new or changed in the request's folder; return the manifest and what was done.
 
@@ -72,6 +102,10 @@ def update(
         model.check_weights(request.weights)
     run = time.time_ns()
     engine = _Engine(manifest, model, request, summary.notes.append)
+    entrance = None
+    if compressor is not None:
+        keeps_full = "full" in manifest.vectors
+        entrance = CompressingStore(store, compressor, keeps_full=keeps_full)
     with ExitStack() as stack:
         table = None
         if manifest.table is not None:
@@ -79,7 +113,7 @@ def update(
         skips = stack.enter_context(SkipList(index / SKIPPED, scope))
         pipeline = Pipeline(
             number=run,
-            store=store,
+            store=entrance or store,
             by_hash=lambda hashes: _by_hash(store, hashes, vectors=True),
             labels=label_source(manifest.labels, table, root),
             preprocessing=manifest.backbone.preprocessing,
@@ -95,6 +129,8 @@ def update(
     if not summary.interrupted:
         _settle_gone(store, root, scope, run, request.prune, summary)
         store.optimize()
+    if entrance is not None and manifest.compression is not None:
+        manifest = replace(manifest, compression=manifest.compression.with_added(entrance.lost))
     manifest = settle(index, replace(manifest, engine=engine.choice), store, summary.touched)
     summary.seconds = time.monotonic() - start
     return manifest, summary
@@ -126,9 +162,9 @@ def require_images(folder: Path) -> None:
 
 
 def settle(index: Path, manifest: Manifest, store: Store, changed: bool) -> Manifest:
-    """Write the manifest, with the background measured anew where the paintings have changed."""
-    background = measure_background(store) if changed else manifest.background
-    manifest = replace(manifest, background=background, paintings=store.count())
+    """Write the manifest, with what it measured measured anew where the paintings have changed."""
+    manifest = measure(manifest, store) if changed else manifest
+    manifest = replace(manifest, paintings=store.count())
     store.flush()
     manifest.write(index)
     return manifest

@@ -7,8 +7,8 @@ import pytest
 
 from paint_search.painting import Record, painting_id
 from paint_search.search.filters import Condition
-from paint_search.search.query import measure_recall
 from paint_search.search.stores import edge
+from paint_search.search.ways import measure_recall
 
 COUNT, DIMENSION = 3000, 64
 
@@ -16,7 +16,7 @@ COUNT, DIMENSION = 3000, 64
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edge.EdgeStore:
     monkeypatch.setattr(edge, "_EXACT_BYTES", 64 * 1024)
-    store = edge.EdgeStore(tmp_path, DIMENSION)
+    store = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
     vectors = np.random.default_rng(0).standard_normal((COUNT, DIMENSION), dtype=np.float32)
     store.upsert(
         [

@@ -105,7 +105,7 @@ def test_the_store_means_the_same(
     ]
     expected = {r.id for r in records if all(c.matches(r.payload) for c in where)}
     with TemporaryDirectory(dir=folder) as name:
-        store = EdgeStore(Path(name), dimension=4)
+        store = EdgeStore(Path(name) / "store", {"full": 4})
         store.upsert(records)
         assert {record.id for record in store.scroll(where)} == expected
         found = store.search(np.ones(4, dtype=np.float32), len(records), where)

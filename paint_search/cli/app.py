@@ -2,6 +2,7 @@
 
 import typer
 
+from paint_search.cli.compressing import compress
 from paint_search.cli.demo import demo
 from paint_search.cli.indexing import backbones, index
 from paint_search.cli.managing import export, info, list_paintings, remove
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(similar)
+app.command()(compress)
 app.command()(info)
 app.command("list")(list_paintings)
 app.command()(remove)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from paint_search.cli.output import (
     WhereOption,
     reports_errors,
 )
+
+if TYPE_CHECKING:
+    from paint_search.inspection import IndexInfo
 
 
 @reports_errors
@@ -43,12 +46,27 @@ def info(
         ("weights", f"{backbone.weights} ({backbone.fingerprint[:16]})"),
         ("preprocessing", backbone.preprocessing.describe()),
         ("engine", engine.describe() if engine else "built in"),
-        ("search", _search(facts.recall)),
+        ("vectors", _sizes(facts)),
+        *_compression(facts),
+        ("search", _search(facts)),
         ("scores", background.describe() if background else "too few labels to say"),
         ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB on disk"),
         ("made", f"{manifest.created} with paint-search {manifest.made_with}"),
     ]
     output.table(["", ""], [list(row) for row in rows])
+    if facts.ways:
+        output.line("")
+        output.table(
+            ["way to search", ">median", ">recall@10"],
+            [
+                [
+                    way.name,
+                    f"{way.milliseconds:.2f} ms",
+                    "" if way.recall is None else f"{way.recall:.3f}",
+                ]
+                for way in facts.ways
+            ],
+        )
 
 
 @reports_errors
@@ -131,7 +149,27 @@ def export(
     output.line(f"{count:,} paintings written to {' and '.join(map(str, files))}")
 
 
-def _search(recall: float | None) -> str:
-    if recall is None:
+def _sizes(facts: "IndexInfo") -> str:
+    dimensions = facts.manifest.dimensions
+    return ", ".join(
+        f"{name}: {dimensions[name]} dimensions, {size / 1e6:.1f} MB"
+        for name, size in facts.vector_bytes.items()
+    )
+
+
+def _compression(facts: "IndexInfo") -> list[tuple[str, str]]:
+    compression = facts.manifest.compression
+    if compression is None:
+        return []
+    return [("compressor", compression.describe()), ("drift", compression.describe_drift())]
+
+
+def _search(facts: "IndexInfo") -> str:
+    if facts.ways:
+        return (
+            "in two steps: compact vectors find, full ones rank; recall@10 against exact search "
+            f"{facts.recall:.3f}; --exact for all"
+        )
+    if facts.recall is None:
         return "exact: a query is compared with every painting"
-    return f"HNSW (m=16), recall@10 against exact search {recall:.3f}; --exact for all"
+    return f"HNSW (m=16), recall@10 against exact search {facts.recall:.3f}; --exact for all"

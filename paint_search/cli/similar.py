@@ -45,6 +45,10 @@ def similar(
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every painting, however many.")
     ] = False,
+    compact_only: Annotated[
+        bool,
+        typer.Option("--compact-only", help="Compare compact vectors alone, after `compress`."),
+    ] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet (JPEG or PNG).", show_default=False)
     ] = None,
@@ -76,6 +80,7 @@ def similar(
             min_score=min_score,
             spread=spread,
             exact=exact,
+            compact_only=compact_only,
         )
         background = collection.manifest.background
         files = [collection.locate(hit.painting) for hit in hits]

@@ -4,6 +4,7 @@ import typer
 
 from paint_search.cli.study_artists import artists
 from paint_search.cli.study_clusters import clusters
+from paint_search.cli.study_compression import compression
 from paint_search.cli.study_retrieval import retrieval
 from paint_search.cli.study_silhouette import silhouette
 
@@ -17,3 +18,4 @@ studies.command()(artists)
 studies.command()(clusters)
 studies.command()(silhouette)
 studies.command()(retrieval)
+studies.command()(compression)

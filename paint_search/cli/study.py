@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paint_search.index import Index
-    from paint_search.painting import Painting
+    from paint_search.painting import Painting, Value
+    from paint_search.search.stores.base import VectorName
 
 ByOption = Annotated[
     str, typer.Option(metavar="FIELD", help="Label that groups the works: artist, movement, ...")
@@ -138,6 +139,9 @@ def read_works(
     where: Sequence[str] | None,
     exclude: Sequence[str] | None,
     min_works: int = 1,
+    *,
+    need_artists: bool = True,
+    which: "VectorName | None" = None,
 ) -> Works:
     """Read the works that match, labelled by one field.
 
@@ -147,6 +151,8 @@ def read_works(
         where: conditions, as typed.
         exclude: conditions that must not hold, as typed.
         min_works: labels with fewer works take no part.
+        need_artists: whether to refuse an index that names no artist at all.
+        which: the kind of vectors; full ones where the index keeps them.
 
     Raises:
         UsageError: no such field, a condition that cannot be read, or no work that matches.
@@ -156,17 +162,21 @@ def read_works(
     if not len(collection):
         raise UsageError(f"the index {collection.folder} is empty; run paint-search index first")
     conditions = parse_filter(where or (), exclude or ())
-    values = [None if v is None else str(v) for v in collection.field(by, conditions)]
-    if not values:
-        raise UsageError("no painting meets these conditions; see paint-search list")
     paintings = list(collection.paintings(conditions))
+    if by == "artist" and not need_artists:
+        found: list[Value | None] = [painting.artist for painting in paintings]
+    else:
+        found = collection.field(by, conditions)
+    if not found:
+        raise UsageError("no painting meets these conditions; see paint-search list")
+    values = [None if value is None else str(value) for value in found]
     counts = Counter(values)
     labels = [None if value is None or counts[value] < min_works else value for value in values]
     return Works(
         by=by,
         paintings=paintings,
         files=[collection.locate(painting) for painting in paintings],
-        vectors=collection.vectors(conditions)[1],
+        vectors=collection.vectors(conditions, which)[1],
         labels=labels,
         unlabelled=counts[None],
         too_few=labels.count(None) - counts[None],

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from paint_search.eval.silhouette import PairSilhouette, Silhouette
+    from paint_search.search.stores.base import VectorName
 
 _MEANING = (
     "silhouette: 1 where the works of the two keep to themselves, 0 where they touch, below 0 "
@@ -46,9 +47,13 @@ _MEANING = (
 def silhouette(
     by: ByOption = "artist",
     pair: PairOption = None,
-    vectors: Annotated[str, typer.Option(help="full, or compact where the index has them.")] = (
-        "full"
-    ),
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            help="full or compact.  [default: full where the index keeps them]",
+            show_default=False,
+        ),
+    ] = None,
     min_works: Annotated[
         int, typer.Option(min=2, help="Leave out artists, movements, ... of fewer works.")
     ] = 5,
@@ -70,12 +75,8 @@ def silhouette(
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)
-    if vectors == "compact":
-        raise UsageError("this index holds no compact vectors; leave out --vectors compact")
-    if vectors != "full":
-        raise UsageError(f"unknown --vectors {vectors!r}: use full or compact")
     with Index.open(index) as collection:
-        works = read_works(collection, by, where, exclude, min_works)
+        works = read_works(collection, by, where, exclude, min_works, which=_kind(vectors))
     if len(works.names) < 2:
         raise UsageError(
             f"silhouettes take two {plural(by)} of at least {min_works} works (--min-works), but "
@@ -97,6 +98,13 @@ def silhouette(
     if plot:
         write_plot(plot, _figure(cosine, by))
         output.note(f"wrote {plot}")
+
+
+def _kind(name: str | None) -> "VectorName | None":
+    match name:
+        case None | "full" | "compact":
+            return name
+    raise UsageError(f"unknown --vectors {name!r}: use full or compact")
 
 
 def _print_pair(

@@ -104,12 +104,13 @@ class PCA(Compressor):
         length = vectors.shape[1]
         width = min(self.dims + _OVERSAMPLING, *vectors.shape)
         rng = np.random.default_rng(self.seed)
-        basis: Floats = rng.standard_normal((length, width), dtype=np.float32)
+        basis: NDArray[Any] = rng.standard_normal((length, width), dtype=np.float32)
         passes = (_POWER_ITERATIONS + 1) * len(vectors)
         for number in range(_POWER_ITERATIONS + 1):
-            basis, _ = np.linalg.qr(basis)
-            image = np.zeros_like(basis)
-            projected, energy = np.zeros((width, width)), 0.0
+            basis = np.linalg.qr(basis).Q
+            image: NDArray[Any] = np.zeros_like(basis)
+            projected: NDArray[Any] = np.zeros((width, width))
+            energy = 0.0
             for block in blocks(vectors):
                 rows = unit_rows(vectors[block]) - self.mean_
                 codes = rows @ basis
@@ -124,14 +125,12 @@ class PCA(Compressor):
         return values[strongest], (basis @ rotation[:, strongest]).T, energy / len(vectors)
 
     def _encode(self, rows: Floats) -> Floats:
-        codes: Floats = ((rows - self.mean_) @ self.components_.T) * self.scale_
-        return codes
+        return np.asarray(((rows - self.mean_) @ self.components_.T) * self.scale_, np.float32)
 
     def _decode(self, codes: Floats) -> Floats:
         if self.centred:
             raise CompressError("a centred PCA forgets how far from the mean a unit code was")
-        rows: Floats = (codes / self.scale_) @ self.components_
-        return rows
+        return np.asarray((codes / self.scale_) @ self.components_, np.float32)
 
     def _arrays(self) -> dict[str, Floats]:
         return {"mean": self.mean_, "components": self.components_, "scale": self.scale_}

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Floats, Ints, Labels, Vectors, group_labels, unit_rows
-from paint_search.eval.neighbours import row_blocks
+from paint_search.eval.inputs import Labels, group_labels, unit_rows
+from paint_search.eval.pairs import pair_cosines
 
 
 def same_label_auc(
@@ -44,14 +44,4 @@ def same_label_auc(
     d = (start[c] + size[c] + rng.integers(0, total - size[c])) % total
     left, right = by_label[np.concatenate([a, c])], by_label[np.concatenate([b, d])]
     truth = np.repeat([True, False], pairs)
-    return float(roc_auc_score(truth, _pair_cosines(unit, left, right)))
-
-
-def _pair_cosines(unit: Vectors, left: Ints, right: Ints) -> Floats:
-    """Return the cosine of each pair of rows, a bounded number of pairs at a time."""
-    return np.concatenate(
-        [
-            np.einsum("ij,ij->i", unit[left[block]], unit[right[block]], dtype=np.float64)
-            for block in row_blocks(len(left), unit.shape[1])
-        ]
-    )
+    return float(roc_auc_score(truth, pair_cosines(unit, left, right)))

@@ -118,18 +118,17 @@ def ranked_blocks(
     """Yield blocks of queries with the rows and cosines of their nearest works, best first.
 
     Rankings are min(width, len(gallery)) wide; where a query itself is the only work left, they
-    hold -1 and NaN. Each score, rounded to the tie resolution, and its column make one integer;
-    all of them differ, so a partial sort has one answer.
+    hold -1 and NaN.
     """
     size = len(gallery)
     width = min(width, size)
     column = np.full(len(unit), -1)
     column[gallery] = np.arange(size)
     searched = unit if size == len(unit) else unit[gallery]
-    backwards, nothing = np.arange(size)[::-1], np.iinfo(np.int64).min
+    nothing = np.iinfo(np.int64).min
     for block in row_blocks(len(queries), size):
         scores = unit[queries[block]] @ searched.T
-        keys = np.rint(scores * _TIE).astype(np.int64) * size + backwards
+        keys = ranking_keys(scores)
         itself = column[queries[block]]
         keys[itself >= 0, itself[itself >= 0]] = nothing
         if width < size:
@@ -139,6 +138,16 @@ def ranked_blocks(
         cosines = np.take_along_axis(scores, columns, axis=1)
         missing = best == nothing
         yield block, np.where(missing, -1, gallery[columns]), np.where(missing, np.nan, cosines)
+
+
+def ranking_keys(scores: Vectors) -> Ints:
+    """Return whole numbers that rank each row of scores as `neighbours` does, the highest best.
+
+    A score, rounded to the tie resolution, and its column make one number; all of a row differ,
+    so that every ranking has one answer.
+    """
+    size = scores.shape[1]
+    return np.asarray(np.rint(scores * _TIE).astype(np.int64) * size + np.arange(size)[::-1])
 
 
 def row_blocks(rows: int, columns: int) -> Iterator[slice]:

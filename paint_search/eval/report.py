@@ -6,17 +6,14 @@ show. Text from labels is escaped, pictures are written into the page, no script
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import NamedTuple
 
 from paint_search.errors import EvalError
 from paint_search.eval import report_artists, report_overview, report_works
 from paint_search.eval.report_data import Collection
+from paint_search.eval.report_page import Section, write_page
 from paint_search.eval.report_parts import Html, paragraph
 
 
@@ -54,26 +51,11 @@ def write_report(
     """
     sections = []
     for section in SECTIONS:
-        sections.append(
-            f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>\n'
-            f"{_body(section, collection)}\n</section>"
-        )
+        sections.append(Section(section.anchor, section.title, _body(section, collection)))
         done()
-    assets = files("paint_search.eval") / "assets"
     count = len(collection.titles)
-    page = Template((assets / "report.html").read_text(encoding="utf-8")).substitute(
-        name=escape(collection.name),
-        style=(assets / "report.css").read_text(encoding="utf-8"),
-        summary=escape(f"{count:,} {'painting' if count == 1 else 'paintings'}, {date}"),
-        contents="".join(
-            f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>'
-            for section in SECTIONS
-        ),
-        sections="\n".join(sections),
-    )
-    fresh = out.with_name(f"{out.name}.new")
-    fresh.write_text(page, encoding="utf-8")
-    os.replace(fresh, out)
+    works = f"{count:,} {'painting' if count == 1 else 'paintings'}"
+    write_page(out, collection.name, "report", f"A report on likeness: {works}, {date}", sections)
 
 
 def _body(section: _Section, collection: Collection) -> Html:

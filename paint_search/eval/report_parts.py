@@ -73,10 +73,18 @@ def work(collection: Collection, row: int, *lines: str) -> Html:
     """One work: its picture, its label, its title, and further lines."""
     label, title = collection.caption(row)
     below = "".join(f"<small>{escape(line)}</small>" for line in lines)
+    shown = picture(collection.picture(row), title)
     return Html(
-        f'<div class="work"><img src="{_picture(collection.picture(row))}" alt="{escape(title)}">'
-        f"<b>{escape(label)}</b><i>{escape(title)}</i>{below}</div>"
+        f'<div class="work">{shown}<b>{escape(label)}</b><i>{escape(title)}</i>{below}</div>'
     )
+
+
+def picture(image: Image.Image, alt: str) -> Html:
+    """A picture, and what to read instead of it."""
+    stream = io.BytesIO()
+    image.convert("RGB").save(stream, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    address = _address("image/jpeg", stream.getvalue())
+    return Html(f'<img src="{address}" alt="{escape(alt)}">')
 
 
 def beside(works: Iterable[Html], text: str = "") -> Html:
@@ -100,12 +108,6 @@ def _cells(tag: str, values: Sequence[str], right: Sequence[bool]) -> str:
         else f"<{tag}>{escape(value)}</{tag}>"
         for value, aligned in zip(values, right, strict=True)
     )
-
-
-def _picture(image: Image.Image) -> str:
-    stream = io.BytesIO()
-    image.convert("RGB").save(stream, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return _address("image/jpeg", stream.getvalue())
 
 
 def _address(kind: str, content: bytes) -> str:

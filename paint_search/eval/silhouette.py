@@ -35,6 +35,9 @@ from paint_search.eval.resampling import (
 
 Metric = Literal["cosine", "euclidean"]
 
+ZERO = 0.01
+"""A silhouette closer to 0 than this has no sign worth the name."""
+
 
 @dataclass(frozen=True)
 class PairSilhouette:
@@ -170,6 +173,9 @@ class Comparison:
 
     Attributes:
         pairs: how many pairs are compared.
+        names: the labels.
+        full: (labels, labels) silhouettes of the pairs before, NaN on the diagonal.
+        compact: the same after.
         differences: (labels, labels) compact minus full, NaN on the diagonal.
         mean_difference: over all pairs; above 0 where compression separates better.
         overall_difference: of the silhouettes over all labels at once.
@@ -178,21 +184,45 @@ class Comparison:
     """
 
     pairs: int
+    names: tuple[str, ...] = field(repr=False)
+    full: Floats = field(repr=False)
+    compact: Floats = field(repr=False)
     differences: Floats = field(repr=False)
     mean_difference: float
     overall_difference: float
     correlation: float
     sign_flips: tuple[PairChange, ...] = field(repr=False)
 
+    @property
+    def clear_flips(self) -> tuple[PairChange, ...]:
+        """The sign flips that lead from beyond `ZERO` on one side to beyond it on the other."""
+        return tuple(
+            change
+            for change in self.sign_flips
+            if min(abs(change.full), abs(change.compact)) > ZERO
+        )
+
+    def largest_changes(self, count: int = 10) -> list[PairChange]:
+        """Return the pairs whose silhouette changes most, in either direction."""
+        rows, columns = np.triu_indices(len(self.names), 1)
+        order = np.argsort(-np.abs(self.differences[rows, columns]), kind="stable")[:count]
+        return [self._change(rows[place], columns[place]) for place in order]
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON can carry them, without the matrix."""
+        """Return the figures as JSON can carry them, without the matrices."""
         return {
             "pairs": self.pairs,
             "mean_difference": self.mean_difference,
             "overall_difference": self.overall_difference,
             "correlation": plain(self.correlation),
             "sign_flips": [vars(change) for change in self.sign_flips],
+            "clear_sign_flips": len(self.clear_flips),
+            "largest_changes": [vars(change) for change in self.largest_changes()],
         }
+
+    def _change(self, i: int, j: int) -> PairChange:
+        pair = float(self.full[i, j]), float(self.compact[i, j])
+        return PairChange(self.names[i], self.names[j], *pair)
 
 
 def silhouettes(
@@ -277,6 +307,9 @@ def compare(full: Silhouette, compact: Silhouette) -> Comparison:
     names = full.names
     return Comparison(
         pairs=len(a),
+        names=names,
+        full=full.pairs,
+        compact=compact.pairs,
         differences=compact.pairs - full.pairs,
         mean_difference=float((b - a).mean()),
         overall_difference=compact.overall - full.overall,

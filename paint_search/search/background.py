@@ -75,7 +75,7 @@ def measure_background(store: Store) -> Background | None:
     sample = [
         record
         for record in itertools.islice(store.scroll(vectors=True), _SAMPLE)
-        if "artist" in record.payload
+        if "artist" in record.payload and record.best is not None
     ]
     if len(sample) < 2:
         return None
@@ -96,11 +96,11 @@ def measure_background(store: Store) -> Background | None:
 
 def _works_of(store: Store, artist: str) -> list[Record]:
     works = store.scroll([Condition("artist", values=(artist,))], vectors=True)
-    return list(itertools.islice(works, _WORKS))
+    return list(itertools.islice((work for work in works if work.best is not None), _WORKS))
 
 
 def _stack(records: Sequence[Record]) -> NDArray[np.float32]:
-    return np.array([record.vector for record in records], dtype=np.float32)
+    return np.array([record.best for record in records], dtype=np.float32)
 
 
 def _pair_scores(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

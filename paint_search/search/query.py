@@ -4,7 +4,6 @@ Examples are combined before the search, so that the store answers one query wha
 Never opens an image.
 """
 
-import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from paint_search.painting import Record
 from paint_search.search.filters import Filter
-from paint_search.search.stores.base import Match, Store
+from paint_search.search.stores.base import Candidates, Match, Store, VectorName
 
 #: Most differing bits of two 64-bit perceptual hashes of copies of one picture.
 COPY_BITS: Final = 6
@@ -29,6 +28,9 @@ class Query:
 
     Attributes:
         vector: (d,), any positive norm.
+        using: the kind of vectors it is compared with.
+        compact: the same query, compressed, for a search in two steps; None for one.
+        oversampling: how many candidates the first step finds for each match wanted.
         k: how many hits, copies not counted.
         where: conditions on the payload.
         without: ids never returned, such as the query's own.
@@ -39,11 +41,20 @@ class Query:
 
     vector: NDArray[np.float32]
     k: int
+    using: VectorName = "full"
+    compact: NDArray[np.float32] | None = None
+    oversampling: int = 1
     where: Filter = ()
     without: Collection[str] = ()
     min_score: float = -1.0
     spread: float = 0.0
     exact: bool = False
+
+    def candidates(self, limit: int) -> Candidates | None:
+        """Return the first step of a search for ``limit`` matches, None where there is none."""
+        if self.compact is None:
+            return None
+        return Candidates(self.compact, self.oversampling * limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,8 @@ def find(store: Store, query: Query) -> list[Group]:
             query.vector,
             limit,
             query.where,
+            using=query.using,
+            among=query.candidates(limit),
             without=query.without,
             spread=query.spread,
             exact=query.exact,
@@ -92,25 +105,6 @@ def find(store: Store, query: Query) -> list[Group]:
         if complete or exhausted:
             return groups
         limit = 2 * limit
-
-
-def measure_recall(store: Store) -> float | None:
-    """Return recall@10 of approximate against exact search; None where the store searches exactly.
-
-    Measured on the first 50 stored vectors in the order of their ids, which are hashes.
-    """
-    if not store.approximate():
-        return None
-    found = 0
-    wanted = 0
-    for record in itertools.islice(store.scroll(vectors=True), 50):
-        vector = np.asarray(record.vector)
-        exact = store.search(vector, 10, exact=True)
-        near = store.search(vector, 10)
-        truth = {match.record.id for match in exact}
-        found += len(truth & {match.record.id for match in near})
-        wanted += len(truth)
-    return found / wanted
 
 
 def _fold(matches: Sequence[Match]) -> list[Group]:

@@ -6,13 +6,24 @@ start with ``_`` are bookkeeping that no filter of a user sees.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.painting import Record
 from paint_search.search.filters import Filter
+
+#: The backbone's vectors, and what a compressor made of them.
+VectorName = Literal["full", "compact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The first step of a search in two: the ``count`` nearest to ``vector`` by compact vectors."""
+
+    vector: NDArray[np.float32]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +35,13 @@ class Match:
 
 
 class Store(Protocol):
-    """A collection of points with unit-norm vectors.
+    """A collection of points with unit-norm vectors, full, compact or both.
 
     Every method raises StoreError when the storage fails.
     """
 
     def upsert(self, records: Sequence[Record]) -> None:
-        """Write points, each with its vector; a point of the same id is replaced."""
+        """Write points with the vectors they have; a point of the same id is replaced."""
         ...
 
     def set_payloads(self, records: Sequence[Record]) -> None:
@@ -55,6 +66,8 @@ class Store(Protocol):
         limit: int,
         where: Filter = (),
         *,
+        using: VectorName = "full",
+        among: Candidates | None = None,
         without: Collection[str] = (),
         spread: float = 0.0,
         exact: bool = False,
@@ -65,6 +78,8 @@ class Store(Protocol):
             vector: the query, (d,), any positive norm.
             limit: most points to return.
             where: conditions that every point must meet.
+            using: the vectors that are compared with the query.
+            among: look only among these candidates; None for all points.
             without: ids that take no part, neither as hits nor in the spread.
             spread: 0 orders by cosine alone, 1 by unlikeness to the points chosen before.
             exact: compare with every point even where there is an approximate index.

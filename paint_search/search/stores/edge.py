@@ -6,7 +6,7 @@ write-ahead log, so a killed process loses nothing that was written.
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, as_number
-from paint_search.search.stores.base import Match
-from paint_search.search.stores.lock import StoreLock
+from paint_search.search.stores.base import Candidates, Match, VectorName
 
-_FULL: Final = "full"
 _PAGE: Final = 512
 
 #: The engine writes through memory maps, where a full disk kills the process; it is never let
@@ -32,6 +30,11 @@ _FREE_BYTES: Final = 64 * 1024 * 1024
 _EXACT_BYTES: Final = 200 * 1024 * 1024
 
 _HNSW: Final = edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000)
+
+#: Full vectors beside compact ones only rescore what those have found.
+_NO_GRAPH: Final = edge.HnswIndexConfig(m=0, ef_construct=128, full_scan_threshold=10_000)
+
+_EF: Final = 256
 
 _KINDS: Final = {
     str: edge.PayloadSchemaType.Keyword,
@@ -46,51 +49,53 @@ _T = TypeVar("_T")
 
 
 class EdgeStore:
-    """A Qdrant Edge shard below ``folder``; made there when ``dimension`` is given and none exists.
+    """A Qdrant Edge shard in ``folder``; made there where none exists.
+
+    Whoever opens one holds the lock of the index: a shard has one user at a time.
+
+    Args:
+        folder: the shard's own.
+        dimensions: of each kind of vector that it keeps.
 
     Raises:
-        StoreBusyError: another process holds it.
-        StoreError: it does not exist, is damaged, or its folder cannot be written.
+        StoreError: it is damaged, or its folder cannot be written.
     """
 
-    def __init__(self, folder: Path, dimension: int) -> None:
+    def __init__(self, folder: Path, dimensions: Mapping[VectorName, int]) -> None:
         self._folder = folder
-        self._shard_folder = folder / "store"
-        self._lock = StoreLock(folder)
-        try:
-            self._shard = self._guard(lambda: self._open(dimension))
-        except StoreError:
-            self._lock.release()
-            raise
+        self._dimensions = dimensions
+        self._shard = self._guard(self._open)
         self._indexed = set(self._shard.info().payload_schema)
 
-    def _open(self, dimension: int) -> edge.EdgeShard:
+    def _open(self) -> edge.EdgeShard:
+        graphs = {"full": _NO_GRAPH if "compact" in self._dimensions else _HNSW, "compact": _HNSW}
         config = edge.EdgeConfig(
             vectors={
-                _FULL: edge.EdgeVectorParams(
+                name: edge.EdgeVectorParams(
                     size=dimension,
                     distance=edge.Distance.Cosine,
                     datatype=edge.VectorStorageDatatype.Float16,
+                    hnsw_config=graphs[name],
                 )
+                for name, dimension in self._dimensions.items()
             },
-            hnsw_config=_HNSW,
             optimizers=edge.EdgeOptimizersConfig(
                 default_segment_number=1, indexing_threshold=_EXACT_BYTES // 1024
             ),
         )
-        if (self._shard_folder / "edge_config.json").exists():
-            return edge.EdgeShard.load(str(self._shard_folder), config)
+        if (self._folder / "edge_config.json").exists():
+            return edge.EdgeShard.load(str(self._folder), config)
         self._require_space()
-        shutil.rmtree(self._shard_folder, ignore_errors=True)  # a creation that was cut short
-        self._shard_folder.mkdir()
-        return edge.EdgeShard.create(str(self._shard_folder), config)
+        shutil.rmtree(self._folder, ignore_errors=True)  # a creation that was cut short
+        self._folder.mkdir()
+        return edge.EdgeShard.create(str(self._folder), config)
 
     def upsert(self, records: Sequence[Record]) -> None:
-        """Write points, each with its vector; a point of the same id is replaced."""
+        """Write points with the vectors they have; a point of the same id is replaced."""
         self._require_space()
         self._index_fields(records)
         points = [
-            edge.Point(record.id, {_FULL: cast("Any", record.vector)}, dict(record.payload))
+            edge.Point(record.id, self._vectors_of(record), dict(record.payload))
             for record in records
         ]
         self._update(edge.UpdateOperation.upsert_points(points))
@@ -135,24 +140,36 @@ class EdgeStore:
         limit: int,
         where: Filter = (),
         *,
+        using: VectorName = "full",
+        among: Candidates | None = None,
         without: Collection[str] = (),
         spread: float = 0.0,
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        limit = max(1, min(limit, self._shard.info().points_count))
+        count = max(1, self._shard.info().points_count)
+        limit = max(1, min(limit, count))
         numbers = cast("Any", vector)  # an array is taken as it is, though typed as a list
         query: edge.ScoringQueryType = (
-            edge.Mmr(numbers, 1.0 - spread, candidates_limit=10 * limit, using=_FULL)
+            edge.Mmr(numbers, 1.0 - spread, candidates_limit=10 * limit, using=using)
             if spread > 0
-            else edge.Query.Nearest(numbers, using=_FULL)
+            else edge.Query.Nearest(numbers, using=using)
         )
+        condition = _translate(where, without)
+        exactly = exact or not self.approximate()
+        prefetches = []
+        if among is not None:
+            wanted = min(max(among.count, 10 * limit if spread > 0 else limit), count)
+            nearest = edge.Query.Nearest(cast("Any", among.vector), using="compact")
+            params = edge.SearchParams(exact=exactly, hnsw_ef=max(_EF, wanted))
+            prefetches = [edge.Prefetch(wanted, nearest, filter=condition, params=params)]
         request = edge.QueryRequest(
             query=query,
+            prefetches=prefetches,
             limit=limit,
-            filter=_translate(where, without),
+            filter=condition,
             with_payload=True,
-            params=edge.SearchParams(exact=exact or not self.approximate(), hnsw_ef=256),
+            params=edge.SearchParams(exact=exactly, hnsw_ef=_EF),
         )
         found = self._guard(lambda: self._shard.query(request))
         return [Match(_record(point), float(point.score)) for point in found]
@@ -183,7 +200,7 @@ class EdgeStore:
 
     def optimize(self) -> None:
         """Merge segments, and build HNSW where there are more vectors than exact search likes."""
-        used = sum(file.stat().st_blocks * 512 for file in self._shard_folder.rglob("*"))
+        used = sum(file.stat().st_blocks * 512 for file in self._folder.rglob("*"))
         self._require_space(used)
         self._guard(self._shard.optimize)
 
@@ -192,9 +209,12 @@ class EdgeStore:
         return self._shard.info().indexed_vectors_count > 0
 
     def close(self) -> None:
-        """Flush and let go of the shard and its lock."""
+        """Flush and let go of the shard."""
         self._guard(self._shard.close)
-        self._lock.release()
+
+    def _vectors_of(self, record: Record) -> dict[str, Any]:
+        stored = {"full": record.vector, "compact": record.compact}
+        return {name: stored[name] for name in self._dimensions if stored[name] is not None}
 
     def _index_fields(self, records: Sequence[Record]) -> None:
         """Index each field the first time it is seen, by the type of its first value."""
@@ -208,10 +228,10 @@ class EdgeStore:
         self._guard(lambda: self._shard.update(operation))
 
     def _require_space(self, more: int = 0) -> None:
-        free = shutil.disk_usage(self._folder).free
+        free = shutil.disk_usage(self._folder.parent).free
         if free < _FREE_BYTES + more:
             raise StoreError(
-                f"the disk of {self._folder} is full ({free / 1e6:.0f} MB left, "
+                f"the disk of {self._folder.parent} is full ({free / 1e6:.0f} MB left, "
                 f"{(_FREE_BYTES + more) / 1e6:.0f} MB needed); free some space and run it again"
             )
 
@@ -220,15 +240,18 @@ class EdgeStore:
         try:
             return action()
         except Exception as error:
-            raise StoreError(f"the store {self._shard_folder} failed: {error}") from error
+            raise StoreError(f"the store {self._folder} failed: {error}") from error
 
 
 def _record(point: Any) -> Record:
-    vector = point.vector[_FULL] if point.vector else None
+    vectors = {
+        name: np.asarray(vector, dtype=np.float32) for name, vector in (point.vector or {}).items()
+    }
     return Record(
         id=str(point.id),
         payload=point.payload or {},
-        vector=None if vector is None else np.asarray(vector, dtype=np.float32),
+        vector=vectors.get("full"),
+        compact=vectors.get("compact"),
     )
 
 

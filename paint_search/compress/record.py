@@ -1,0 +1,139 @@
+"""What an index says about its compressor: how it was fitted, what it keeps, whether it still fits.
+
+Travels in the manifest; the fitted numbers themselves lie in a folder of their own.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+
+from paint_search.compress.base import Compressor, Floats
+from paint_search.compress.split import Split
+
+#: So many paintings must have come before a difference is called one.
+_LEAST_ADDED: Final = 20
+
+#: Paintings added since that lose more than the held-out ones by this many of their standard
+#: deviations, on average, are of another kind.
+_DRIFT: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Mean and standard deviation of 1 - cosine between vectors and what their codes stand for."""
+
+    count: int
+    mean: float
+    deviation: float
+
+    @classmethod
+    def measure(cls, compressor: Compressor, vectors: Floats) -> "Loss":
+        """Measure the loss of (n, d) vectors."""
+        lost = compressor.lost(vectors).astype(np.float64)
+        return cls(len(lost), float(lost.mean()), float(lost.std()))
+
+    def and_more(self, other: "Loss") -> "Loss":
+        """Return the loss of both sets of vectors together."""
+        count = self.count + other.count
+        if not count:
+            return self
+        mean = (self.count * self.mean + other.count * other.mean) / count
+        square = sum(
+            part.count * (part.deviation**2 + (part.mean - mean) ** 2) for part in (self, other)
+        )
+        return Loss(count, mean, math.sqrt(square / count))
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Loss":
+        """Read it back from a manifest."""
+        return cls(int(record["count"]), float(record["mean"]), float(record["deviation"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """The compressor of one index.
+
+    Attributes:
+        folder: where in the index it lies.
+        method: its kind.
+        dims: length of the compact vectors.
+        seed: of the fit.
+        split: which paintings were held out.
+        fitted_to: how many paintings it learned from.
+        recall: k -> share of the k nearest by full vectors that the compact ones keep, among
+            held-out paintings.
+        held_out: what those lose, and how many they are.
+        added: the same of paintings that were indexed since.
+        oversampling: of the search in two steps; None where full vectors are not kept.
+        two_step_recall: recall@10 of that search when it was last measured.
+    """
+
+    folder: str
+    method: str
+    dims: int
+    seed: int
+    split: Split
+    fitted_to: int
+    recall: Mapping[str, float]
+    held_out: Loss
+    added: Loss = Loss(0, 0.0, 0.0)
+    oversampling: int | None = None
+    two_step_recall: float | None = None
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Compression":
+        """Read the record back from a manifest.
+
+        Raises:
+            KeyError, TypeError, ValueError: the record is not of that form.
+        """
+        folder = str(record["folder"])
+        if not folder.startswith("compressor") or Path(folder).name != folder:
+            raise ValueError("a compressor lies in the index itself")
+        return cls(
+            folder=folder,
+            method=str(record["method"]),
+            dims=int(record["dims"]),
+            seed=int(record["seed"]),
+            split=Split.from_dict(record["split"]),
+            fitted_to=int(record["fitted_to"]),
+            recall={str(k): float(share) for k, share in record["recall"].items()},
+            held_out=Loss.from_dict(record["held_out"]),
+            added=Loss.from_dict(record["added"]),
+            oversampling=None if record["oversampling"] is None else int(record["oversampling"]),
+            two_step_recall=record["two_step_recall"],
+        )
+
+    @property
+    def drifted(self) -> bool:
+        """Tell whether the paintings added since are unlike those that it was fitted to."""
+        worse = self.added.mean - self.held_out.mean
+        return self.added.count >= _LEAST_ADDED and worse > _DRIFT * self.held_out.deviation
+
+    def with_added(self, lost: Loss) -> Self:
+        """Return the record after more paintings have come."""
+        return replace(self, added=self.added.and_more(lost))
+
+    def describe(self) -> str:
+        """Say in a sentence what it is and what it keeps."""
+        kept = ", ".join(f"{share:.3f} of the nearest {k}" for k, share in self.recall.items())
+        return (
+            f"{self.method}, {self.dims} dimensions, fitted to {self.fitted_to:,} paintings; of "
+            f"{self.held_out.count:,} held out it keeps {kept}"
+        )
+
+    def describe_drift(self) -> str:
+        """Say in a sentence whether it still fits."""
+        if not self.added.count:
+            return "no painting was added since it was fitted"
+        figures = (
+            f"{self.added.count:,} paintings added since lose {self.added.mean:.3f} "
+            f"(1 - cosine), the held-out ones {self.held_out.mean:.3f}"
+        )
+        if self.drifted:
+            return f"{figures}: they are of another kind; run paint-search compress again"
+        return f"{figures}: it still fits"

@@ -1,0 +1,278 @@
+"""Fit a compressor to an index and shorten every vector: the run behind ``paint-search compress``.
+
+A new store is written beside the old one and takes its place when the manifest that names it does,
+so that a run killed at any moment leaves the index as it was. Works on the parts of an index that
+it is handed.
+"""
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.compress.base import Compressor, Progress
+from paint_search.compress.kinds import make_compressor
+from paint_search.compress.record import Compression, Loss
+from paint_search.compress.split import Split, choose_split
+from paint_search.errors import CompressError, UsageError
+from paint_search.manifest import Manifest
+from paint_search.painting import Record
+from paint_search.search.background import measure_background
+from paint_search.search.stores.base import Store, VectorName
+from paint_search.search.stores.edge import EdgeStore
+from paint_search.search.ways import choose_oversampling
+
+AUTO: Final = "auto"
+
+#: What ``auto`` tries; the published study's own training is there to be compared with.
+_TRIED: Final = ("pca", "autoencoder", "convolutional")
+
+#: More vectors teach a compressor nothing, and these fit into 400 MB at 2,048 dimensions.
+_MOST_FITTED: Final = 50_000
+_MOST_HELD_OUT: Final = 5_000
+_LEAST_HELD_OUT: Final = 3
+_KS: Final = (1, 10, 50)
+_PAGE: Final = 512
+
+#: Called with what is being done and how far it is.
+Report = Callable[[str, Progress], None]
+
+
+@dataclass(frozen=True)
+class CompressRequest:
+    """What ``Index.compress`` was asked; see there."""
+
+    method: str
+    dims: int
+    seed: int
+    drop_full: bool
+    report: Report
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One kind of compressor, fitted: what it keeps among the held-out paintings.
+
+    ``recall`` is k -> share of the k nearest kept; ``refused`` says why it could not be fitted.
+    """
+
+    method: str
+    recall: dict[str, float]
+    seconds: float
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompressSummary:
+    """What a run did; ``bytes_before`` and ``bytes_after`` are those of the vectors."""
+
+    compression: Compression
+    trials: tuple[Trial, ...]
+    paintings: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The vectors of an index, dealt out: (n, d) to learn from, (m, d) to judge by."""
+
+    split: Split
+    learned: NDArray[np.float32]
+    held_out: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, store: Store, seed: int) -> Self:
+        """Read a bounded number of each from the store."""
+        records = [(record.id, record.payload.get("artist")) for record in store.scroll()]
+        if not records:
+            raise UsageError("the index is empty; run paint-search index first")
+        ids, artists = zip(*records, strict=True)
+        split = choose_split(ids, artists, seed=seed)
+        learned: list[NDArray[np.float32]] = []
+        held_out: list[NDArray[np.float32]] = []
+        kept_out = split.held_out(ids, artists)
+        # The order of the ids, which are hashes, is as good as any shuffling.
+        for held, record in zip(kept_out, store.scroll(vectors=True), strict=True):
+            part, most = (held_out, _MOST_HELD_OUT) if held else (learned, _MOST_FITTED)
+            if record.vector is not None and len(part) < most:
+                part.append(record.vector)
+        if len(held_out) < _LEAST_HELD_OUT:
+            raise CompressError(
+                f"of {len(ids)} paintings only {len(held_out)} can be held out to judge by; "
+                "index more first"
+            )
+        return cls(split, np.stack(learned), np.stack(held_out))
+
+
+def compress(
+    index: Path, manifest: Manifest, store: Store, request: CompressRequest
+) -> tuple[Manifest, EdgeStore, CompressSummary]:
+    """Fit, rewrite the store with compact vectors, and return what now describes the index.
+
+    The old store is closed and gone once this returns, and untouched where it raises.
+
+    Raises:
+        UsageError: an unknown method, or the full vectors are no longer there.
+        CompressError: the vectors do not allow it.
+        StoreError: the disk is full, or the store failed.
+    """
+    start = time.monotonic()
+    if "full" not in manifest.vectors:
+        raise UsageError(
+            f"{index} keeps no full vectors to learn from (compress --drop-full); index the "
+            "paintings anew with another --index"
+        )
+    parts = _Parts.read(store, request.seed)
+    compressor, trials = _choose(parts, request)
+    kept = next(trial.recall for trial in trials if trial.method == compressor.method)
+    kinds: tuple[VectorName, ...] = ("compact",) if request.drop_full else ("full", "compact")
+    compression = Compression(
+        folder=_fresh(index, "compressor"),
+        method=compressor.method,
+        dims=compressor.dims,
+        seed=request.seed,
+        split=parts.split,
+        fitted_to=len(parts.learned),
+        recall=kept,
+        held_out=Loss.measure(compressor, parts.held_out),
+    )
+    new = replace(manifest, store=_fresh(index, "store"), vectors=kinds, compression=compression)
+    before, after = (store.count() * 2 * sum(m.dimensions.values()) for m in (manifest, new))
+    if request.drop_full:
+        request.note(_cost(compression, before, after))
+    try:
+        fresh, new = _rewrite(index, new, store, compressor, compression.folder, request.report)
+    except BaseException:
+        sweep(index, manifest)
+        raise
+    store.close()
+    sweep(index, new)
+    seconds = time.monotonic() - start
+    summary = CompressSummary(
+        compression=new.compression or compression,
+        trials=trials,
+        paintings=new.paintings,
+        bytes_before=before,
+        bytes_after=after,
+        seconds=seconds,
+    )
+    return new, fresh, summary
+
+
+def sweep(index: Path, manifest: Manifest) -> None:
+    """Delete what runs that were killed, or have been superseded, left in the index."""
+    used = {manifest.store, manifest.compression.folder if manifest.compression else None}
+    for kind in ("store", "compressor"):
+        for folder in index.glob(f"{kind}*"):
+            if folder.is_dir() and folder.name not in used:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _choose(parts: _Parts, request: CompressRequest) -> tuple[Compressor, tuple[Trial, ...]]:
+    """Fit the kind that was asked for, or each and keep the best by recall@10."""
+    methods = _TRIED if request.method == AUTO else (request.method,)
+    fitted: list[tuple[float, Compressor]] = []
+    trials = []
+    for method in methods:
+        try:
+            compressor, trial = _fit(method, parts, request)
+        except CompressError as error:
+            if request.method != AUTO:
+                raise
+            trials.append(Trial(method, {}, 0.0, str(error)))
+            continue
+        trials.append(trial)
+        fitted.append((trial.recall.get("10", trial.recall["1"]), compressor))
+    if not fitted:
+        raise CompressError(str(trials[0].refused))
+    return max(fitted, key=lambda pair: pair[0])[1], tuple(trials)
+
+
+def _fit(method: str, parts: _Parts, request: CompressRequest) -> tuple[Compressor, Trial]:
+    from paint_search.eval.neighbourhoods import neighbours_kept
+
+    start = time.monotonic()
+    compressor = make_compressor(method, request.dims, seed=request.seed)
+    compressor.fit(
+        parts.learned, report=lambda progress: request.report(f"fitting {method}", progress)
+    )
+    seconds = time.monotonic() - start
+    ks = [k for k in _KS if k < len(parts.held_out) - 1]
+    kept = neighbours_kept(parts.held_out, compressor.transform(parts.held_out), ks)
+    return compressor, Trial(method, {str(k): kept.recall[k] for k in ks}, seconds)
+
+
+def _rewrite(
+    index: Path,
+    manifest: Manifest,
+    old: Store,
+    compressor: Compressor,
+    folder: str,
+    report: Report,
+) -> tuple[EdgeStore, Manifest]:
+    """Write the new store and compressor, then the manifest that makes them the index's own."""
+    keeps_full = "full" in manifest.vectors
+    total, done = old.count(), 0
+    new = EdgeStore(index / manifest.store, manifest.dimensions)
+    try:
+        records = old.scroll(vectors=True)
+        while page := list(itertools.islice(records, _PAGE)):
+            new.upsert(shorten(page, compressor, keeps_full=keeps_full))
+            done += len(page)
+            report("writing vectors", Progress(done, total))
+        new.flush()
+        new.optimize()
+        compressor.save(index / folder, manifest.backbone.fingerprint)
+        manifest = measure(manifest, new)
+        manifest.write(index)
+    except BaseException:
+        new.close()
+        raise
+    return new, manifest
+
+
+def measure(manifest: Manifest, store: Store) -> Manifest:
+    """Return the manifest with what depends on the paintings in the store measured anew."""
+    manifest = replace(manifest, background=measure_background(store), paintings=store.count())
+    if manifest.compression is None or "full" not in manifest.vectors or not manifest.paintings:
+        return manifest
+    oversampling, recall = choose_oversampling(store)
+    compression = replace(manifest.compression, oversampling=oversampling, two_step_recall=recall)
+    return replace(manifest, compression=compression)
+
+
+def shorten(records: Sequence[Record], compressor: Compressor, *, keeps_full: bool) -> list[Record]:
+    """Return the records with compact vectors, and without full ones where those are not kept."""
+    rows = [number for number, record in enumerate(records) if record.vector is not None]
+    shortened = list(records)
+    if rows:
+        codes = compressor.transform(np.stack([np.asarray(records[row].vector) for row in rows]))
+        for row, code in zip(rows, codes, strict=True):
+            vector = records[row].vector if keeps_full else None
+            shortened[row] = replace(records[row], vector=vector, compact=code)
+    return shortened
+
+
+def _fresh(index: Path, kind: str) -> str:
+    """Return a name that no folder of this index has."""
+    return next(
+        name for number in itertools.count(2) if not (index / (name := f"{kind}-{number}")).exists()
+    )
+
+
+def _cost(compression: Compression, before: int, after: int) -> str:
+    kept = compression.recall.get("10")
+    found = f", and finds {kept:.1%} of the ten nearest" if kept is not None else ""
+    return (
+        f"without the full vectors the index needs {after / 1e6:.1f} MB for vectors instead of "
+        f"{before / 1e6:.1f} MB{found}; they come back only by indexing the paintings anew"
+    )

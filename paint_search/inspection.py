@@ -1,0 +1,63 @@
+"""What there is to know about an index: what it holds, how large it is, how it is searched.
+
+Measures searches on the index's own paintings, and changes nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from paint_search.manifest import Manifest
+from paint_search.search.stores.base import Store, VectorName
+from paint_search.search.ways import Way, measure_recall, measure_ways
+
+_BYTES: int = 2  # of a stored number, float16
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What ``Index.info`` tells.
+
+    Attributes:
+        folder: the index.
+        root: the corpus.
+        manifest: what the index says of itself.
+        paintings: how many are indexed.
+        skipped: how many files could not be.
+        fields: the labels, with the number of paintings that have each.
+        recall: recall@10 of the default search; None where that is exact.
+        vector_bytes: what each kind of vectors takes.
+        ways: the searches that full and compact vectors allow; empty without compact ones.
+        bytes_on_disk: of the whole index.
+    """
+
+    folder: Path
+    root: Path
+    manifest: Manifest
+    paintings: int
+    skipped: int
+    fields: dict[str, int]
+    recall: float | None
+    vector_bytes: dict[VectorName, int]
+    ways: list[Way]
+    bytes_on_disk: int
+
+
+def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped: int) -> IndexInfo:
+    """Measure and count what ``IndexInfo`` holds."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    count = store.count()
+    both = len(manifest.vectors) == 2
+    return IndexInfo(
+        folder=folder,
+        root=root,
+        manifest=manifest,
+        paintings=count,
+        skipped=skipped,
+        fields=store.fields(),
+        recall=measure_recall(store, manifest.oversampling if both else None),
+        vector_bytes={
+            name: count * _BYTES * length for name, length in manifest.dimensions.items()
+        },
+        ways=measure_ways(store, manifest.oversampling) if both else [],
+        bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
+    )

@@ -1,0 +1,145 @@
+"""The ways in which one store can be searched, tried on its own paintings: how good, how fast.
+
+Recall@10 is the share of the ten nearest by exact search on the best vectors there are that a way
+finds, the query itself not counted. Nothing here is estimated.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.painting import Record
+from paint_search.search.stores.base import Candidates, Match, Store, VectorName
+
+#: What search in two steps promises, and the margin that a sample of queries leaves to chance.
+TARGET: Final = 0.99
+_MARGIN: Final = 0.005
+
+_QUERIES: Final = 100
+_TIMED: Final = 20
+_K: Final = 10
+_FACTORS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to search: its median milliseconds, and recall@10 of exact search on full vectors.
+
+    ``recall`` is None for the way that all others are measured by.
+    """
+
+    name: str
+    milliseconds: float
+    recall: float | None
+
+
+def choose_oversampling(store: Store) -> tuple[int, float]:
+    """Return the least oversampling whose recall@10 is at least 0.995 on a sample, and that recall.
+
+    A promise of 0.99 needs the margin, since another sample scores otherwise. The largest factor
+    is returned, with what it reaches, where none is enough.
+    """
+    queries = _sample(store, _QUERIES)
+    truth = [_ids(_exactly(store, query)) for query in queries]
+    recall = 1.0
+    for factor in _FACTORS:
+        found = [_ids(_in_two_steps(store, query, factor)) for query in queries]
+        recall = _recall(found, truth)
+        if recall >= TARGET + _MARGIN:
+            break
+    return factor, recall
+
+
+def measure_recall(store: Store, oversampling: int | None = None) -> float | None:
+    """Return recall@10 of the default search; None where the store searches exactly.
+
+    Args:
+        store: where.
+        oversampling: of the search in two steps; None where the store keeps one kind of vectors.
+    """
+    if oversampling is None and not store.approximate():
+        return None
+    queries = _sample(store, _QUERIES)
+    found = [_ids(_by_default(store, query, oversampling)) for query in queries]
+    return _recall(found, [_ids(_exactly(store, query)) for query in queries])
+
+
+def measure_ways(store: Store, oversampling: int) -> list[Way]:
+    """Measure a store of full and compact vectors: exact search, two steps, compact alone."""
+    queries = _sample(store, _QUERIES)
+    truth = [_ids(_exactly(store, query)) for query in queries]
+    ways: dict[str, Callable[[Record], list[Match]]] = {
+        "full vectors, exact": lambda query: _exactly(store, query),
+        f"two steps, {oversampling} times as many candidates": lambda query: _in_two_steps(
+            store, query, oversampling
+        ),
+        "compact vectors alone": lambda query: _alone(store, query),
+    }
+    return [
+        Way(
+            name,
+            _milliseconds(search, queries[:_TIMED]),
+            None if number == 0 else _recall([_ids(search(query)) for query in queries], truth),
+        )
+        for number, (name, search) in enumerate(ways.items())
+    ]
+
+
+def _in_two_steps(store: Store, query: Record, oversampling: int) -> list[Match]:
+    among = Candidates(_vector(query, "compact"), oversampling * _K)
+    return store.search(_vector(query, "full"), _K, among=among, without={query.id})
+
+
+def _by_default(store: Store, query: Record, oversampling: int | None) -> list[Match]:
+    if oversampling is not None:
+        return _in_two_steps(store, query, oversampling)
+    using = _best(query)
+    return store.search(_vector(query, using), _K, using=using, without={query.id})
+
+
+def _exactly(store: Store, query: Record) -> list[Match]:
+    using = _best(query)
+    return store.search(_vector(query, using), _K, using=using, without={query.id}, exact=True)
+
+
+def _alone(store: Store, query: Record) -> list[Match]:
+    vector = _vector(query, "compact")
+    return store.search(vector, _K, using="compact", without={query.id})
+
+
+def _best(query: Record) -> VectorName:
+    return "compact" if query.vector is None else "full"
+
+
+def _vector(query: Record, kind: VectorName) -> NDArray[np.float32]:
+    return np.asarray(query.vector if kind == "full" else query.compact)
+
+
+def _sample(store: Store, count: int) -> list[Record]:
+    """Return the first points in the order of their ids, which are hashes and so at random."""
+    points = (record for record in store.scroll(vectors=True) if record.best is not None)
+    return list(itertools.islice(points, count))
+
+
+def _ids(matches: Sequence[Match]) -> set[str]:
+    return {match.record.id for match in matches}
+
+
+def _recall(found: Sequence[set[str]], truth: Sequence[set[str]]) -> float:
+    wanted = sum(map(len, truth))
+    kept = sum(len(a & b) for a, b in zip(found, truth, strict=True))
+    return kept / wanted if wanted else 1.0
+
+
+def _milliseconds(search: Callable[[Record], list[Match]], queries: Sequence[Record]) -> float:
+    times = []
+    for query in queries:
+        start = time.perf_counter()
+        search(query)
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times)) if times else 0.0

@@ -1,0 +1,40 @@
+"""Which paintings of an index are meant: conditions of any form -> one checked filter.
+
+A field that no painting has is an error, never an empty result.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from paint_search.errors import UsageError
+from paint_search.search.filters import Condition, Filter, FilterValue, build_filter
+from paint_search.search.stores.base import Store
+
+
+def select(
+    store: Store,
+    where: Mapping[str, FilterValue] | Filter | None,
+    exclude: Mapping[str, FilterValue] | None = None,
+) -> list[Condition]:
+    """Return the conditions as one filter.
+
+    Raises:
+        UsageError: a field that no painting has.
+    """
+    given = [] if where is None or isinstance(where, Mapping) else list(where)
+    mapping = where if isinstance(where, Mapping) else None
+    conditions = given + build_filter(mapping, exclude)
+    for condition in conditions:
+        check_field(store, condition.field)
+    return conditions
+
+
+def check_field(store: Store, name: str) -> None:
+    """Raise UsageError if no painting has this field."""
+    fields = store.fields()
+    if name not in fields:
+        near = get_close_matches(name, fields, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            f"no painting has a field {name!r}; {hint}this index has: {', '.join(fields)}"
+        )
