@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError
-from paint_search.indexer.backbones import REGISTRY, find_backbone
+from paint_search.indexer.backbones import REGISTRY, Backbone, find_backbone
 from paint_search.indexer.embed import LEAST_COSINE, OnnxEmbedder, TorchEmbedder, fastest_engine
 from paint_search.indexer.network import Network, build_network, export_onnx
 from paint_search.indexer.preprocessing import Preprocessing
 
 SIZE = 64
+SIDE = (3, 64, 64)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_a_damaged_export_is_a_clear_error(tmp_path: Path) -> None:
         OnnxEmbedder(tmp_path / "backbone.onnx")
 
 
-@pytest.mark.parametrize("name", ["resnet50", "vgg16"])
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", "vgg16-pools"])
 def test_the_registry_knows_the_dimension(name: str) -> None:
     backbone = REGISTRY[name]
     with torch.device("meta"):
@@ -124,6 +125,35 @@ def test_the_registry_knows_the_dimension(name: str) -> None:
         network = Network(model, Preprocessing(224, "squash"), backbone.pooling)
         pixels = torch.zeros((2, 224, 224, 3), dtype=torch.uint8)
     assert network(pixels).shape == (2, backbone.dimension)
+
+
+def test_the_pools_are_the_last_two_whole_and_need_no_dense_layers(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    backbone = Backbone(
+        "small", "vgg11", pooling="pools", options={"mlp_ratio": 0.001}, config={"input_size": SIDE}
+    )
+    torch.manual_seed(0)
+    state = timm.create_model("vgg11", num_classes=0, mlp_ratio=0.001).state_dict()
+    state = {name: value for name, value in state.items() if name.startswith("features.")}
+    save_file(state | {"pre_logits.fc1.weight": torch.zeros(3)}, tmp_path / "vgg.safetensors")
+    network, record = build_network(backbone, tmp_path / "vgg.safetensors")
+    assert record.dimension == 512 * (4 * 4 + 2 * 2)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    seen = []
+    for layer in network.model.features:
+        if isinstance(layer, torch.nn.MaxPool2d):
+            layer.register_forward_hook(lambda *called: seen.append(called[2].numpy()))
+    vectors = TorchEmbedder(network, "cpu", "float32", plain=True).embed(pixels)
+    fourth, fifth = vectors[:, : 512 * 16].reshape(3, 512, 4, 4), vectors[:, 512 * 16 :]
+    lengths = np.sqrt((seen[3] ** 2).sum((1, 2, 3)) + (seen[4] ** 2).sum((1, 2, 3)))
+    np.testing.assert_allclose(fourth, seen[3] / lengths[:, None, None, None], atol=1e-6)
+    np.testing.assert_allclose(fifth, seen[4].reshape(3, -1) / lengths[:, None], atol=1e-6)
+    for layer in network.model.features:
+        layer._forward_hooks.clear()
+    export_onnx(network, 64, tmp_path / "backbone.onnx")
+    exported = OnnxEmbedder(tmp_path / "backbone.onnx").embed(pixels[:1])
+    np.testing.assert_allclose(exported, vectors[:1], atol=1e-5)
 
 
 def test_preprocessing_comes_from_timm_unless_the_name_overrides_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ What they compute is done again in numpy by the compressors, so that a query nee
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Final, cast
 
 import torch
@@ -64,3 +65,64 @@ class DenseCoder(Coder):
     def decode(self, codes: Tensor) -> Tensor:
         """(n, dims) -> (n, d); takes what the codes point to, whatever their length."""
         return cast(Tensor, self.decoder(functional.normalize(codes, dim=1)))
+
+
+class PatchWay(nn.Module):
+    """Layers that each take consecutive patches: 1-D convolutions of stride = kernel, then dense.
+
+    Numbers are kept position by position, so that a patch of k positions is a run of k x channels
+    numbers and the convolution one matrix product. A dense layer is one whose patch is everything.
+    Between layers every channel has its own leaky rectifier: negative values times ``slope``.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], slope: float) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(weights)
+        self.biases = nn.ParameterList(torch.zeros(len(weight)) for weight in weights)
+        self.slopes = nn.ParameterList(torch.full((len(weight),), slope) for weight in weights[:-1])
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, inputs) -> (n, outputs)."""
+        for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            made = functional.linear(rows.reshape(-1, weight.shape[1]), weight, bias)
+            if place < len(self.slopes):
+                made = functional.prelu(made, self.slopes[place])
+            rows = made.reshape(len(rows), -1)
+        return rows
+
+
+class ConvolutionalCoder(Coder):
+    """Convolutions, then dense layers, and their mirror back; of one chunk of a long vector.
+
+    Args:
+        encoder: where the weights of its layers begin, (outputs, patch) each.
+        decoder: the same of the decoder.
+        slope: where the rectifiers begin; at 1 the network begins as one linear map.
+        scale: what makes the numbers of a row about 1.
+        directions: whether the decoder takes what a code points to, whatever its length.
+    """
+
+    def __init__(
+        self,
+        encoder: Sequence[Floats],
+        decoder: Sequence[Floats],
+        *,
+        slope: float,
+        scale: float,
+        directions: bool,
+    ) -> None:
+        super().__init__()
+        self.encoder = PatchWay([torch.from_numpy(weight) for weight in encoder], slope)
+        self.decoder = PatchWay([torch.from_numpy(weight) for weight in decoder], slope)
+        self.scale = scale
+        self.directions = directions
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """(n, d) rows -> (n, dims)."""
+        return cast(Tensor, self.encoder(rows * self.scale))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(n, dims) -> (n, d)."""
+        if self.directions:
+            codes = functional.normalize(codes, dim=1)
+        return cast(Tensor, self.decoder(codes)) / self.scale

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paint_search.compress.base import Progress, Report, Rows, unit_rows
+from paint_search.compress.base import Progress, Report, unit_rows
 from paint_search.compress.networks import Coder
 
 _DRAWN: Final = 4096  # rows a step
@@ -41,16 +41,19 @@ class Objective:
             cosines to the gallery in full and compressed, as in stochastic neighbour embedding
             (Hinton & Roweis 2002), but with both sides normalised over the same gallery.
         correlation: weight of 1 - Pearson's correlation of these cosines.
+        squares: weight of the squared distance between a row and its decoded code, over the row's
+            squared norm: reconstruction in the plain sense, of lengths too.
     """
 
-    reconstruction: float
-    ranking: float
-    correlation: float
+    reconstruction: float = 0.0
+    ranking: float = 0.0
+    correlation: float = 0.0
+    squares: float = 0.0
 
 
 #: Chosen by neighbours kept on held-out artists; see benchmarks/README.md.
 KEEP_SIMILARITY: Final = Objective(reconstruction=0.1, ranking=1.0, correlation=0.5)
-RECONSTRUCT: Final = Objective(reconstruction=1.0, ranking=0.0, correlation=0.0)
+RECONSTRUCT: Final = Objective(squares=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,22 @@ class Schedule:
     rate: float
 
 
+class Examples(Protocol):
+    """Rows to learn from, read as they are drawn: an array, a mapped file, a part of either."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+        ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
+        """Return these rows."""
+        ...
+
+
 def train(
     coder: Coder,
-    vectors: Rows,
+    vectors: Examples,
     *,
     objective: Objective,
     schedule: Schedule,
@@ -77,7 +93,8 @@ def train(
 
     Args:
         coder: the network.
-        vectors: (n, d) of any norm, in memory or mapped; rows are read as they are drawn.
+        vectors: (n, d) of any norm; taken as unit rows, but as they are where the objective is of
+            squares alone.
         objective: what to minimise.
         schedule: most steps and highest rate.
         seed: of the order of rows and of dropout.
@@ -85,14 +102,15 @@ def train(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     order = np.random.default_rng(seed)
-    rows = order.permutation(len(vectors))
+    read = _Reader(vectors, device, as_they_are=objective == Objective(squares=objective.squares))
+    rows = order.permutation(vectors.shape[0])
     kept_out = max(2, min(int(_VALIDATION * len(rows)), _MOST_VALIDATED))
     judged, learned = rows[:kept_out], rows[kept_out:] if len(rows) > 2 * kept_out else rows
     size = max(2, min(_DRAWN, len(learned), _CELLS // vectors.shape[1]))
     with torch.random.fork_rng(), _threads_for(size * vectors.shape[1]):
         torch.manual_seed(seed)
         coder.to(device).train()
-        loss = _Loss(objective, _read(vectors, judged[: 2 * size], device)).to(device)
+        loss = _Loss(objective, read(judged[: 2 * size])).to(device)
         optimiser = torch.optim.AdamW(
             [
                 {"params": coder.parameters(), "weight_decay": 0.0},
@@ -104,7 +122,7 @@ def train(
         best, best_state, best_step = math.inf, coder.state_dict(), 0
         for step in range(schedule.steps):
             if step % _CHECK_EVERY == 0:
-                value = _judge(coder, loss, vectors, judged, size, device)
+                value = _judge(coder, loss, read, judged, size)
                 if value < best:
                     best, best_step = value, step
                     best_state = copy.deepcopy(coder.state_dict())
@@ -112,15 +130,28 @@ def train(
                     break
             drawn = order.choice(learned, size, replace=False)
             optimiser.zero_grad()
-            value_now = loss(coder, _read(vectors, drawn, device))
+            value_now = loss(coder, read(drawn))
             value_now.backward()
             optimiser.step()
             pace.step()
             report(Progress(step + 1, schedule.steps, f"held-out loss {best:.4f}"))
-        if _judge(coder, loss, vectors, judged, size, device) > best:
+        if _judge(coder, loss, read, judged, size) > best:
             coder.load_state_dict(best_state)
     coder.to("cpu").eval()
     report(Progress(schedule.steps, schedule.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads rows in the order drawn, scaled to unit length unless they are wanted as they are."""
+
+    vectors: Examples
+    device: str
+    as_they_are: bool
+
+    def __call__(self, rows: NDArray[np.int64]) -> Tensor:
+        drawn = np.asarray(self.vectors[rows], dtype=np.float32)
+        return torch.from_numpy(drawn if self.as_they_are else unit_rows(drawn)).to(self.device)
 
 
 class _Loss(nn.Module):
@@ -139,6 +170,9 @@ class _Loss(nn.Module):
         codes = coder.encode(rows)
         asking = max(1, len(rows) // 4)
         total = rows.new_zeros(())
+        if weigh.squares:
+            squares = (coder.decode(codes) - rows).square().sum() / rows.square().sum()
+            total = total + weigh.squares * squares
         if weigh.reconstruction:
             again = functional.normalize(coder.decode(codes[:asking]), dim=1)
             lost = 1 - (again * rows[:asking]).sum(dim=1)
@@ -173,18 +207,11 @@ def _pace(step: int, schedule: Schedule) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, schedule.steps - rise)))
 
 
-def _judge(
-    coder: Coder, loss: _Loss, vectors: Rows, judged: NDArray[np.int64], size: int, device: str
-) -> float:
+def _judge(coder: Coder, loss: _Loss, read: _Reader, judged: NDArray[np.int64], size: int) -> float:
     """Return the mean objective over the rows that are kept out."""
     coder.eval()
     parts = np.array_split(judged, max(1, len(judged) // size))
     with torch.no_grad():
-        values = [float(loss(coder, _read(vectors, part, device))) for part in parts]
+        values = [float(loss(coder, read(part))) for part in parts]
     coder.train()
     return float(np.mean(values))
-
-
-def _read(vectors: Rows, rows: NDArray[np.int64], device: str) -> Tensor:
-    """Read rows of an array or a mapped file, in the order drawn."""
-    return torch.from_numpy(unit_rows(vectors[rows])).to(device)

@@ -26,7 +26,7 @@ _FILE_KEYS: Final = frozenset(
     {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
 )
 
-Pooling = Literal["head", "features"]
+Pooling = Literal["head", "features", "pools"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class Backbone:
         dimension: length of the embedding; None where only timm knows it.
         hub: repository of the published weights; None where only timm knows it or there are none.
         pooling: ``head`` takes timm's pooled features; ``features`` averages the last feature map,
-            for architectures whose pooled features pass through dense layers first.
+            for architectures whose pooled features pass through dense layers first; ``pools``
+            takes the outputs of the last two max-pooling layers whole, the earlier first, each
+            flattened channel by channel.
         options: arguments of the architecture.
         config: overrides of the weights' configuration.
         fit: how a painting is made to fit the square input when the user does not say.
@@ -76,6 +78,14 @@ REGISTRY: Final[Mapping[str, Backbone]] = {
             hub="timm/vgg16.tv_in1k",
             pooling="features",
             summary="VGG16, average-pooled fifth convolutional block",
+        ),
+        Backbone(
+            name="vgg16-pools",
+            architecture="vgg16.tv_in1k",
+            dimension=125_440,
+            hub="timm/vgg16.tv_in1k",
+            pooling="pools",
+            summary="VGG16, fourth and fifth pooling layer whole; too long to search uncompressed",
         ),
         Backbone(
             name=BUILT_IN,

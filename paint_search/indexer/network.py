@@ -10,7 +10,7 @@ import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -18,7 +18,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from paint_search.errors import BackboneError
-from paint_search.indexer.backbones import Backbone, BackboneRecord
+from paint_search.indexer.backbones import Backbone, BackboneRecord, Pooling
 from paint_search.indexer.preprocessing import Fit, Preprocessing
 from paint_search.indexer.weights import fingerprint, load_weights
 
@@ -29,7 +29,7 @@ class Network(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, pooling: str) -> None:
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, pooling: Pooling) -> None:
         super().__init__()
         self.model = model
         self.pooling = pooling
@@ -44,9 +44,20 @@ class Network(nn.Module):
         images = ((images - self.mean) / self.std).to(precision)
         if self.pooling == "features":
             features = self.model.forward_features(images).mean(dim=(2, 3))  # type: ignore[operator]
+        elif self.pooling == "pools":
+            features = self._pools(images)
         else:
             features = self.model(images)
         return nn.functional.normalize(features.float(), dim=1)
+
+    def _pools(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of the last two max-pooling layers, flattened, side by side."""
+        pooled = []
+        for layer in cast(nn.Sequential, self.model.features):
+            images = layer(images)
+            if isinstance(layer, nn.MaxPool2d):
+                pooled.append(images.flatten(1))
+        return torch.cat(pooled[-2:], dim=1)
 
 
 def hub_of(backbone: Backbone) -> str:
@@ -74,6 +85,8 @@ def build_network(
         model = timm.create_model(str(backbone.architecture), num_classes=0, **backbone.options)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BackboneError(f"timm cannot make {backbone.name!r}: {error}") from error
+    if backbone.pooling == "pools":
+        model.pre_logits = nn.Identity()  # 480 MB of dense layers that would never run
     load_weights(model, weights)
     preprocessing = Preprocessing(
         size=int(configuration.input_size[-1]),

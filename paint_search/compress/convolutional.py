@@ -1,0 +1,345 @@
+"""Convolutional autoencoders for very long vectors: cut into chunks, each to a code of its own.
+
+The compression study's architecture: 125,440 numbers of VGG16 in five chunks of 25,088, each by
+1-D convolutions and then dense layers to 64, together 320. Once as published, trained to
+reconstruct; once so that the cosines are kept. Encoding takes numpy alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.compress.base import (
+    Compressor,
+    Floats,
+    Progress,
+    Report,
+    Rows,
+    blocks,
+    unit_rows,
+)
+from paint_search.errors import CompressError
+
+if TYPE_CHECKING:
+    from paint_search.compress.networks import ConvolutionalCoder
+    from paint_search.compress.training import Objective
+
+#: Longest chunk: the output of VGG16's fifth pooling layer, and a quarter of the fourth's.
+_CHUNK: Final = 25_088
+
+#: Positions that are left after the convolutions, the channels of these, and the dense layer
+#: between them and the code. The study does not say its own.
+_POSITIONS: Final = 64
+_CHANNELS: Final = (8, 32, 64)
+_DENSE: Final = 256
+
+_STEPS: Final = 200
+_RATE: Final = 1e-3
+_START_CELLS: Final = 2**25  # numbers that the start is computed from: 128 MB
+_TINY: Final = np.float32(1e-12)
+
+Layers = tuple[list[Floats], list[Floats], list[Floats]]  # weights, biases, slopes
+
+
+class ConvolutionalAutoencoder(Compressor):
+    """The study's architecture, so trained that cosines survive.
+
+    A vector of up to 25,088 numbers is one chunk; a longer one is cut into as few equal chunks of
+    at most that length as it takes. Each has a model of its own: three 1-D convolutions whose
+    stride is their kernel (7, 7 and 8 for 25,088; 7, 32 and 64 channels) leave 64 positions, then
+    dense layers lead to 256 and to ``dims`` / chunks; the decoder is the mirror. The published
+    study gives the chunks, the kinds of layers and the size of the code, and no other size: these
+    are ours.
+
+    A model learns the direction of its chunk. It begins as the layers' principal components, one
+    after the other, and is trained to keep the ranking of cosines (``training.KEEP_SIMILARITY``).
+    A chunk's code has unit length times the chunk's share of the vector's norm, since
+
+        cos(x, y) = sum over chunks i of |x_i| |y_i| / (|x| |y|) cos(x_i, y_i).
+
+    Attributes:
+        chunks_: how many there are.
+        padded_: length of a chunk with the zeros that make it divisible by the kernels.
+        arrays_: the layers of all models, by name.
+    """
+
+    method: ClassVar[str] = "convolutional"
+    chunks_: int
+    padded_: int
+    arrays_: dict[str, Floats]
+
+    def _fit(self, vectors: Rows, report: Report) -> None:
+        self._cut(vectors.shape[1])
+        norms = self._norms(vectors)
+        self.arrays_ = {}
+        for number in range(self.chunks_):
+            steps = _part_of(report, number, self.chunks_)
+            for name, value in self._train(vectors, norms, number, steps).items():
+                self.arrays_[f"{number}.{name}"] = value
+
+    def _cut(self, length: int) -> None:
+        self.chunks_ = -(-length // _CHUNK)
+        if self.dims % self.chunks_:
+            raise CompressError(
+                f"--dims {self.dims} cannot be shared out among the {self.chunks_} chunks of "
+                f"{length} dimensions: choose a multiple of {self.chunks_}, such as "
+                f"{max(1, self.dims // self.chunks_) * self.chunks_}"
+            )
+        size = -(-length // self.chunks_)
+        self.padded_ = int(np.prod(_kernels(size))) * _POSITIONS
+
+    def _norms(self, vectors: Rows) -> Floats:
+        """Return the norms of all chunks, (n, chunks), in one pass."""
+        norms = np.empty((len(vectors), self.chunks_), dtype=np.float32)
+        for block in blocks(vectors):
+            rows = np.asarray(vectors[block], dtype=np.float32)
+            norms[block] = np.linalg.norm(self._chunked(rows), axis=2)
+        return norms
+
+    def _chunked(self, rows: Floats) -> Floats:
+        """Cut rows, (n, d), into (n, chunks, size)."""
+        size = -(-self.n_features_in_ // self.chunks_)
+        spare = size * self.chunks_ - rows.shape[1]
+        whole = np.pad(rows, ((0, 0), (0, spare))) if spare else rows
+        return whole.reshape(len(rows), self.chunks_, size)
+
+    def _chunk(self, vectors: Rows, number: int, norms: Floats) -> "_Chunk":
+        size = -(-self.n_features_in_ // self.chunks_)
+        columns = slice(number * size, min((number + 1) * size, self.n_features_in_))
+        return _Chunk(vectors, columns, self.padded_, np.flatnonzero(norms > _TINY), norms)
+
+    def _train(
+        self, vectors: Rows, norms: Floats, number: int, report: Report
+    ) -> dict[str, Floats]:
+        from paint_search.compress.networks import ConvolutionalCoder
+        from paint_search.compress.training import KEEP_SIMILARITY
+
+        chunk = self._chunk(vectors, number, norms[:, number])
+        code = self.dims // self.chunks_
+        if len(chunk.rows) < 2:
+            raise CompressError(
+                f"features {chunk.columns.start} to {chunk.columns.stop} are all zeros: there is "
+                "nothing to learn; are the backbone's weights damaged?"
+            )
+        rng = np.random.default_rng((self.seed, number))
+        encoder = _principal_layers(chunk, code, rng)
+        decoder = [np.ascontiguousarray(weight.T) for weight in reversed(encoder)]
+        scale = self.padded_**0.5
+        coder = ConvolutionalCoder(encoder, decoder, slope=1.0, scale=scale, directions=True)
+        return _trained(coder, chunk, KEEP_SIMILARITY, self.seed, report)
+
+    def _encode(self, rows: Floats) -> Floats:
+        codes = np.empty((len(rows), self.chunks_, self.dims // self.chunks_), dtype=np.float32)
+        for number, chunk in enumerate(self._padded(rows)):
+            shares = np.linalg.norm(chunk, axis=1, keepdims=True)
+            scaled = chunk / np.maximum(shares, _TINY) * np.float32(self.padded_**0.5)
+            made = _run(self._way(number, "encoder"), scaled)
+            lengths = np.linalg.norm(made, axis=1, keepdims=True)
+            codes[:, number] = made / np.maximum(lengths, _TINY) * shares
+        return codes.reshape(len(rows), self.dims)
+
+    def _decode(self, codes: Floats) -> Floats:
+        parts = []
+        for number, code in enumerate(np.split(codes, self.chunks_, axis=1)):
+            shares = np.linalg.norm(code, axis=1, keepdims=True)
+            made = _run(self._way(number, "decoder"), code / np.maximum(shares, _TINY))
+            made = self._without_padding(made)
+            lengths = np.linalg.norm(made, axis=1, keepdims=True)
+            parts.append(made / np.maximum(lengths, _TINY) * shares)
+        return np.concatenate(parts, axis=1)[:, : self.n_features_in_]
+
+    def _padded(self, rows: Floats) -> Iterator[Floats]:
+        """Yield the chunks of rows, each (n, padded)."""
+        chunked = self._chunked(rows)
+        spare = self.padded_ - chunked.shape[2]
+        for number in range(self.chunks_):
+            yield np.pad(chunked[:, number], ((0, 0), (0, spare)))
+
+    def _without_padding(self, rows: Floats) -> Floats:
+        return rows[:, : -(-self.n_features_in_ // self.chunks_)]
+
+    def _way(self, number: int, way: str) -> Layers:
+        """Return the layers of one way of one chunk's model."""
+        kinds: Layers = ([], [], [])
+        for kind, layers in zip(("weights", "biases", "slopes"), kinds, strict=True):
+            while (name := f"{number}.{way}.{kind}.{len(layers)}") in self.arrays_:
+                layers.append(self.arrays_[name])
+        return kinds
+
+    def _arrays(self) -> dict[str, Floats]:
+        return self.arrays_
+
+    def _settings(self) -> dict[str, Any]:
+        return {"chunks": self.chunks_, "padded": self.padded_}
+
+    def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
+        self.chunks_, self.padded_ = int(settings["chunks"]), int(settings["padded"])
+        self.arrays_ = dict(arrays)
+
+
+class PlainConvolutionalAutoencoder(ConvolutionalAutoencoder):
+    """The same architecture as the study trained it: to reconstruct, from a random start.
+
+    A model sees its chunk as it is, in units of the vector's root mean square, and minimises the
+    squared error; the codes stand side by side as they come, whatever their lengths.
+
+    Attributes:
+        length_: mean norm of the codes, which unit codes are brought back to for decoding.
+    """
+
+    method: ClassVar[str] = "convolutional-plain"
+    length_: float
+
+    def _fit(self, vectors: Rows, report: Report) -> None:
+        super()._fit(vectors, report)
+        some = unit_rows(vectors[: next(blocks(vectors)).stop])
+        self.length_ = float(np.linalg.norm(self._encode(some), axis=1).mean())
+
+    def _train(
+        self, vectors: Rows, norms: Floats, number: int, report: Report
+    ) -> dict[str, Floats]:
+        from paint_search.compress.networks import ConvolutionalCoder
+        from paint_search.compress.training import RECONSTRUCT
+
+        chunk = self._chunk(vectors, number, np.linalg.norm(norms, axis=1))
+        rng = np.random.default_rng((self.seed, number))
+        shapes = list(_shapes(chunk, self.dims // self.chunks_))
+        encoder = [_random(shape, rng) for shape in shapes]
+        decoder = [_random(shape[::-1], rng) for shape in reversed(shapes)]
+        scale = self.n_features_in_**0.5
+        coder = ConvolutionalCoder(encoder, decoder, slope=0.0, scale=scale, directions=False)
+        return _trained(coder, chunk, RECONSTRUCT, self.seed, report)
+
+    def _encode(self, rows: Floats) -> Floats:
+        scale = np.float32(self.n_features_in_**0.5)
+        codes = [
+            _run(self._way(number, "encoder"), chunk * scale)
+            for number, chunk in enumerate(self._padded(rows))
+        ]
+        return np.concatenate(codes, axis=1)
+
+    def _decode(self, codes: Floats) -> Floats:
+        parts = [
+            self._without_padding(_run(self._way(number, "decoder"), code))
+            for number, code in enumerate(np.split(codes * self.length_, self.chunks_, axis=1))
+        ]
+        return np.concatenate(parts, axis=1)[:, : self.n_features_in_]
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"length": self.length_}
+
+    def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
+        super()._restore(settings, arrays)
+        self.length_ = float(settings["length"])
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Columns of the rows that have anything there, over a norm each and padded with zeros.
+
+    Only what is drawn is read.
+    """
+
+    vectors: Rows
+    columns: slice
+    padded: int
+    rows: NDArray[np.int64]
+    norms: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, padded)."""
+        return len(self.rows), self.padded
+
+    def __getitem__(self, drawn: NDArray[np.int64]) -> Floats:
+        rows = self.rows[drawn]
+        made = np.zeros((len(rows), self.padded), dtype=np.float32)
+        for place, row in enumerate(rows):  # one by one: a mapped file is not copied first
+            length = self.columns.stop - self.columns.start
+            made[place, :length] = self.vectors[row, self.columns]
+        made /= self.norms[rows, None]
+        return made
+
+
+def _kernels(length: int) -> tuple[int, int, int]:
+    """Return three kernels, about alike, whose product leaves 64 positions of ``length``."""
+    wanted = -(-length // _POSITIONS)
+    first = max(1, round(wanted ** (1 / 3)))
+    second = max(1, round((wanted / first) ** 0.5))
+    return first, second, -(-wanted // (first * second))
+
+
+def _shapes(chunk: _Chunk, code: int) -> Iterator[tuple[int, int]]:
+    """Yield (outputs, patch) of the encoder's layers."""
+    channels = 1
+    length = chunk.columns.stop - chunk.columns.start
+    for kernel, most in zip(_kernels(length), _CHANNELS, strict=True):
+        patch = kernel * channels
+        channels = min(most, patch)
+        yield channels, patch
+    dense = max(code, min(_DENSE, len(chunk.rows)))
+    yield dense, _POSITIONS * channels
+    yield code, dense
+
+
+def _random(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+    """Return normal weights of variance 2 / inputs (He et al. 2015)."""
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32((2 / shape[1]) ** 0.5)
+
+
+def _principal_layers(chunk: _Chunk, code: int, rng: np.random.Generator) -> list[Floats]:
+    """Return the principal components of each layer's patches, after the layers before it."""
+    from sklearn.utils.extmath import randomized_svd
+
+    count = min(len(chunk.rows), max(4 * code, _START_CELLS // chunk.padded))
+    rows = chunk[rng.choice(len(chunk.rows), count, replace=False)]
+    *convolutions, (dense, flat), _ = _shapes(chunk, code)
+    layers: list[Floats] = []
+    for outputs, patch in convolutions:
+        patches = rows.reshape(-1, patch)
+        _, vectors = np.linalg.eigh(patches.T @ patches)
+        layers.append(vectors[:, : -outputs - 1 : -1].T.copy())
+        rows = patches @ layers[-1].T
+    _, _, components = randomized_svd(
+        rows.reshape(count, flat), min(dense, count), random_state=int(rng.integers(2**31))
+    )
+    layers.append(np.zeros((dense, flat), dtype=np.float32))
+    layers[-1][: len(components)] = components
+    layers.append(np.eye(code, dense, dtype=np.float32))
+    return layers
+
+
+def _trained(
+    coder: "ConvolutionalCoder", chunk: _Chunk, objective: "Objective", seed: int, report: Report
+) -> dict[str, Floats]:
+    """Train one chunk's model and return its layers by name."""
+    from paint_search.compress.training import Schedule, train
+
+    schedule = Schedule(_STEPS, _RATE)
+    train(coder, chunk, objective=objective, schedule=schedule, seed=seed, report=report)
+    return {name: value.numpy() for name, value in coder.state_dict().items()}
+
+
+def _run(way: Layers, rows: Floats) -> Floats:
+    """Do what ``networks.PatchWay`` does."""
+    weights, biases, slopes = way
+    for place, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        made = rows.reshape(len(rows), -1, weight.shape[1]) @ weight.T + bias
+        if place < len(slopes):
+            made = np.where(made > 0, made, made * slopes[place])
+        rows = made.reshape(len(rows), -1)
+    return rows
+
+
+def _part_of(report: Report, number: int, parts: int) -> Callable[[Progress], None]:
+    """Report the progress of one chunk as that of all."""
+
+    def steps(progress: Progress) -> None:
+        words = f"chunk {number + 1} of {parts}, {progress.words}".rstrip(", ")
+        total = progress.total * parts
+        report(Progress(progress.done + number * progress.total, total, words))
+
+    return steps
