@@ -1,0 +1,155 @@
+"""A trained network -> ``network.onnx``, what the package ships: pixels and descriptors in.
+
+The descriptors of a painting join the network's own embedding, each mapped to where artists lie
+apart; the two err differently. Weights are stored in half precision, and computed with in single.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import torch
+from corpus import write_json
+from discriminant import Discriminant, fit_discriminant
+from learning import Plan
+from network import INPUT_SIZE, PaintingNet
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from paint_search.indexer import descriptors
+
+#: Length of either half of the embedding.
+HALF: Final = 256
+
+_SMALLEST: Final = 256  # entries; smaller arrays stay in single precision
+_BLOCK: Final = 64
+
+
+class Shipped(nn.Module):
+    """Network and descriptors, each mapped to where artists lie apart, joined.
+
+    The two halves count alike in the cosine.
+    """
+
+    def __init__(self, network: PaintingNet, seen: Discriminant, described: Discriminant) -> None:
+        super().__init__()
+        self.network = network
+        norm, project = network.normalise, network.project
+        spread = (norm.get_buffer("running_var") + norm.eps).sqrt()
+        scale = norm.weight / spread
+        axes = torch.from_numpy(seen.axes)
+        # Three linear maps in a row are one, and smaller: normalise, project, discriminate.
+        weight = axes.T @ project.weight * scale
+        bias = axes.T @ (project.weight @ norm.bias + project.bias - torch.from_numpy(seen.mean))
+        self.seen = _linear(weight, bias - weight @ norm.get_buffer("running_mean"))
+        weight = torch.from_numpy(described.axes.T.copy())
+        self.described = _linear(weight, -weight @ torch.from_numpy(described.mean))
+
+    def forward(self, pixels: Tensor, described: Tensor) -> Tensor:
+        """Return unit embeddings (n, 2 HALF) of pixels (n, s, s, 3) and descriptors (n, d)."""
+        statistics, _ = self.network.statistics(pixels)
+        seen = functional.normalize(self.seen(statistics), dim=1)
+        touched = functional.normalize(self.described(described), dim=1)
+        return functional.normalize(torch.cat([seen, touched], dim=1), dim=1)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return layer
+
+
+def export_network(network: PaintingNet, plan: Plan) -> Path:
+    """Fit both halves on the paintings learned from, and write ``network.onnx`` into ``plan.out``.
+
+    Beside it ``run.json`` tells of which run it is. Returns the network's file.
+    """
+    artists, _ = plan.corpus.codes("artist", plan.learned)
+    artists = np.where(plan.learned, artists, -1)
+    embedded = _embed(network, plan.pixels)
+    shipped = Shipped(
+        fold_batch_norm(network.cpu().eval()),
+        fit_discriminant(embedded, artists, HALF),
+        fit_discriminant(plan.described, artists, HALF),
+    )
+    fresh, file = plan.out / "network.onnx.new", plan.out / "network.onnx"
+    sample = (
+        torch.zeros((2, INPUT_SIZE, INPUT_SIZE, 3), dtype=torch.uint8),
+        torch.ones((2, descriptors.DIMENSION)),
+    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    batch = {0: torch.export.Dim("images")}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            shipped.eval(),
+            sample,
+            str(fresh),
+            input_names=["pixels", "descriptors"],
+            output_names=["embedding"],
+            dynamic_shapes=(batch, batch),
+            external_data=False,
+            verbose=False,
+            dynamo=True,
+        )
+    halve_weights(fresh)
+    os.replace(fresh, file)
+    write_json(plan.out / "run.json", plan.identity())
+    return file
+
+
+@torch.inference_mode()
+def _embed(network: PaintingNet, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Embed whole paintings, (n, EMBEDDING)."""
+    device = next(network.parameters()).device
+    network.eval()
+    return np.concatenate(
+        [
+            network(torch.from_numpy(pixels[i : i + _BLOCK].copy()).to(device))[0].cpu().numpy()
+            for i in range(0, len(pixels), _BLOCK)
+        ]
+    )
+
+
+def fold_batch_norm(network: PaintingNet) -> PaintingNet:
+    """Merge every batch normalisation into the convolution before it: same function, less work."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            children = list(module.named_children())
+            for (name, first), (after, second) in pairwise(children):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    setattr(module, name, fuse_conv_bn_eval(first, second))
+                    setattr(module, after, nn.Identity())
+    return network
+
+
+def halve_weights(file: Path) -> None:
+    """Store the large arrays of an ONNX file in half precision; a cast makes them single again."""
+    model = onnx.load(file)
+    graph = model.graph
+    casts = []
+    for array in list(graph.initializer):
+        values = numpy_helper.to_array(array)
+        if values.dtype != np.float32 or values.size < _SMALLEST:
+            continue
+        half = f"{array.name}_half"
+        graph.initializer.remove(array)
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), half))
+        casts.append(helper.make_node("Cast", [half], [array.name], to=onnx.TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+    for node in graph.node:  # where in the source a node came from is of no use to others
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    onnx.save(model, file)
