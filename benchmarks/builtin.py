@@ -190,7 +190,7 @@ def rate(options: argparse.Namespace) -> None:
                 index = Path(folder) / "index"
                 arguments = ("index", options.folder, "--index", index, "--backbone", name)
                 done = run(*arguments, "--json")
-                count = json.loads(done.output)["summary"]["embedded"]
+                count = json.loads(done.output)["embedded"]
                 print(f"{name}: {count} in {done.seconds:.1f} s, {count / done.seconds:.0f}/s")
 
 

@@ -1,7 +1,7 @@
 """A trained network -> ``network.onnx``, what the package ships: pixels and descriptors in.
 
-The descriptors of a painting join the network's own embedding, each mapped to where artists lie
-apart; the two err differently. Weights are stored in half precision, and computed with in single.
+The descriptors of a painting, mapped to where artists lie apart, join the network's own embedding;
+the two err differently. Weights are stored in half precision, and computed with in single.
 """
 
 import contextlib
@@ -17,11 +17,12 @@ import numpy as np
 import onnx
 import torch
 from corpus import write_json
-from discriminant import Discriminant, fit_discriminant
+from discriminant import Discriminant, Floats, fit_discriminant
 from learning import Plan
 from network import INPUT_SIZE, PaintingNet
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -29,28 +30,24 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from paint_search.indexer import descriptors
 
 #: Length of either half of the embedding.
-HALF: Final = 256
+HALF: Final = 192
 
 _SMALLEST: Final = 256  # entries; smaller arrays stay in single precision
 _BLOCK: Final = 64
 
 
 class Shipped(nn.Module):
-    """Network and descriptors, each mapped to where artists lie apart, joined.
+    """Network and descriptors, each shortened to HALF, joined; both count alike in the cosine."""
 
-    The two halves count alike in the cosine.
-    """
-
-    def __init__(self, network: PaintingNet, seen: Discriminant, described: Discriminant) -> None:
+    def __init__(self, network: PaintingNet, axes: Floats, described: Discriminant) -> None:
         super().__init__()
         self.network = network
         norm, project = network.normalise, network.project
-        spread = (norm.get_buffer("running_var") + norm.eps).sqrt()
-        scale = norm.weight / spread
-        axes = torch.from_numpy(seen.axes)
-        # Three linear maps in a row are one, and smaller: normalise, project, discriminate.
-        weight = axes.T @ project.weight * scale
-        bias = axes.T @ (project.weight @ norm.bias + project.bias - torch.from_numpy(seen.mean))
+        scale = norm.weight / (norm.get_buffer("running_var") + norm.eps).sqrt()
+        # Three linear maps in a row are one, and smaller: normalise, project, shorten.
+        shorten = torch.from_numpy(axes.T.copy())
+        weight = shorten @ project.weight * scale
+        bias = shorten @ (project.weight @ norm.bias + project.bias)
         self.seen = _linear(weight, bias - weight @ norm.get_buffer("running_mean"))
         weight = torch.from_numpy(described.axes.T.copy())
         self.described = _linear(weight, -weight @ torch.from_numpy(described.mean))
@@ -59,8 +56,8 @@ class Shipped(nn.Module):
         """Return unit embeddings (n, 2 HALF) of pixels (n, s, s, 3) and descriptors (n, d)."""
         statistics, _ = self.network.statistics(pixels)
         seen = functional.normalize(self.seen(statistics), dim=1)
-        touched = functional.normalize(self.described(described), dim=1)
-        return functional.normalize(torch.cat([seen, touched], dim=1), dim=1)
+        felt = functional.normalize(self.described(described), dim=1)
+        return functional.normalize(torch.cat([seen, felt], dim=1), dim=1)
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
@@ -70,16 +67,16 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
 
 
 def export_network(network: PaintingNet, plan: Plan) -> Path:
-    """Fit both halves on the paintings learned from, and write ``network.onnx`` into ``plan.out``.
+    """Shorten both halves, as the paintings learned from suggest, and write ``network.onnx``.
 
-    Beside it ``run.json`` tells of which run it is. Returns the network's file.
+    It goes into ``plan.out``; beside it, ``run.json`` says of which run it is. Returns the file.
     """
     artists, _ = plan.corpus.codes("artist", plan.learned)
     artists = np.where(plan.learned, artists, -1)
-    embedded = _embed(network, plan.pixels)
+    axes = _principal_axes(_embed(network, plan.pixels, np.flatnonzero(plan.learned)))
     shipped = Shipped(
         fold_batch_norm(network.cpu().eval()),
-        fit_discriminant(embedded, artists, HALF),
+        axes,
         fit_discriminant(plan.described, artists, HALF),
     )
     fresh, file = plan.out / "network.onnx.new", plan.out / "network.onnx"
@@ -108,17 +105,27 @@ def export_network(network: PaintingNet, plan: Plan) -> Path:
     return file
 
 
+def _principal_axes(embedded: Floats) -> Floats:
+    """Return the axes (d, HALF) on which unit embeddings keep most of their cosines.
+
+    Not a discriminant: the network has met these paintings, and sees them further apart than
+    those of artists it has not met.
+    """
+    unit = embedded / np.linalg.norm(embedded, axis=1, keepdims=True)
+    _, axes = np.linalg.eigh(unit.T.astype(np.float64) @ unit)
+    return np.asarray(axes[:, ::-1][:, :HALF], dtype=np.float32)
+
+
 @torch.inference_mode()
-def _embed(network: PaintingNet, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Embed whole paintings, (n, EMBEDDING)."""
+def _embed(network: PaintingNet, pixels: NDArray[np.uint8], chosen: NDArray[np.int64]) -> Floats:
+    """Embed the chosen paintings whole, (n, EMBEDDING)."""
     device = next(network.parameters()).device
     network.eval()
-    return np.concatenate(
-        [
-            network(torch.from_numpy(pixels[i : i + _BLOCK].copy()).to(device))[0].cpu().numpy()
-            for i in range(0, len(pixels), _BLOCK)
-        ]
-    )
+    parts = []
+    for start in track(range(0, len(chosen), _BLOCK), "embedding", scale=_BLOCK):
+        block = torch.from_numpy(pixels[chosen[start : start + _BLOCK]]).to(device)
+        parts.append(network(block)[0].cpu().numpy())
+    return np.concatenate(parts)
 
 
 def fold_batch_norm(network: PaintingNet) -> PaintingNet:
