@@ -157,22 +157,15 @@ def darker(image: Image.Image) -> Image.Image:
 def copies(options: argparse.Namespace) -> None:
     """Print recall@1: of how many copies the nearest painting is the one they were made from."""
     files = [file for file, _ in core_paintings(options.paintings, options.table)]
-    engine = BuiltInEmbedder(SHIPPED)
-    backbones: dict[str, Embed] = {"builtin": engine.embed, "descriptors": describe}
-    originals = {name: [] for name in backbones}
-    for pixels in blocks(files, SQUARE):
-        for name, embed in backbones.items():
-            originals[name].append(embed(pixels))
-    base = {name: np.concatenate(parts) for name, parts in originals.items()}
-    for change in (resized, recompressed, cropped, darker):
-        right = dict.fromkeys(backbones, 0)
+    embed = BuiltInEmbedder(SHIPPED).embed
+    originals = np.concatenate([embed(pixels) for pixels in blocks(files, SQUARE)])
+    for change in (cropped, darker, recompressed, resized):
+        right = 0
         for start in range(0, len(files), BLOCK):
             pixels = np.stack([altered(file, change) for file in files[start : start + BLOCK]])
-            for name, embed in backbones.items():
-                nearest = (embed(pixels) @ base[name].T).argmax(axis=1)
-                right[name] += int((nearest == np.arange(start, start + len(pixels))).sum())
-        shares = ", ".join(f"{name} {count / len(files):.4f}" for name, count in right.items())
-        print(f"{change.__name__}: {shares} of {len(files)}", flush=True)
+            nearest = (embed(pixels) @ originals.T).argmax(axis=1)
+            right += int((nearest == np.arange(start, start + len(pixels))).sum())
+        print(f"{change.__name__}: {right / len(files):.4f} of {len(files)}", flush=True)
 
 
 def altered(file: Path, change: Callable[[Image.Image], Image.Image]) -> Pixels:
