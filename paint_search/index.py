@@ -342,6 +342,11 @@ class Index:
         """
         conditions = self._filter(where)
         name = which or self.manifest.searched
+        if name == "full" and self.manifest.long:
+            raise UsageError(
+                f"this index keeps no full vectors: {self.manifest.backbone.dimension:,} "
+                "dimensions are too long to search"
+            )
         if name not in self.manifest.vectors:
             raise UsageError(f"this index keeps no {name} vectors: {_REMEDIES[name]}")
         length = self.manifest.dimensions[name]

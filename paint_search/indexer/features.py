@@ -10,7 +10,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,11 @@ class FeatureCache:
         """
         return self.mapped()[[self._places[text] for text in ids]].astype(np.float32)
 
+    def view(self, ids: Sequence[str]) -> "RowView":
+        """Return the rows of these ids without reading any. KeyError: an id is not there."""
+        places = np.array([self._places[text] for text in ids], dtype=np.int64)
+        return RowView(self.mapped(), places)
+
     def flush(self) -> None:
         """Make everything written so far durable."""
         for name in (_ROWS, _IDS):
@@ -154,3 +159,25 @@ class FeatureCache:
 
     def _failed(self, error: OSError) -> StoreError:
         return StoreError(f"the feature cache {self.folder} failed: {error.strerror}")
+
+
+class RowView:
+    """Some rows of a mapped array, read when they are asked for; taken where an array is."""
+
+    ndim = 2
+
+    def __init__(self, array: NDArray[np.float16], places: NDArray[np.int64]) -> None:
+        self._array = array
+        self._places = places
+        self.shape = (len(places), array.shape[1])
+        self.size = len(places) * array.shape[1]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float16]:
+        """Return rows, or ``[row, columns]`` as an array has it."""
+        if isinstance(key, tuple):
+            row, columns = key
+            return np.asarray(self._array[self._places[row], columns])
+        return np.asarray(self._array[self._places[key]])
