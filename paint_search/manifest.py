@@ -99,6 +99,23 @@ class Manifest:
             )
         return "full" if "full" in self.vectors else "compact"
 
+    def kept(self, which: VectorName | None) -> VectorName:
+        """Return this kind of vectors, or by default the searched one, if the store keeps it.
+
+        Raises:
+            UsageError: it does not.
+        """
+        name = which or self.searched
+        if name in self.vectors:
+            return name
+        if name == "compact":
+            reason = "run paint-search compress first"
+        elif self.long:
+            reason = f"{self.backbone.dimension:,} dimensions are too long to search"
+        else:
+            reason = "they were dropped (compress --drop-full); index the paintings anew for them"
+        raise UsageError(f"this index keeps no {name} vectors: {reason}")
+
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
         """Read the manifest of the index in ``folder``.

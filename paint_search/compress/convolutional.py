@@ -36,7 +36,8 @@ _POSITIONS: Final = 64
 _CHANNELS: Final = (8, 32, 64)
 _DENSE: Final = 256
 
-_STEPS: Final = 200
+_STEPS: Final = 100
+_PLAIN_STEPS: Final = 200  # from a random start it takes longer
 _RATE: Final = 1e-3
 _START_CELLS: Final = 2**25  # numbers that the start is computed from: 128 MB
 _TINY: Final = np.float32(1e-12)
@@ -129,7 +130,7 @@ class ConvolutionalAutoencoder(Compressor):
         decoder = [np.ascontiguousarray(weight.T) for weight in reversed(encoder)]
         scale = self.padded_**0.5
         coder = ConvolutionalCoder(encoder, decoder, slope=1.0, scale=scale, directions=True)
-        return _trained(coder, chunk, KEEP_SIMILARITY, self.seed, report)
+        return _trained(coder, chunk, KEEP_SIMILARITY, _STEPS, self.seed, report)
 
     def _encode(self, rows: Floats) -> Floats:
         codes = np.empty((len(rows), self.chunks_, self.dims // self.chunks_), dtype=np.float32)
@@ -211,7 +212,7 @@ class PlainConvolutionalAutoencoder(ConvolutionalAutoencoder):
         decoder = [_random(shape[::-1], rng) for shape in reversed(shapes)]
         scale = self.n_features_in_**0.5
         coder = ConvolutionalCoder(encoder, decoder, slope=0.0, scale=scale, directions=False)
-        return _trained(coder, chunk, RECONSTRUCT, self.seed, report)
+        return _trained(coder, chunk, RECONSTRUCT, _PLAIN_STEPS, self.seed, report)
 
     def _encode(self, rows: Floats) -> Floats:
         scale = np.float32(self.n_features_in_**0.5)
@@ -313,12 +314,17 @@ def _principal_layers(chunk: _Chunk, code: int, rng: np.random.Generator) -> lis
 
 
 def _trained(
-    coder: "ConvolutionalCoder", chunk: _Chunk, objective: "Objective", seed: int, report: Report
+    coder: "ConvolutionalCoder",
+    chunk: _Chunk,
+    objective: "Objective",
+    steps: int,
+    seed: int,
+    report: Report,
 ) -> dict[str, Floats]:
     """Train one chunk's model and return its layers by name."""
     from paint_search.compress.training import Schedule, train
 
-    schedule = Schedule(_STEPS, _RATE)
+    schedule = Schedule(steps, _RATE)
     train(coder, chunk, objective=objective, schedule=schedule, seed=seed, report=report)
     return {name: value.numpy() for name, value in coder.state_dict().items()}
 
