@@ -226,18 +226,29 @@ def test_paintings_indexed_later_are_compressed_too(
     assert cli.ok("index", "paintings", "--json").json["unchanged"] == TOTAL + 2
 
 
-def test_info_says_when_what_comes_is_of_another_kind(compressed: Path, cli: Cli) -> None:
+def test_info_says_when_what_comes_is_of_another_kind(studio: Path, cli: Cli) -> None:
+    painters = {artist for artist in indexed_artists() if artist}
+    add_paintings(studio, 60)
+    cli.ok("index", "paintings", "--labels", "folder")
+    with Index.open() as index:
+        index.remove(where={"artist": sorted(painters)})
+    cli.ok("compress", *PCA)
     assert "no painting was added" in cli.ok("info").out
-    add_paintings(compressed, 19)
-    cli.ok("index", "paintings")
-    assert "of another kind" not in cli.ok("info").out, "too few to say"
-    add_paintings(compressed, 5, seed=1)
+    add_paintings(studio, 5, seed=1)
+    cli.ok("index", "paintings/Noise")
+    assert "5 paintings added since" in cli.ok("info").out
+    assert "it still fits" in cli.ok("info").out
     cli.ok("index", "paintings")
     text = cli.ok("info").out
-    assert "24 paintings added since" in text
+    assert f"{TOTAL + 5} paintings added since" in text
     assert "of another kind; run paint-search compress again" in text
     cli.ok("compress", *PCA)
     assert "no painting was added" in cli.ok("info").out
+
+
+def indexed_artists() -> set[str]:
+    with Index.open() as index:
+        return {str(artist) for artist in index.field("artist")}
 
 
 def test_losses_of_two_sets_add_up_to_that_of_both() -> None:
