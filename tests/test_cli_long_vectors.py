@@ -6,6 +6,9 @@ What is too long is set so low that the built-in backbone's 1,290 numbers are.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -140,6 +143,28 @@ def test_points_without_their_features_are_indexed_again(home: Path, cli: Cli) -
     outcome = cli.ok(*PCA)
     assert f"{TOTAL - 25} paintings are not in the feature cache" in outcome.err
     assert f"{TOTAL - 25} new" in cli.ok(*INDEX).out
+
+
+def test_a_run_killed_between_batches_is_continued_by_the_next(home: Path, cli: Cli) -> None:
+    program = (
+        "from paint_search import manifest; manifest.LONGEST = 1000\n"
+        "from paint_search.cli.app import main; main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, *INDEX]) as process:
+        ids = Path(".paint-search/features/ids.bin")
+        while process.poll() is None and not (ids.exists() and ids.stat().st_size):
+            time.sleep(0.001)
+        process.kill()
+    assert len(cached()) > 0
+    cli.ok(*INDEX)
+    assert cli.ok(*PCA, "--json").json["paintings"] == TOTAL
+    with Index.open() as index:
+        names, compact = index.vectors()
+        compressor = index.compressor()
+    assert len(set(names)) == TOTAL
+    assert compressor is not None
+    expected = compressor.transform(cached().rows(names))
+    np.testing.assert_allclose(compact, expected, atol=1e-3)
 
 
 def test_a_dense_autoencoder_is_refused_for_very_long_vectors() -> None:
