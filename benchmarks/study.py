@@ -100,7 +100,7 @@ def main() -> None:
         f"fitted to {len(works) - len(judged)} works, measured on {len(judged)} by {len(names)} "
         f"other artists; seed {options.seed}; {cache.bytes_on_disk / 1e9:.2f} GB of features"
     )
-    full = cache.rows([work.id for work in judged])
+    full = few_coordinates(cache.rows([work.id for work in judged]))
     labels = [work.artist for work in judged]
     table = Table("320 dimensions", *COLUMNS)
     for method in options.methods:
@@ -139,6 +139,16 @@ def fit(method: str, features: Path, works: list["Work"], held: NDArray[np.bool_
         codes = compressor.transform(cache.rows(judged))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Fitted(method, codes, seconds, peak, size)
+
+
+def few_coordinates(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return n coordinates for each of n vectors that leave every cosine as it is.
+
+    Each figure is then a matter of seconds, and not of minutes.
+    """
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    values, axes = np.linalg.eigh((unit @ unit.T).astype(np.float64))
+    return np.asarray(axes * np.sqrt(np.maximum(values, 0)), np.float32)
 
 
 def _row(fitted: Fitted, kept: Fidelity) -> list[str]:

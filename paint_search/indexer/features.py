@@ -45,6 +45,7 @@ class FeatureCache:
             ids = (folder / _IDS).read_bytes()
         except OSError as error:
             raise self._failed(error) from error
+        self._map = np.empty((0, dimension), dtype=np.float16)
         self._places: dict[str, int] = {}
         for place in range(self._written):
             text = str(uuid.UUID(bytes=ids[place * _ID_BYTES : (place + 1) * _ID_BYTES]))
@@ -104,10 +105,10 @@ class FeatureCache:
 
     def mapped(self) -> NDArray[np.float16]:
         """Return all rows ever written, (n, d), mapped from the file: see ``places``."""
-        if not self._written:
-            return np.empty((0, self.dimension), dtype=np.float16)
-        shape = (self._written, self.dimension)
-        return np.memmap(self.folder / _ROWS, dtype=np.float16, mode="r", shape=shape)
+        if len(self._map) < self._written:  # one mapping, so that no page is counted twice
+            shape = (self._written, self.dimension)
+            self._map = np.memmap(self.folder / _ROWS, dtype=np.float16, mode="r", shape=shape)
+        return self._map
 
     def rows(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """Return the rows of these ids, (n, d), in their order.
@@ -130,6 +131,7 @@ class FeatureCache:
 
     def delete(self) -> None:
         """Remove the cache from the disk; it is empty afterwards and cannot be used."""
+        self._map = np.empty((0, self.dimension), dtype=np.float16)
         shutil.rmtree(self.folder, ignore_errors=True)
         self._places.clear()
         self._written = 0
