@@ -8,19 +8,21 @@ it is handed.
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import Compressor, Progress
+from paint_search.caching import open_features
+from paint_search.compress.base import Compressor, Progress, Rows
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.record import Compression, Loss
 from paint_search.compress.split import Split, choose_split
 from paint_search.errors import CompressError, UsageError
+from paint_search.indexer.features import FeatureCache
 from paint_search.manifest import Manifest
 from paint_search.painting import Record
 from paint_search.search.background import measure_background
@@ -40,6 +42,9 @@ _LEAST_HELD_OUT: Final = 3
 _KS: Final = (1, 10, 50)
 _LEAST_CHOICE: Final = 4
 _PAGE: Final = 512
+
+#: Numbers held at once, 256 MB, where vectors are so long that the figures above are too many.
+_CELLS: Final = 2**26
 
 #: Called with what is being done and how far it is.
 Report = Callable[[str, Progress], None]
@@ -87,31 +92,46 @@ class _Parts:
     """The vectors of an index, dealt out: (n, d) to learn from, (m, d) to judge by."""
 
     split: Split
-    learned: NDArray[np.float32]
+    learned: Rows
     held_out: NDArray[np.float32]
 
     @classmethod
-    def read(cls, store: Store, seed: int) -> Self:
-        """Read a bounded number of each from the store."""
-        records = [(record.id, record.payload.get("artist")) for record in store.scroll()]
+    def read(cls, store: Store, features: FeatureCache | None, seed: int) -> Self:
+        """Read a bounded number of each from the store, or map them from a feature cache."""
+        records = [
+            (record.id, record.payload.get("artist"))
+            for record in store.scroll()
+            if features is None or record.id in features
+        ]
         if not records:
             raise UsageError("the index is empty; run paint-search index first")
         ids, artists = zip(*records, strict=True)
         split = choose_split(ids, artists, seed=seed)
+        kept_out = split.held_out(ids, artists)
+        if features is not None:
+            return cls._mapped(split, np.array(ids), kept_out, features)
         learned: list[NDArray[np.float32]] = []
         held_out: list[NDArray[np.float32]] = []
-        kept_out = split.held_out(ids, artists)
         # The order of the ids, which are hashes, is as good as any shuffling.
         for held, record in zip(kept_out, store.scroll(vectors=True), strict=True):
             part, most = (held_out, _MOST_HELD_OUT) if held else (learned, _MOST_FITTED)
             if record.vector is not None and len(part) < most:
                 part.append(record.vector)
-        if len(held_out) < _LEAST_HELD_OUT:
-            raise CompressError(
-                f"of {len(ids)} paintings only {len(held_out)} can be held out to judge by; "
-                "index more first"
-            )
+        _require_held_out(len(held_out), len(ids))
         return cls(split, np.stack(learned), np.stack(held_out))
+
+    @classmethod
+    def _mapped(
+        cls,
+        split: Split,
+        ids: NDArray[np.str_],
+        kept_out: NDArray[np.bool_],
+        features: FeatureCache,
+    ) -> Self:
+        learned, held_out = (ids[mask].tolist() for mask in (~kept_out, kept_out))
+        _require_held_out(len(held_out), len(ids))
+        judged = features.rows(held_out[: min(_MOST_HELD_OUT, _CELLS // features.dimension)])
+        return cls(split, cast(Rows, features.view(learned[:_MOST_FITTED])), judged)
 
 
 def compress(
@@ -127,15 +147,18 @@ def compress(
         StoreError: the disk is full, or the store failed.
     """
     start = time.monotonic()
-    if "full" not in manifest.vectors:
+    features = open_features(index, manifest)
+    if features is None and "full" not in manifest.vectors and store.count():
         raise UsageError(
             f"{index} keeps no full vectors to learn from (compress --drop-full); index the "
             "paintings anew with another --index"
         )
-    parts = _Parts.read(store, request.seed)
+    parts = _Parts.read(store, features, request.seed)
     compressor, trials = _choose(parts, request)
     kept = next(trial.recall for trial in trials if trial.method == compressor.method)
-    kinds: tuple[VectorName, ...] = ("compact",) if request.drop_full else ("full", "compact")
+    kinds: tuple[VectorName, ...] = ("full", "compact")
+    if request.drop_full or features is not None:
+        kinds = ("compact",)
     compression = Compression(
         folder=_fresh(index, "compressor"),
         method=compressor.method,
@@ -148,14 +171,25 @@ def compress(
     )
     new = replace(manifest, store=_fresh(index, "store"), vectors=kinds, compression=compression)
     before, after = (store.count() * 2 * sum(m.dimensions.values()) for m in (manifest, new))
+    if features is not None:
+        before += features.bytes_on_disk
+        after += 0 if request.drop_full else features.bytes_on_disk
     if request.drop_full:
         request.note(_cost(compression, before, after))
     try:
-        fresh, new = _rewrite(index, new, store, compressor, compression.folder, request.report)
+        source = _Source(store, features)
+        fresh, new = _rewrite(index, new, source, compressor, compression.folder, request.report)
     except BaseException:
         sweep(index, manifest)
         raise
+    if missing := store.count() - new.paintings:
+        request.note(
+            f"{missing:,} paintings are not in the feature cache and were left out; run "
+            "paint-search index again for them"
+        )
     store.close()
+    if features is not None and request.drop_full:
+        features.delete()
     sweep(index, new)
     seconds = time.monotonic() - start
     summary = CompressSummary(
@@ -216,18 +250,19 @@ def _fit(method: str, parts: _Parts, request: CompressRequest) -> tuple[Compress
 def _rewrite(
     index: Path,
     manifest: Manifest,
-    old: Store,
+    old: "_Source",
     compressor: Compressor,
     folder: str,
     report: Report,
 ) -> tuple[EdgeStore, Manifest]:
     """Write the new store and compressor, then the manifest that makes them the index's own."""
     keeps_full = "full" in manifest.vectors
-    total, done = old.count(), 0
+    page_size = max(1, min(_PAGE, _CELLS // 8 // manifest.backbone.dimension))
+    total, done = old.store.count(), 0
     new = EdgeStore(index / manifest.store, manifest.dimensions)
     try:
-        records = old.scroll(vectors=True)
-        while page := list(itertools.islice(records, _PAGE)):
+        records = old.records()
+        while page := list(itertools.islice(records, page_size)):
             new.upsert(shorten(page, compressor, keeps_full=keeps_full))
             done += len(page)
             report("writing vectors", Progress(done, total))
@@ -240,6 +275,30 @@ def _rewrite(
         new.close()
         raise
     return new, manifest
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the full vectors are: in the store, or beside it in a feature cache."""
+
+    store: Store
+    features: FeatureCache | None
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records that have a full vector somewhere, with it."""
+        if self.features is None:
+            yield from self.store.scroll(vectors=True)
+            return
+        for record in self.store.scroll():
+            if record.id in self.features:
+                yield replace(record, vector=self.features.rows([record.id])[0])
+
+
+def _require_held_out(count: int, paintings: int) -> None:
+    if count < _LEAST_HELD_OUT:
+        raise CompressError(
+            f"of {paintings} paintings only {count} can be held out to judge by; index more first"
+        )
 
 
 def measure(manifest: Manifest, store: Store) -> Manifest:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +37,6 @@ from paint_search.search.stores.edge import EdgeStore
 from paint_search.search.stores.lock import StoreLock
 from paint_search.selecting import check_field, select
 from paint_search.update import SKIPPED, Request, require_images, settle, update
-
-_REMEDIES: Final = {
-    "full": "they were dropped (compress --drop-full); index the paintings anew for them",
-    "compact": "run paint-search compress first",
-}
 
 
 class Index:
@@ -341,9 +335,7 @@ class Index:
             UsageError: unknown field, or vectors that this index does not keep.
         """
         conditions = self._filter(where)
-        name = which or self.manifest.searched
-        if name not in self.manifest.vectors:
-            raise UsageError(f"this index keeps no {name} vectors: {_REMEDIES[name]}")
+        name = self.manifest.kept(which)
         length = self.manifest.dimensions[name]
         vectors = np.empty((self._store.count(conditions), length), dtype=np.float32)
         ids: list[str] = []

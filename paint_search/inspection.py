@@ -6,6 +6,7 @@ Measures searches on the index's own paintings, and changes nothing.
 from dataclasses import dataclass
 from pathlib import Path
 
+from paint_search.caching import open_features
 from paint_search.manifest import Manifest
 from paint_search.search.stores.base import Store, VectorName
 from paint_search.search.ways import Way, measure_recall, measure_ways
@@ -25,7 +26,8 @@ class IndexInfo:
         skipped: how many files could not be.
         fields: the labels, with the number of paintings that have each.
         recall: recall@10 of the default search; None where that is exact.
-        vector_bytes: what each kind of vectors takes.
+        vector_bytes: what each kind of vectors takes; full ones that are too long for the store
+            are those in the feature cache.
         ways: the searches that full and compact vectors allow; empty without compact ones.
         bytes_on_disk: of the whole index.
     """
@@ -47,6 +49,10 @@ def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped:
     files = (file for file in folder.rglob("*") if file.is_file())
     count = store.count()
     both = len(manifest.vectors) == 2
+    vector_bytes = {name: count * _BYTES * length for name, length in manifest.dimensions.items()}
+    features = open_features(folder, manifest)
+    if features is not None:
+        vector_bytes["full"] = features.bytes_on_disk
     return IndexInfo(
         folder=folder,
         root=root,
@@ -55,9 +61,7 @@ def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped:
         skipped=skipped,
         fields=store.fields(),
         recall=measure_recall(store, manifest.oversampling if both else None),
-        vector_bytes={
-            name: count * _BYTES * length for name, length in manifest.dimensions.items()
-        },
+        vector_bytes=vector_bytes,
         ways=measure_ways(store, manifest.oversampling) if both else [],
         bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
     )

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from paint_search.compress.record import Compression
-from paint_search.errors import ManifestError, StoreError
+from paint_search.errors import ManifestError, StoreError, UsageError
 from paint_search.indexer.backbones import BackboneRecord
 from paint_search.indexer.embed import EngineChoice
 from paint_search.indexer.labels import FOLDER
 from paint_search.search.background import Background
-from paint_search.search.stores.base import VectorName
+from paint_search.search.stores.base import LONGEST, VectorName
 
 #: 2 since an index may have compact vectors; 1 is read as well.
 FORMAT: Final = 2
@@ -38,7 +38,8 @@ class Manifest:
         engine: the engine measured fastest; None before the first run, and for the built-in.
         background: what scores usually are; None where the index has too few labels to say.
         store: the folder of the store, in the index.
-        vectors: the kinds of vectors that the store keeps.
+        vectors: the kinds of vectors that the store keeps; none yet where those of the backbone
+            are too long for it.
         compression: the compressor of the compact ones; None before ``compress``.
         paintings: how many were indexed when the last run ended; the store is the truth.
         created: when, in UTC.
@@ -64,7 +65,13 @@ class Manifest:
         from importlib.metadata import version  # slow to import, and only wanted here
 
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(backbone, root, created=now, made_with=version("paint-search"))
+        made = cls(backbone, root, created=now, made_with=version("paint-search"))
+        return dataclasses.replace(made, vectors=()) if made.long else made
+
+    @property
+    def long(self) -> bool:
+        """Whether the backbone's vectors are too long for a store, and wait in a feature cache."""
+        return self.backbone.dimension > LONGEST
 
     @property
     def dimensions(self) -> dict[VectorName, int]:
@@ -80,8 +87,34 @@ class Manifest:
 
     @property
     def searched(self) -> VectorName:
-        """The vectors that scores are taken from."""
+        """The vectors that scores are taken from.
+
+        Raises:
+            UsageError: there are none yet.
+        """
+        if not self.vectors:
+            raise UsageError(
+                f"vectors of {self.backbone.dimension:,} dimensions are too long to search; run "
+                "paint-search compress --method convolutional --dims 320 first"
+            )
         return "full" if "full" in self.vectors else "compact"
+
+    def kept(self, which: VectorName | None) -> VectorName:
+        """Return this kind of vectors, or by default the searched one, if the store keeps it.
+
+        Raises:
+            UsageError: it does not.
+        """
+        name = which or self.searched
+        if name in self.vectors:
+            return name
+        if name == "compact":
+            reason = "run paint-search compress first"
+        elif self.long:
+            reason = f"{self.backbone.dimension:,} dimensions are too long to search"
+        else:
+            reason = "they were dropped (compress --drop-full); index the paintings anew for them"
+        raise UsageError(f"this index keeps no {name} vectors: {reason}")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -138,12 +171,16 @@ class Manifest:
         compression = record.get("compression")
         store = str(record.get("store", "store"))
         vectors = tuple(record.get("vectors", ("full",)))
+        made_by = BackboneRecord.from_dict(record["backbone"])
         if not store.startswith("store") or Path(store).name != store:
             raise ValueError("the store lies in the index itself")
-        if not vectors or not set(vectors) <= ({"full", "compact"} if compression else {"full"}):
+        possible = {"compact"} if compression else set()
+        if made_by.dimension <= LONGEST:
+            possible.add("full")
+        if not set(vectors) <= possible or bool(vectors) != bool(possible):
             raise ValueError("unknown kinds of vectors")
         return cls(
-            backbone=BackboneRecord.from_dict(record["backbone"]),
+            backbone=made_by,
             root=str(record["root"]),
             labels=str(record["labels"]),
             table=record["table"],

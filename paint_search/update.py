@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.caching import CachingStore
 from paint_search.compress.base import Compressor
 from paint_search.compress.record import Loss
 from paint_search.compressing import measure, shorten
@@ -23,7 +25,7 @@ from paint_search.indexer.decode import is_image
 from paint_search.indexer.embed import DEVICES, Embedder
 from paint_search.indexer.labels import label_source
 from paint_search.indexer.model import Model
-from paint_search.indexer.pipeline import Pipeline, Progress, Summary, gone
+from paint_search.indexer.pipeline import Pipeline, Progress, Summary, Walk, gone
 from paint_search.indexer.scan import scan
 from paint_search.indexer.skips import SkipList, inside
 from paint_search.indexer.table import LabelTable
@@ -102,10 +104,14 @@ def update(
         model.check_weights(request.weights)
     run = time.time_ns()
     engine = _Engine(manifest, model, request, summary.notes.append)
-    entrance = None
+    entrance: CompressingStore | CachingStore | None = None
+    walk: Walk = partial(scan, folder, root)
     if compressor is not None:
         keeps_full = "full" in manifest.vectors
         entrance = CompressingStore(store, compressor, keeps_full=keeps_full)
+    elif manifest.long:
+        entrance = CachingStore(store, index, manifest)
+        walk = entrance.sampled(walk)
     with ExitStack() as stack:
         table = None
         if manifest.table is not None:
@@ -123,13 +129,16 @@ def update(
             report=request.report,
             cancelled=request.cancelled,
         )
-        pipeline.run(lambda unreadable: scan(folder, root, unreadable), summary)
-        if scope == "." and not summary.interrupted:
+        pipeline.run(walk, summary)
+        postponed = entrance.postponed if isinstance(entrance, CachingStore) else 0
+        if scope == "." and not summary.interrupted and not postponed:
             _list_unmatched(index / UNMATCHED, store, table, summary)
     if not summary.interrupted:
         _settle_gone(store, root, scope, run, request.prune, summary)
         store.optimize()
-    if entrance is not None and manifest.compression is not None:
+    if isinstance(entrance, CachingStore):
+        summary.notes.append(entrance.remark())
+    elif entrance is not None and manifest.compression is not None:
         manifest = replace(manifest, compression=manifest.compression.with_added(entrance.lost))
     manifest = settle(index, replace(manifest, engine=engine.choice), store, summary.touched)
     summary.seconds = time.monotonic() - start

@@ -150,7 +150,7 @@ def export(
 
 
 def _sizes(facts: "IndexInfo") -> str:
-    dimensions = facts.manifest.dimensions
+    dimensions = facts.manifest.dimensions | {"full": facts.manifest.backbone.dimension}
     return ", ".join(
         f"{name}: {dimensions[name]} dimensions, {size / 1e6:.1f} MB"
         for name, size in facts.vector_bytes.items()
@@ -170,6 +170,8 @@ def _search(facts: "IndexInfo") -> str:
             "in two steps: compact vectors find, full ones rank; recall@10 against exact search "
             f"{facts.recall:.3f}; --exact for all"
         )
+    if not facts.manifest.vectors:
+        return "not yet: vectors this long must be compressed; run paint-search compress"
     if facts.recall is None:
         return "exact: a query is compared with every painting"
     return f"HNSW (m=16), recall@10 against exact search {facts.recall:.3f}; --exact for all"

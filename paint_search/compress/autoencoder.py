@@ -12,10 +12,14 @@ import numpy as np
 
 from paint_search.compress.base import Compressor, Floats, Report, Rows, silent
 from paint_search.compress.pca import PCA
+from paint_search.errors import CompressError
 
 _HIDDEN: Final = 512
 _STEPS: Final = 200
 _RATE: Final = 1e-3
+
+#: Longer vectors would make hidden layers of gigabytes.
+_LONGEST: Final = 16_384
 
 
 class Autoencoder(Compressor):
@@ -32,6 +36,11 @@ class Autoencoder(Compressor):
         from paint_search.compress.networks import DenseCoder
         from paint_search.compress.training import KEEP_SIMILARITY, Schedule, train
 
+        if vectors.shape[1] > _LONGEST:
+            raise CompressError(
+                f"{vectors.shape[1]:,} dimensions are too many for a dense autoencoder, which "
+                f"takes up to {_LONGEST:,}: choose --method convolutional or pca"
+            )
         start = PCA(self.dims, seed=self.seed).fit(vectors)
         coder = DenseCoder(start.components_, _HIDDEN, self.seed)
         train(

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 #: Longest chunk: the output of VGG16's fifth pooling layer, and a quarter of the fourth's.
 _CHUNK: Final = 25_088
 
-#: Positions that are left after the convolutions, the channels of these, and the dense layer
-#: between them and the code. The study does not say its own.
+#: Positions that are left after the convolutions, the channels of these (fewer where a patch has
+#: fewer numbers), and the dense layer between them and the code. The study does not say its own.
 _POSITIONS: Final = 64
 _CHANNELS: Final = (8, 32, 64)
 _DENSE: Final = 256
 
-_STEPS: Final = 200
+_STEPS: Final = 100
+_PLAIN_STEPS: Final = 200  # from a random start it takes longer
 _RATE: Final = 1e-3
 _START_CELLS: Final = 2**25  # numbers that the start is computed from: 128 MB
 _TINY: Final = np.float32(1e-12)
@@ -88,8 +89,12 @@ class ConvolutionalAutoencoder(Compressor):
                 f"{length} dimensions: choose a multiple of {self.chunks_}, such as "
                 f"{max(1, self.dims // self.chunks_) * self.chunks_}"
             )
-        size = -(-length // self.chunks_)
-        self.padded_ = int(np.prod(_kernels(size))) * _POSITIONS
+        self.padded_ = int(np.prod(_kernels(self._size))) * _POSITIONS
+
+    @property
+    def _size(self) -> int:
+        """Length of a chunk without padding; the last may be shorter."""
+        return -(-self.n_features_in_ // self.chunks_)
 
     def _norms(self, vectors: Rows) -> Floats:
         """Return the norms of all chunks, (n, chunks), in one pass."""
@@ -101,14 +106,13 @@ class ConvolutionalAutoencoder(Compressor):
 
     def _chunked(self, rows: Floats) -> Floats:
         """Cut rows, (n, d), into (n, chunks, size)."""
-        size = -(-self.n_features_in_ // self.chunks_)
-        spare = size * self.chunks_ - rows.shape[1]
+        spare = self._size * self.chunks_ - rows.shape[1]
         whole = np.pad(rows, ((0, 0), (0, spare))) if spare else rows
-        return whole.reshape(len(rows), self.chunks_, size)
+        return whole.reshape(len(rows), self.chunks_, self._size)
 
     def _chunk(self, vectors: Rows, number: int, norms: Floats) -> "_Chunk":
-        size = -(-self.n_features_in_ // self.chunks_)
-        columns = slice(number * size, min((number + 1) * size, self.n_features_in_))
+        end = min((number + 1) * self._size, self.n_features_in_)
+        columns = slice(number * self._size, end)
         return _Chunk(vectors, columns, self.padded_, np.flatnonzero(norms > _TINY), norms)
 
     def _train(
@@ -129,7 +133,7 @@ class ConvolutionalAutoencoder(Compressor):
         decoder = [np.ascontiguousarray(weight.T) for weight in reversed(encoder)]
         scale = self.padded_**0.5
         coder = ConvolutionalCoder(encoder, decoder, slope=1.0, scale=scale, directions=True)
-        return _trained(coder, chunk, KEEP_SIMILARITY, self.seed, report)
+        return _trained(coder, chunk, KEEP_SIMILARITY, _STEPS, self.seed, report)
 
     def _encode(self, rows: Floats) -> Floats:
         codes = np.empty((len(rows), self.chunks_, self.dims // self.chunks_), dtype=np.float32)
@@ -159,7 +163,7 @@ class ConvolutionalAutoencoder(Compressor):
             yield np.pad(chunked[:, number], ((0, 0), (0, spare)))
 
     def _without_padding(self, rows: Floats) -> Floats:
-        return rows[:, : -(-self.n_features_in_ // self.chunks_)]
+        return rows[:, : self._size]
 
     def _way(self, number: int, way: str) -> Layers:
         """Return the layers of one way of one chunk's model."""
@@ -211,7 +215,7 @@ class PlainConvolutionalAutoencoder(ConvolutionalAutoencoder):
         decoder = [_random(shape[::-1], rng) for shape in reversed(shapes)]
         scale = self.n_features_in_**0.5
         coder = ConvolutionalCoder(encoder, decoder, slope=0.0, scale=scale, directions=False)
-        return _trained(coder, chunk, RECONSTRUCT, self.seed, report)
+        return _trained(coder, chunk, RECONSTRUCT, _PLAIN_STEPS, self.seed, report)
 
     def _encode(self, rows: Floats) -> Floats:
         scale = np.float32(self.n_features_in_**0.5)
@@ -313,12 +317,17 @@ def _principal_layers(chunk: _Chunk, code: int, rng: np.random.Generator) -> lis
 
 
 def _trained(
-    coder: "ConvolutionalCoder", chunk: _Chunk, objective: "Objective", seed: int, report: Report
+    coder: "ConvolutionalCoder",
+    chunk: _Chunk,
+    objective: "Objective",
+    steps: int,
+    seed: int,
+    report: Report,
 ) -> dict[str, Floats]:
     """Train one chunk's model and return its layers by name."""
     from paint_search.compress.training import Schedule, train
 
-    schedule = Schedule(_STEPS, _RATE)
+    schedule = Schedule(steps, _RATE)
     train(coder, chunk, objective=objective, schedule=schedule, seed=seed, report=report)
     return {name: value.numpy() for name, value in coder.state_dict().items()}
 

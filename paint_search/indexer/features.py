@@ -10,7 +10,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ class FeatureCache:
             ids = (folder / _IDS).read_bytes()
         except OSError as error:
             raise self._failed(error) from error
+        self._map = np.empty((0, dimension), dtype=np.float16)
         self._places: dict[str, int] = {}
         for place in range(self._written):
             text = str(uuid.UUID(bytes=ids[place * _ID_BYTES : (place + 1) * _ID_BYTES]))
@@ -104,10 +105,10 @@ class FeatureCache:
 
     def mapped(self) -> NDArray[np.float16]:
         """Return all rows ever written, (n, d), mapped from the file: see ``places``."""
-        if not self._written:
-            return np.empty((0, self.dimension), dtype=np.float16)
-        shape = (self._written, self.dimension)
-        return np.memmap(self.folder / _ROWS, dtype=np.float16, mode="r", shape=shape)
+        if len(self._map) < self._written:  # one mapping, so that no page is counted twice
+            shape = (self._written, self.dimension)
+            self._map = np.memmap(self.folder / _ROWS, dtype=np.float16, mode="r", shape=shape)
+        return self._map
 
     def rows(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """Return the rows of these ids, (n, d), in their order.
@@ -117,6 +118,11 @@ class FeatureCache:
         """
         return self.mapped()[[self._places[text] for text in ids]].astype(np.float32)
 
+    def view(self, ids: Sequence[str]) -> "RowView":
+        """Return the rows of these ids without reading any. KeyError: an id is not there."""
+        places = np.array([self._places[text] for text in ids], dtype=np.int64)
+        return RowView(self.mapped(), places)
+
     def flush(self) -> None:
         """Make everything written so far durable."""
         for name in (_ROWS, _IDS):
@@ -125,6 +131,7 @@ class FeatureCache:
 
     def delete(self) -> None:
         """Remove the cache from the disk; it is empty afterwards and cannot be used."""
+        self._map = np.empty((0, self.dimension), dtype=np.float16)
         shutil.rmtree(self.folder, ignore_errors=True)
         self._places.clear()
         self._written = 0
@@ -154,3 +161,25 @@ class FeatureCache:
 
     def _failed(self, error: OSError) -> StoreError:
         return StoreError(f"the feature cache {self.folder} failed: {error.strerror}")
+
+
+class RowView:
+    """Some rows of a mapped array, read when they are asked for; taken where an array is."""
+
+    ndim = 2
+
+    def __init__(self, array: NDArray[np.float16], places: NDArray[np.int64]) -> None:
+        self._array = array
+        self._places = places
+        self.shape = (len(places), array.shape[1])
+        self.size = len(places) * array.shape[1]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float16]:
+        """Return rows, or ``[row, columns]`` as an array has it."""
+        if isinstance(key, tuple):
+            row, columns = key
+            return np.asarray(self._array[self._places[row], columns])
+        return np.asarray(self._array[self._places[key]])

@@ -6,7 +6,7 @@ start with ``_`` are bookkeeping that no filter of a user sees.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from paint_search.search.filters import Filter
 
 #: The backbone's vectors, and what a compressor made of them.
 VectorName = Literal["full", "compact"]
+
+#: Longest vector that Qdrant takes; longer ones are searched compressed or not at all.
+LONGEST: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)

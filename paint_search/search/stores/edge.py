@@ -77,7 +77,8 @@ class EdgeStore:
                     datatype=edge.VectorStorageDatatype.Float16,
                     hnsw_config=graphs[name],
                 )
-                for name, dimension in self._dimensions.items()
+                # The engine wants a kind of vectors, even where every point comes without one.
+                for name, dimension in (self._dimensions or {"compact": 1}).items()
             },
             optimizers=edge.EdgeOptimizersConfig(
                 default_segment_number=1, indexing_threshold=_EXACT_BYTES // 1024
