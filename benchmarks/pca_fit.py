@@ -11,10 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from exact_search import clustered
 from measure import median, run
 
+MAKE = f"""
+import sys, numpy as np
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from exact_search import clustered
+np.save(sys.argv[1], clustered(int(sys.argv[2]), int(sys.argv[3])))
+"""
 PROGRAMS = {
     "ours": """
 import sys, time, numpy as np
@@ -53,7 +57,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "vectors.npy"
-        np.save(file, clustered(options.count, options.length))
+        # In a process of its own: a child's peak memory begins at what its parent holds.
+        run(file, options.count, options.length, command=(sys.executable, "-c", MAKE))
         found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in PROGRAMS}
         for _ in range(options.pairs):
             for name, program in PROGRAMS.items():
