@@ -40,6 +40,7 @@ _MOST_FITTED: Final = 50_000
 _MOST_HELD_OUT: Final = 5_000
 _LEAST_HELD_OUT: Final = 3
 _KS: Final = (1, 10, 50)
+_LEAST_CHOICE: Final = 4
 _PAGE: Final = 512
 
 #: Numbers held at once, 256 MB, where vectors are so long that the figures above are too many.
@@ -240,7 +241,8 @@ def _fit(method: str, parts: _Parts, request: CompressRequest) -> tuple[Compress
         parts.learned, report=lambda progress: request.report(f"fitting {method}", progress)
     )
     seconds = time.monotonic() - start
-    ks = [k for k in _KS if k < len(parts.held_out) - 1]
+    # Where k is near the number of paintings to choose from, any code keeps nearly all.
+    ks = [k for k in _KS if k == 1 or _LEAST_CHOICE * k <= len(parts.held_out)]
     kept = neighbours_kept(parts.held_out, compressor.transform(parts.held_out), ks)
     return compressor, Trial(method, {str(k): kept.recall[k] for k in ks}, seconds)
 

@@ -312,7 +312,7 @@ class Index:
             queries=queries,
             k=k,
             unlike=unlike,
-            where=self._filter(where, exclude),
+            where=select(self._store, where, exclude),
             min_score=min_score,
             spread=spread,
             exact=exact,
@@ -334,7 +334,7 @@ class Index:
         Raises:
             UsageError: unknown field, or vectors that this index does not keep.
         """
-        conditions = self._filter(where)
+        conditions = select(self._store, where)
         name = self.manifest.kept(which)
         length = self.manifest.dimensions[name]
         vectors = np.empty((self._store.count(conditions), length), dtype=np.float32)
@@ -353,13 +353,15 @@ class Index:
             UsageError: no painting has such a field.
         """
         check_field(self._store, name)
-        return [record.payload.get(name) for record in self._store.scroll(self._filter(where))]
+        return [
+            record.payload.get(name) for record in self._store.scroll(select(self._store, where))
+        ]
 
     def paintings(
         self, where: Mapping[str, FilterValue] | Filter | None = None
     ) -> Iterator[Painting]:
         """Yield the paintings in the order of ``vectors``."""
-        for record in self._store.scroll(self._filter(where)):
+        for record in self._store.scroll(select(self._store, where)):
             yield Painting.from_payload(record.payload)
 
     def remove(
@@ -376,7 +378,7 @@ class Index:
             raise UsageError("name the paintings to remove, or give --where")
         ids = find_ids(self._store, self.root, paintings)
         if where:
-            ids += [record.id for record in self._store.scroll(self._filter(where))]
+            ids += [record.id for record in self._store.scroll(select(self._store, where))]
         ids = list(dict.fromkeys(ids))
         self._store.delete(ids)
         self.manifest = settle(self.folder, self.manifest, self._store, changed=bool(ids))
@@ -398,10 +400,3 @@ class Index:
     def locate(self, painting: Painting) -> Path:
         """Return where the painting's file lies; it may have gone since it was indexed."""
         return self.root / painting.path
-
-    def _filter(
-        self,
-        where: Mapping[str, FilterValue] | Filter | None,
-        exclude: Mapping[str, FilterValue] | None = None,
-    ) -> Filter:
-        return select(self._store, where, exclude)

@@ -63,9 +63,9 @@ def test_auto_says_in_one_line_that_it_falls_back(fresh: Path, cli: Cli) -> None
     outcome = cli.ok("index", "paintings")
     (line,) = outcome.err.splitlines()
     assert "ResNet-50" in line
-    assert "descriptors" in line
+    assert "'builtin'" in line
     assert "--weights" in line
-    assert cli.ok("info", "--json").json["manifest"]["backbone"]["name"] == "descriptors"
+    assert cli.ok("info", "--json").json["manifest"]["backbone"]["name"] == "builtin"
 
 
 def test_every_unusable_file_is_listed_once_with_its_reason(fresh: Path, cli: Cli) -> None:

@@ -198,9 +198,10 @@ def test_backbones_lists_names_dimensions_and_where_weights_are(cli: Cli) -> Non
     assert rows["resnet50"]["dimension"] == 2048
     assert rows["vgg16"]["dimension"] == 512
     assert rows["resnet50"]["weights"].startswith("not here")
-    assert rows["descriptors"]["weights"] == "none needed"
+    assert rows["builtin"]["weights"] == rows["descriptors"]["weights"] == "none needed"
+    assert rows["builtin"]["dimension"] <= 512
     text = cli.ok("backbones").out
-    for words in ("resnet50", "2048", "vgg16", "512", "descriptors", "timm:NAME"):
+    for words in ("resnet50", "2048", "vgg16", "512", "builtin", "descriptors", "timm:NAME"):
         assert words in text
 
 

@@ -230,7 +230,7 @@ def test_a_network_that_never_answers_costs_five_seconds(three: Path, black_hole
         assert process.returncode == 0
         (line,) = process.stderr.splitlines()
         assert "ResNet-50" in line
-        assert "'descriptors'" in line
+        assert "'builtin'" in line
 
 
 def test_an_explicit_backbone_does_not_fall_back(three: Path, black_hole: str) -> None:

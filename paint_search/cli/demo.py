@@ -31,9 +31,7 @@ def demo(
     output = Output(as_json=as_json, quiet=quiet)
     output.note("painting 120 pictures by ten invented painters ...")
     table = paint_corpus(folder / "paintings")
-    with Index.create(
-        folder / "paintings", folder / ".paint-search", backbone="descriptors"
-    ) as index:
+    with Index.create(folder / "paintings", folder / ".paint-search", backbone="builtin") as index:
         summary = index.add(table=table)
         output.line(f"indexed {len(index)} paintings in {summary.seconds:.1f} s")
         query = min(index.paintings(), key=lambda painting: painting.path)

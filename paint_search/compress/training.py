@@ -20,12 +20,14 @@ from torch.nn import functional
 
 from paint_search.compress.base import Progress, Report, unit_rows
 from paint_search.compress.networks import Coder
+from paint_search.errors import CompressError
 
 _DRAWN: Final = 4096  # rows a step
 _CELLS: Final = 2**23  # numbers in them, at most: 32 MB; fewer rows where they are long
 _WORTH_THREADS: Final = 2**19  # numbers in the rows of a step
 _VALIDATION: Final = 0.1
 _MOST_VALIDATED: Final = 2048
+_LEAST: Final = 8  # rows, of which a quarter can ask the others
 _CHECK_EVERY: Final = 25  # steps
 _PATIENCE: Final = 4  # checks without progress
 _SHARPNESS: Final = 0.4  # temperature of the ranking, in standard deviations of the cosines
@@ -99,12 +101,19 @@ def train(
         schedule: most steps and highest rate.
         seed: of the order of rows and of dropout.
         report: called after every step.
+
+    Raises:
+        CompressError: fewer than eight rows.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     order = np.random.default_rng(seed)
     read = _Reader(vectors, device, as_they_are=objective == Objective(squares=objective.squares))
     rows = order.permutation(vectors.shape[0])
-    kept_out = max(2, min(int(_VALIDATION * len(rows)), _MOST_VALIDATED))
+    if len(rows) < _LEAST:
+        raise CompressError(
+            f"{len(rows)} paintings are too few to train on: index more, or use --method pca"
+        )
+    kept_out = max(_LEAST, min(int(_VALIDATION * len(rows)), _MOST_VALIDATED))
     judged, learned = rows[:kept_out], rows[kept_out:] if len(rows) > 2 * kept_out else rows
     size = max(2, min(_DRAWN, len(learned), _CELLS // vectors.shape[1]))
     with torch.random.fork_rng(), _threads_for(size * vectors.shape[1]):

@@ -15,7 +15,8 @@ from paint_search.errors import BackboneError
 from paint_search.indexer.preprocessing import Fit, Preprocessing
 
 AUTO: Final = "auto"
-BUILT_IN: Final = "descriptors"
+BUILT_IN: Final = "builtin"
+DESCRIPTORS: Final = "descriptors"
 
 #: Keys of a timm weight configuration that a backbone's name may override.
 CONFIG_KEYS: Final = frozenset({"mean", "std", "interpolation", "input_size", "crop_pct"})
@@ -35,7 +36,7 @@ class Backbone:
 
     Attributes:
         name: what the user types.
-        architecture: timm's name with the tag of the weights; None for the built-in.
+        architecture: timm's name with the tag of the weights; None for what the package brings.
         dimension: length of the embedding; None where only timm knows it.
         hub: repository of the published weights; None where only timm knows it or there are none.
         pooling: ``head`` takes timm's pooled features; ``features`` averages the last feature map,
@@ -90,7 +91,14 @@ REGISTRY: Final[Mapping[str, Backbone]] = {
         Backbone(
             name=BUILT_IN,
             architecture=None,
-            summary="built in, no weights: colour, layout, gradient and texture",
+            dimension=384,
+            summary="a small network of our own, trained on paintings; needs no download",
+        ),
+        Backbone(
+            name=DESCRIPTORS,
+            architecture=None,
+            dimension=1290,
+            summary="nothing learned: colour, layout, gradient and texture",
         ),
     )
 }
@@ -151,7 +159,7 @@ class BackboneRecord:
     """What an index says about the backbone that made its vectors.
 
     ``weights`` is the name of the weights file, without its folder; ``fingerprint`` the SHA-256
-    of its bytes. Both are those of the algorithm for the built-in.
+    of its bytes. Both are those of the algorithm for the descriptors.
     """
 
     name: str

@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.indexer.blas import one_blas_thread
+
 Array = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
@@ -55,8 +57,9 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         got = f"{pixels.dtype} {pixels.shape}"
         raise ValueError(f"expected uint8 pixels of shape (n, {n}, {n}, 3), got {got}")
     vectors = np.empty((len(pixels), DIMENSION), dtype=np.float32)
-    for row, image in zip(vectors, pixels, strict=True):
-        row[:] = _vector(_oklab(image))
+    with one_blas_thread():
+        for row, image in zip(vectors, pixels, strict=True):
+            row[:] = _vector(_oklab(image))
     return vectors
 
 
@@ -131,7 +134,9 @@ def _contour(dx: Array, dy: Array, magnitude: Array) -> Array:
     After Dalal and Triggs, "Histograms of oriented gradients for human detection", 2005.
     """
     magnitude = magnitude.ravel()
-    angle = (np.arctan2(dy, dx).ravel() % np.pi) * (8 / np.pi)
+    angle = np.arctan2(dy, dx).ravel()
+    angle[angle < 0] += np.float32(np.pi)  # the modulus takes ten times as long
+    angle *= np.float32(8 / np.pi)
     lower = angle.astype(np.int64)
     share = angle - lower
     cell = np.arange(len(dx)) * 4 // len(dx)

@@ -45,7 +45,7 @@ class Embedder(Protocol):
 
 
 class DescriptorEmbedder:
-    """The built-in descriptors, which need no weights."""
+    """The descriptors, which need no weights."""
 
     lanes = 1
 
@@ -89,6 +89,18 @@ class OnnxEmbedder:
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the unit-norm embeddings, (n, d)."""
         vectors: NDArray[np.float32] = self._session.run(None, {"pixels": pixels})[0]
+        return vectors
+
+
+class BuiltInEmbedder(OnnxEmbedder):
+    """The built-in network, which is shown the descriptors of a painting beside its pixels."""
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the unit-norm embeddings, (n, d)."""
+        from paint_search.indexer.descriptors import describe
+
+        inputs = {"pixels": pixels, "descriptors": describe(pixels)}
+        vectors: NDArray[np.float32] = self._session.run(None, inputs)[0]
         return vectors
 
 

@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError, UsageError
-from paint_search.indexer import embed, weights
+from paint_search.indexer import builtin, embed, weights
 from paint_search.indexer.backbones import (
     AUTO,
     BUILT_IN,
+    DESCRIPTORS,
     REGISTRY,
     Backbone,
     BackboneRecord,
     find_backbone,
 )
-from paint_search.indexer.preprocessing import Fit, Preprocessing
+from paint_search.indexer.preprocessing import Fit
 
 if TYPE_CHECKING:
     from paint_search.indexer.network import Network
@@ -70,7 +71,7 @@ class Model:
         """
         backbone, file = _resolve(name, weights_file, note)
         if file is None:
-            return cls(_built_in_record(fit or backbone.fit), folder)
+            return cls(builtin.install(backbone.name, fit, folder / _EXPORT), folder)
         from paint_search.indexer.network import build_network, export_onnx
 
         network, record = build_network(backbone, file, fit)
@@ -109,10 +110,10 @@ class Model:
         """
         machine = _machine(device)
         lanes = os.cpu_count() or 1
-        if self.record.name == BUILT_IN:
+        if self.record.name in (BUILT_IN, DESCRIPTORS):
             if device == "cuda":
                 raise UsageError("--device cuda: the built-in backbone runs on the CPU only")
-            return self._exported(lanes=1), None
+            return self._exported(lanes if self.record.name == BUILT_IN else 1), None
         known = measured if measured and measured.machine == machine else None
         prefers_onnx = known is not None and known.engine == embed.ONNX
         small = pending < _WORTH_TORCH and self._network is None
@@ -135,9 +136,12 @@ class Model:
         return embed.fastest_engine(network, makers, pixels, machine)
 
     def _exported(self, lanes: int) -> embed.Embedder:
-        if self.record.name == BUILT_IN:
+        if self.record.name not in (BUILT_IN, DESCRIPTORS):
+            return embed.OnnxEmbedder(self._folder / _EXPORT, lanes)
+        builtin.check(self.record, self._folder / _EXPORT)
+        if self.record.name == DESCRIPTORS:
             return embed.DescriptorEmbedder()
-        return embed.OnnxEmbedder(self._folder / _EXPORT, lanes)
+        return embed.BuiltInEmbedder(self._folder / _EXPORT, lanes)
 
     def check_weights(self, weights_file: Path) -> None:
         """Raise BackboneError unless this is the file that the index was made with."""
@@ -163,7 +167,7 @@ class Model:
 
 def dimension_of(backbone: Backbone) -> int:
     """Return the length of a registered backbone's embedding."""
-    return backbone.dimension or _built_in_record(backbone.fit).dimension
+    return backbone.dimension or 0
 
 
 def weights_state(backbone: Backbone) -> str:
@@ -204,18 +208,6 @@ def _hub(backbone: Backbone) -> str:
     from paint_search.indexer.network import hub_of
 
     return hub_of(backbone)
-
-
-def _built_in_record(fit: Fit) -> BackboneRecord:
-    from paint_search.indexer import descriptors
-
-    return BackboneRecord(
-        name=BUILT_IN,
-        dimension=descriptors.DIMENSION,
-        weights="no weights",
-        fingerprint=descriptors.VERSION,
-        preprocessing=Preprocessing(size=descriptors.INPUT_SIZE, fit=fit, crop_pct=1.0),
-    )
 
 
 def _machine(device: str) -> str:

@@ -74,7 +74,7 @@ def _published_file(hub: str) -> str:
     reason = "has no such weights" if absent else "cannot be reached"
     raise BackboneError(
         f"the weights of {hub} are not on this machine and the model hub {reason}; "
-        "give them with --weights FILE, or use --backbone descriptors"
+        "give them with --weights FILE, or use --backbone builtin"
     )
 
 
