@@ -108,8 +108,9 @@ def main() -> None:
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             fitted = process.submit(fit, method, options.work / "features", works, held).result()
         kept = fidelity(full, fitted.codes, labels, [None] * len(labels), seed=options.seed)
-        table.add_row(*_row(fitted, kept))
-        record = {"seconds": fitted.seconds, "peak_mb": fitted.peak_mb, **kept.to_dict()}
+        row = _row(fitted, kept)
+        table.add_row(*row)
+        record = {"row": row, "seconds": fitted.seconds, **kept.to_dict()}
         file = options.work / f"{method}-seed{options.seed}.json"
         file.write_text(json.dumps(record, indent=1))
     Console(width=160).print(table)

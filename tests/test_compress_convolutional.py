@@ -26,7 +26,6 @@ CHUNK = 128  # so that 500 numbers are four chunks of 125, padded
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolutional, "_CHUNK", CHUNK)
     monkeypatch.setattr(convolutional, "_STEPS", 30)
-    monkeypatch.setattr(convolutional, "_PLAIN_STEPS", 30)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,6 @@ _CHANNELS: Final = (8, 32, 64)
 _DENSE: Final = 256
 
 _STEPS: Final = 100
-_PLAIN_STEPS: Final = 200  # from a random start it takes longer
 _RATE: Final = 1e-3
 _START_CELLS: Final = 2**25  # numbers that the start is computed from: 128 MB
 _TINY: Final = np.float32(1e-12)
@@ -133,7 +132,7 @@ class ConvolutionalAutoencoder(Compressor):
         decoder = [np.ascontiguousarray(weight.T) for weight in reversed(encoder)]
         scale = self.padded_**0.5
         coder = ConvolutionalCoder(encoder, decoder, slope=1.0, scale=scale, directions=True)
-        return _trained(coder, chunk, KEEP_SIMILARITY, _STEPS, self.seed, report)
+        return _trained(coder, chunk, KEEP_SIMILARITY, self.seed, report)
 
     def _encode(self, rows: Floats) -> Floats:
         codes = np.empty((len(rows), self.chunks_, self.dims // self.chunks_), dtype=np.float32)
@@ -215,7 +214,7 @@ class PlainConvolutionalAutoencoder(ConvolutionalAutoencoder):
         decoder = [_random(shape[::-1], rng) for shape in reversed(shapes)]
         scale = self.n_features_in_**0.5
         coder = ConvolutionalCoder(encoder, decoder, slope=0.0, scale=scale, directions=False)
-        return _trained(coder, chunk, RECONSTRUCT, _PLAIN_STEPS, self.seed, report)
+        return _trained(coder, chunk, RECONSTRUCT, self.seed, report)
 
     def _encode(self, rows: Floats) -> Floats:
         scale = np.float32(self.n_features_in_**0.5)
@@ -320,14 +319,13 @@ def _trained(
     coder: "ConvolutionalCoder",
     chunk: _Chunk,
     objective: "Objective",
-    steps: int,
     seed: int,
     report: Report,
 ) -> dict[str, Floats]:
     """Train one chunk's model and return its layers by name."""
     from paint_search.compress.training import Schedule, train
 
-    schedule = Schedule(steps, _RATE)
+    schedule = Schedule(_STEPS, _RATE)
     train(coder, chunk, objective=objective, schedule=schedule, seed=seed, report=report)
     return {name: value.numpy() for name, value in coder.state_dict().items()}
 
