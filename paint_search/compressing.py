@@ -26,14 +26,16 @@ from paint_search.indexer.features import FeatureCache
 from paint_search.manifest import Manifest
 from paint_search.painting import Record
 from paint_search.search.background import measure_background
-from paint_search.search.stores.base import Store, VectorName
+from paint_search.search.stores.base import LONGEST, Store, VectorName
 from paint_search.search.stores.edge import EdgeStore
 from paint_search.search.ways import choose_oversampling
 
 AUTO: Final = "auto"
 
-#: What ``auto`` tries; the published study's own training is there to be compared with.
-_TRIED: Final = ("pca", "autoencoder", "convolutional")
+#: What ``auto`` tries: a dense layer for vectors that it can take, else convolutions. Those find
+#: nothing in the order of a short vector's numbers, which means nothing.
+_TRIED: Final = ("pca", "autoencoder")
+_TRIED_LONG: Final = ("pca", "convolutional")
 
 #: More vectors teach a compressor nothing, and these fit into 400 MB at 2,048 dimensions.
 _MOST_FITTED: Final = 50_000
@@ -214,7 +216,9 @@ def sweep(index: Path, manifest: Manifest) -> None:
 
 def _choose(parts: _Parts, request: CompressRequest) -> tuple[Compressor, tuple[Trial, ...]]:
     """Fit the kind that was asked for, or each and keep the best by recall@10."""
-    methods = _TRIED if request.method == AUTO else (request.method,)
+    long = parts.learned.shape[1] > LONGEST
+    tried = _TRIED_LONG if long else _TRIED
+    methods = tried if request.method == AUTO else (request.method,)
     fitted: list[tuple[float, Compressor]] = []
     trials = []
     for method in methods:

@@ -26,7 +26,7 @@ def compress(
         str,
         typer.Option(
             help="pca, autoencoder, convolutional, convolutional-plain (as published), or auto: "
-            "fit the first three and keep the best."
+            "fit pca and autoencoder (convolutional for very long vectors), keep the best."
         ),
     ] = "auto",
     dims: Annotated[
