@@ -55,7 +55,8 @@ def test_a_folder_and_a_table_are_enough(
     )
     inputs = {"pixels": pixels, "descriptors": describe(pixels)}
     (vectors,) = session.run(None, inputs)
-    assert vectors.shape == (4, 20)  # two halves, each as many as there are artists
+    # Principal axes of the network, and as many axes of the descriptors as there are artists.
+    assert vectors.shape == (4, 192 + 10)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     one = {name: values[:1] for name, values in inputs.items()}
     np.testing.assert_allclose(session.run(None, one)[0], vectors[:1], atol=1e-4)
