@@ -136,13 +136,12 @@ class Index:
             )
         Manifest.read(path)  # a damaged one is said at once, and not after waiting
         lock = StoreLock(path)
-        try:
+        with ExitStack() as undo:
+            undo.callback(lock.release)
             manifest = Manifest.read(path)
             sweep(path, manifest)
             store = EdgeStore(path / manifest.store, manifest.dimensions)
-        except BaseException:
-            lock.release()
-            raise
+            undo.pop_all()
         return cls(path, manifest, store, Model(manifest.backbone, path), lock)
 
     def __enter__(self) -> "Index":

@@ -167,3 +167,22 @@ def holder(studio: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+@pytest.fixture(scope="session")
+def compressed_museum(museum: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``museum``, with compact vectors of six dimensions by PCA. Read only."""
+    from paint_search import Index
+
+    home = copy_tree(museum, tmp_path_factory.mktemp("compressed") / "museum")
+    with Index.open(home / ".paint-search") as index:
+        index.compress("pca", 6)
+    return home
+
+
+@pytest.fixture
+def compressed(compressed_museum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the compressed museum as current folder, to do anything with."""
+    home = copy_tree(compressed_museum, tmp_path / "compressed")
+    monkeypatch.chdir(home)
+    return home

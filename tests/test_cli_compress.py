@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import WORKS, Cli, copy_tree
+from conftest import WORKS, Cli
 
 from paint_search import Index
 from paint_search.compress.record import Loss
-from paint_search.errors import StoreError, UsageError
+from paint_search.errors import UsageError
 from paint_search.eval.neighbourhoods import neighbours_kept
 
 TOTAL = 10 * WORKS
@@ -28,22 +25,6 @@ def paths(cli: Cli, *arguments: object) -> list[str]:
 
 def indexed(cli: Cli) -> list[str]:
     return [painting["path"] for painting in cli.ok("list", "--json").json["paintings"]]
-
-
-@pytest.fixture(scope="module")
-def compressed_museum(museum: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = copy_tree(museum, tmp_path_factory.mktemp("compressed") / "museum")
-    with Index.open(home / ".paint-search") as index:
-        index.compress("pca", 6)
-    return home
-
-
-@pytest.fixture
-def compressed(compressed_museum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the compressed museum as current folder, to do anything with."""
-    home = copy_tree(compressed_museum, tmp_path / "compressed")
-    monkeypatch.chdir(home)
-    return home
 
 
 def test_it_writes_compact_vectors_beside_the_full_ones(studio: Path, cli: Cli) -> None:
@@ -71,10 +52,11 @@ def test_held_out_figures_are_those_of_paintings_it_did_not_learn_from(
     with Index.open() as index:
         ids, full = index.vectors()
         artists = index.field("artist")
-        split = index.manifest.compression.split  # type: ignore[union-attr]
+        made = index.manifest.compression
         compressor = index.compressor()
+    assert made is not None
     assert compressor is not None
-    held = split.held_out(ids, artists)
+    held = made.split.held_out(ids, artists)
     assert compression["held_out"]["count"] == held.sum() > 0
     assert compression["fitted_to"] == TOTAL - held.sum()
     kept = neighbours_kept(full[held], compressor.transform(full[held]), [1])
@@ -330,75 +312,6 @@ def test_a_manifest_that_points_out_of_the_index_is_refused(compressed: Path, cl
         file.write_text(json.dumps(good | change))
         outcome = cli("info")
         assert (outcome.code, "is damaged" in outcome.err) == (1, True), change
-
-
-KILL = """
-import os, signal, sys
-from unittest import mock
-from paint_search import Index
-from paint_search.compress.base import Compressor
-from paint_search.manifest import Manifest
-from paint_search.search.stores.edge import EdgeStore
-import paint_search.compressing as compressing
-
-def die(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-where = {
-    "fit": (compressing, "_fit"), "upsert": (EdgeStore, "upsert"),
-    "optimize": (EdgeStore, "optimize"), "save": (Compressor, "save"),
-    "measure": (compressing, "measure"), "manifest": (Manifest, "write"),
-    "swept": (compressing, "sweep"),
-}
-owner, name = where[sys.argv[2]]
-index = Index.open(sys.argv[1])
-with mock.patch.object(owner, name, die):
-    index.compress("pca", 5)
-"""
-
-
-@pytest.mark.parametrize(
-    "moment", ["fit", "upsert", "optimize", "save", "measure", "manifest", "swept"]
-)
-def test_killed_at_any_moment_the_index_is_the_old_or_the_new_one(
-    compressed: Path, cli: Cli, moment: str
-) -> None:
-    query = indexed(cli)[0]
-    found = paths(cli, query)
-    run = subprocess.run(
-        [sys.executable, "-c", KILL, str(compressed / ".paint-search"), moment],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == -signal.SIGKILL, run.stderr
-    facts = cli.ok("info", "--json").json
-    assert facts["paintings"] == TOTAL
-    assert facts["manifest"]["compression"]["dims"] == (5 if moment == "swept" else 6)
-    assert paths(cli, query) == found
-    folders = [f.name for f in (compressed / ".paint-search").iterdir() if f.is_dir()]
-    assert len(folders) == 2, "what the killed run left is gone"
-    cli.ok("compress", *PCA)
-    assert paths(cli, query) == found
-
-
-def test_a_full_disk_in_the_middle_leaves_the_old_state(
-    compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from paint_search.search.stores.edge import EdgeStore
-
-    query = indexed(cli)[0]
-    found = paths(cli, query)
-
-    def full(self: EdgeStore) -> None:
-        raise StoreError("the disk is full (1 MB left, 64 MB needed); free some space")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EdgeStore, "optimize", full)
-        outcome = cli("compress", *PCA)
-        assert (outcome.code, "disk is full" in outcome.err) == (1, True)
-    assert paths(cli, query) == found
-    folders = [f.name for f in (compressed / ".paint-search").iterdir() if f.is_dir()]
-    assert len(folders) == 2
 
 
 def test_an_index_of_the_first_format_still_opens(studio: Path, cli: Cli) -> None:
