@@ -91,3 +91,21 @@ def test_a_full_disk_in_the_middle_leaves_the_old_state(
     assert paths(cli, query) == found
     folders = [f.name for f in (compressed / ".paint-search").iterdir() if f.is_dir()]
     assert len(folders) == 2
+
+
+def test_ctrl_c_exits_130_and_leaves_the_old_state(
+    compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paint_search.search.stores.edge import EdgeStore
+
+    query = first(cli)
+    found = paths(cli, query)
+
+    def interrupted(self: EdgeStore) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EdgeStore, "optimize", interrupted)
+        assert cli("compress", *PCA).code == 130
+    assert paths(cli, query) == found
+    assert len([f for f in (compressed / ".paint-search").iterdir() if f.is_dir()]) == 2

@@ -240,6 +240,8 @@ class EdgeStore:
         """Turn the engine's errors into ours; its own exceptions are of no common type."""
         try:
             return action()
+        except StoreError:
+            raise
         except Exception as error:
             raise StoreError(f"the store {self._folder} failed: {error}") from error
 
