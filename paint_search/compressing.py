@@ -182,7 +182,8 @@ def compress(
         source = _Source(store, features)
         fresh, new = _rewrite(index, new, source, compressor, compression.folder, request.report)
     except BaseException:
-        sweep(index, manifest)
+        # The new manifest may be in place already, if Ctrl-C came right after it.
+        sweep(index, manifest, Manifest.read(index))
         raise
     if missing := store.count() - new.paintings:
         request.note(
@@ -205,9 +206,10 @@ def compress(
     return new, fresh, summary
 
 
-def sweep(index: Path, manifest: Manifest) -> None:
-    """Delete what runs that were killed, or have been superseded, left in the index."""
-    used = {manifest.store, manifest.compression.folder if manifest.compression else None}
+def sweep(index: Path, *manifests: Manifest) -> None:
+    """Delete the stores and compressors in the index that none of these manifests names."""
+    used = {manifest.store for manifest in manifests}
+    used |= {made.folder for manifest in manifests if (made := manifest.compression)}
     for kind in ("store", "compressor"):
         for folder in index.glob(f"{kind}*"):
             if folder.is_dir() and folder.name not in used:

@@ -109,3 +109,25 @@ def test_ctrl_c_exits_130_and_leaves_the_old_state(
         assert cli("compress", *PCA).code == 130
     assert paths(cli, query) == found
     assert len([f for f in (compressed / ".paint-search").iterdir() if f.is_dir()]) == 2
+
+
+def test_ctrl_c_right_after_the_new_manifest_leaves_the_new_state(
+    compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paint_search.manifest import Manifest
+
+    query = first(cli)
+    found = paths(cli, query)
+    write = Manifest.write
+
+    def written_then_interrupted(self: Manifest, folder: Path) -> None:
+        write(self, folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "write", written_then_interrupted)
+        assert cli("compress", "--method", "pca", "--dims", 5).code == 130
+    facts = cli.ok("info", "--json").json
+    assert facts["manifest"]["compression"]["dims"] == 5
+    assert paths(cli, query) == found
+    assert len([f for f in (compressed / ".paint-search").iterdir() if f.is_dir()]) == 2
