@@ -9,6 +9,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, cast
@@ -21,14 +22,14 @@ from paint_search.compress.base import Compressor, Progress, Rows
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.record import Compression, Loss
 from paint_search.compress.split import Split, choose_split
-from paint_search.errors import CompressError, UsageError
+from paint_search.errors import CompressError, StoreError, UsageError
 from paint_search.indexer.features import FeatureCache
 from paint_search.manifest import Manifest
 from paint_search.painting import Record
 from paint_search.search.background import measure_background
 from paint_search.search.stores.base import LONGEST, Store, VectorName
-from paint_search.search.stores.edge import EdgeStore
-from paint_search.search.ways import choose_oversampling
+from paint_search.search.stores.opening import delete_store, next_place, open_store
+from paint_search.search.ways import choose_oversampling, measure_recall
 
 AUTO: Final = "auto"
 
@@ -138,7 +139,7 @@ class _Parts:
 
 def compress(
     index: Path, manifest: Manifest, store: Store, request: CompressRequest
-) -> tuple[Manifest, EdgeStore, CompressSummary]:
+) -> tuple[Manifest, Store, CompressSummary]:
     """Fit, rewrite the store with compact vectors, and return what now describes the index.
 
     The old store is closed and gone once this returns, and untouched where it raises.
@@ -171,7 +172,8 @@ def compress(
         recall=kept,
         held_out=Loss.measure(compressor, parts.held_out),
     )
-    new = replace(manifest, store=_fresh(index, "store"), vectors=kinds, compression=compression)
+    place = next_place(index, manifest.store)
+    new = replace(manifest, store=place, vectors=kinds, compression=compression)
     before, after = (store.count() * 2 * sum(m.dimensions.values()) for m in (manifest, new))
     if features is not None:
         before += features.bytes_on_disk
@@ -183,7 +185,11 @@ def compress(
         fresh, new = _rewrite(index, new, source, compressor, compression.folder, request.report)
     except BaseException:
         # The new manifest may be in place already, if Ctrl-C came right after it.
-        sweep(index, manifest, Manifest.read(index))
+        current = Manifest.read(index)
+        sweep(index, manifest, current)
+        if current.store != place:
+            with suppress(StoreError):  # a server that is away; what is left there goes next time
+                delete_store(index, place)
         raise
     if missing := store.count() - new.paintings:
         request.note(
@@ -193,6 +199,7 @@ def compress(
     store.close()
     if features is not None and request.drop_full:
         features.delete()
+    delete_store(index, manifest.store)
     sweep(index, new)
     seconds = time.monotonic() - start
     summary = CompressSummary(
@@ -208,7 +215,7 @@ def compress(
 
 def sweep(index: Path, *manifests: Manifest) -> None:
     """Delete the stores and compressors in the index that none of these manifests names."""
-    used = {manifest.store for manifest in manifests}
+    used = {manifest.store.name for manifest in manifests if manifest.store.embedded}
     used |= {made.folder for manifest in manifests if (made := manifest.compression)}
     for kind in ("store", "compressor"):
         for folder in index.glob(f"{kind}*"):
@@ -260,12 +267,12 @@ def _rewrite(
     compressor: Compressor,
     folder: str,
     report: Report,
-) -> tuple[EdgeStore, Manifest]:
+) -> tuple[Store, Manifest]:
     """Write the new store and compressor, then the manifest that makes them the index's own."""
     keeps_full = "full" in manifest.vectors
     page_size = max(1, min(_PAGE, _CELLS // 8 // manifest.backbone.dimension))
     total, done = old.store.count(), 0
-    new = EdgeStore(index / manifest.store, manifest.dimensions)
+    new = open_store(index, manifest.store, manifest.dimensions, manifest.maker)
     try:
         records = old.records()
         while page := list(itertools.islice(records, page_size)):
@@ -311,10 +318,10 @@ def measure(manifest: Manifest, store: Store) -> Manifest:
     """Return the manifest with what depends on the paintings in the store measured anew."""
     manifest = replace(manifest, background=measure_background(store), paintings=store.count())
     if manifest.compression is None or "full" not in manifest.vectors or not manifest.paintings:
-        return manifest
+        return replace(manifest, recall=measure_recall(store))
     oversampling, recall = choose_oversampling(store)
     compression = replace(manifest.compression, oversampling=oversampling, two_step_recall=recall)
-    return replace(manifest, compression=compression)
+    return replace(manifest, compression=compression, recall=recall)
 
 
 def shorten(records: Sequence[Record], compressor: Compressor, *, keeps_full: bool) -> list[Record]:

@@ -4,9 +4,7 @@ Ties the rooms together (backbone, pipeline, store, queries); no room knows it. 
 are those of files or of indexed paintings; ids and vectors that it gives fit any other library.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -17,24 +15,23 @@ from paint_search.asking import Question, ask
 from paint_search.compress.base import Compressor, Progress
 from paint_search.compress.kinds import load_compressor
 from paint_search.compressing import AUTO as AUTO_METHOD
-from paint_search.compressing import CompressRequest, CompressSummary, compress, sweep
-from paint_search.errors import BackboneError, IndexMissingError, StoreError, UsageError
+from paint_search.compressing import CompressRequest, CompressSummary, compress
+from paint_search.errors import BackboneError, IndexMissingError, UsageError
 from paint_search.examples import find_ids, find_indexed
+from paint_search.founding import Parts, found, reopen
 from paint_search.indexer.backbones import AUTO
 from paint_search.indexer.decode import MAX_PIXELS
-from paint_search.indexer.model import Model
+from paint_search.indexer.parts import Part
 from paint_search.indexer.pipeline import Progress as IndexingProgress
 from paint_search.indexer.pipeline import Summary
 from paint_search.indexer.preprocessing import Fit
 from paint_search.indexer.skips import read_skips
 from paint_search.inspection import IndexInfo, inspect
-from paint_search.locating import FOLDER, corpus_folder, find_index, read_path, write_path
-from paint_search.manifest import Manifest, is_index
+from paint_search.locating import FOLDER, corpus_folder, find_index, read_path
 from paint_search.painting import Hit, Painting, Value
 from paint_search.search.filters import Filter, FilterValue
-from paint_search.search.stores.base import Store, VectorName
-from paint_search.search.stores.edge import EdgeStore
-from paint_search.search.stores.lock import StoreLock
+from paint_search.search.stores.base import VectorName
+from paint_search.search.stores.place import Place
 from paint_search.selecting import check_field, select
 from paint_search.update import SKIPPED, Request, require_images, settle, update
 
@@ -45,14 +42,8 @@ class Index:
     Make one with ``create`` or open one with ``open``; only one process at a time can hold it.
     """
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, store: Store, model: Model, lock: StoreLock
-    ) -> None:
-        self.folder = folder
-        self.manifest = manifest
-        self._store = store
-        self._model = model
-        self._lock = lock
+    def __init__(self, parts: Parts) -> None:
+        self.folder, self.manifest, self._store, self._model, self._holding = parts
         self._compressor: Compressor | None = None
 
     @classmethod
@@ -61,6 +52,7 @@ class Index:
         root: str | Path,
         folder: str | Path = FOLDER,
         *,
+        store: str = "edge",
         backbone: str = AUTO,
         weights: str | Path | None = None,
         fit: Fit | None = None,
@@ -71,53 +63,31 @@ class Index:
         Args:
             root: the corpus; painting paths are relative to it.
             folder: where the index goes; made if need be.
+            store: where its points go: ``edge``, ``faiss``, or ``qdrant://host:port/collection``,
+                with settings behind a ``?``.
             backbone: a name from ``paint-search backbones``, or ``auto``.
             weights: the backbone's weights, instead of the local cache and the model hub.
             fit: ``crop``, ``pad`` or ``squash``; None for the backbone's own way.
             note: takes lines for the user, such as which backbone ``auto`` chose.
 
         Raises:
-            UsageError: no such folder, or an index is there already.
+            UsageError: no such folder or store, or an index is there already.
             BackboneError: unknown backbone, or its weights cannot be had or used.
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or the server not be used.
         """
-        root, folder = corpus_folder(root), Path(folder).absolute()
-        if is_index(folder):
-            raise UsageError(f"{folder} is an index already; open it, or give another --index")
+        root = corpus_folder(root)
         require_images(root)
-        made = not folder.exists()
-        undo = ExitStack()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = StoreLock(folder)
-            undo.callback(lock.release)
-            model = Model.create(
-                backbone,
-                folder,
-                weights_file=None if weights is None else Path(weights),
+        return cls(
+            found(
+                root,
+                Path(folder).absolute(),
+                Place.parse(store),
+                backbone=backbone,
+                weights=None if weights is None else Path(weights),
                 fit=fit,
                 note=note,
             )
-            manifest = Manifest.new(model.record, write_path(root, folder))
-            if (folder / "store").exists():
-                raise StoreError(
-                    f"{folder} holds a store without its manifest.json; restore that from a "
-                    "backup, or delete the folder and index again"
-                )
-            manifest.write(folder)  # first, so that a store never lacks it
-            store = EdgeStore(folder / manifest.store, manifest.dimensions)
-        except OSError as error:
-            undo.close()
-            raise StoreError(
-                f"the index {folder} cannot be made ({error.strerror}); choose a folder you may "
-                "write to with --index"
-            ) from error
-        except BaseException:
-            undo.close()
-            if made:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return cls(folder, manifest, store, model, lock)
+        )
 
     @classmethod
     def open(cls, folder: str | Path | None = None) -> "Index":
@@ -134,15 +104,7 @@ class Index:
                 f"there is no index {folder or FOLDER} here or in a folder above; make one with "
                 "paint-search index FOLDER, or name one with --index"
             )
-        Manifest.read(path)  # a damaged one is said at once, and not after waiting
-        lock = StoreLock(path)
-        with ExitStack() as undo:
-            undo.callback(lock.release)
-            manifest = Manifest.read(path)
-            sweep(path, manifest)
-            store = EdgeStore(path / manifest.store, manifest.dimensions)
-            undo.pop_all()
-        return cls(path, manifest, store, Model(manifest.backbone, path), lock)
+        return cls(reopen(path))
 
     def __enter__(self) -> "Index":
         return self
@@ -168,7 +130,7 @@ class Index:
         try:
             self._store.close()
         finally:
-            self._lock.release()
+            self._holding.release()
 
     def add(
         self,
@@ -180,6 +142,7 @@ class Index:
         max_pixels: int = MAX_PIXELS,
         weights: str | Path | None = None,
         device: str = "auto",
+        part: Part | None = None,
         report: Callable[[IndexingProgress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Summary:
@@ -193,6 +156,7 @@ class Index:
             max_pixels: most pixels decoded for one image.
             weights: the backbone's weights, where torch is to embed and the cache lacks them.
             device: ``auto``, ``cpu`` or ``cuda``.
+            part: index only this part of the files, where several machines share the work.
             report: called with the progress after each batch.
             cancelled: asked between batches; once true, the run saves and ends.
 
@@ -208,12 +172,14 @@ class Index:
             max_pixels=max_pixels,
             weights=None if weights is None else Path(weights),
             device=device,
+            part=part,
             report=report,
             cancelled=cancelled,
         )
-        self.manifest, summary = update(
-            self.folder, self.manifest, self._store, self._model, self.compressor(), request
-        )
+        with self._holding.writing():
+            self.manifest, summary = update(
+                self.folder, self.manifest, self._store, self._model, self.compressor(), request
+            )
         return summary
 
     def compress(
@@ -245,9 +211,10 @@ class Index:
             StoreError: the store or the disk failed.
         """
         request = CompressRequest(method, dims, seed, drop_full, report, note)
-        self.manifest, self._store, summary = compress(
-            self.folder, self.manifest, self._store, request
-        )
+        with self._holding.writing():
+            self.manifest, self._store, summary = compress(
+                self.folder, self.manifest, self._store, request
+            )
         self._compressor = None
         return summary
 
@@ -264,8 +231,8 @@ class Index:
             )
         return self._compressor
 
-    def check_model(self, backbone: str | None, fit: str | None) -> None:
-        """Raise BackboneError if the index was made with another backbone or fit than these."""
+    def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
+        """Raise an error if the index was made with another backbone, fit or store than these."""
         made = self.manifest.backbone
         for what, wanted, has in (
             ("backbone", backbone, made.name),
@@ -276,6 +243,11 @@ class Index:
                     f"{self.folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
                     f"models cannot be compared: leave out --{what}, or make another --index"
                 )
+        if store is not None and not Place.parse(store).same_as(self.manifest.store):
+            raise UsageError(
+                f"{self.folder} keeps its points in {self.manifest.store}, not in {store}; leave "
+                "out --store, or move them with paint-search copy"
+            )
 
     def similar(
         self,
@@ -379,8 +351,9 @@ class Index:
         if where:
             ids += [record.id for record in self._store.scroll(select(self._store, where))]
         ids = list(dict.fromkeys(ids))
-        self._store.delete(ids)
-        self.manifest = settle(self.folder, self.manifest, self._store, changed=bool(ids))
+        with self._holding.writing():
+            self._store.delete(ids)
+            self.manifest = settle(self.folder, self.manifest, self._store, changed=bool(ids))
         return len(ids)
 
     def info(self) -> IndexInfo:

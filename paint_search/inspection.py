@@ -25,6 +25,7 @@ class IndexInfo:
         paintings: how many are indexed.
         skipped: how many files could not be.
         fields: the labels, with the number of paintings that have each.
+        searched: how searches go, in a few words.
         recall: recall@10 of the default search; None where that is exact.
         vector_bytes: what each kind of vectors takes; full ones that are too long for the store
             are those in the feature cache.
@@ -38,6 +39,7 @@ class IndexInfo:
     paintings: int
     skipped: int
     fields: dict[str, int]
+    searched: str
     recall: float | None
     vector_bytes: dict[VectorName, int]
     ways: list[Way]
@@ -60,7 +62,8 @@ def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped:
         paintings=count,
         skipped=skipped,
         fields=store.fields(),
-        recall=measure_recall(store, manifest.oversampling if both else None),
+        searched=store.describe(),
+        recall=manifest.recall if manifest.recall is not None else measure_recall(store),
         vector_bytes=vector_bytes,
         ways=measure_ways(store, manifest.oversampling) if both else [],
         bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),

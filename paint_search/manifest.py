@@ -6,9 +6,10 @@ absolute paths where a relative one can be had.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +20,11 @@ from paint_search.indexer.backbones import BackboneRecord
 from paint_search.indexer.embed import EngineChoice
 from paint_search.indexer.labels import FOLDER
 from paint_search.search.background import Background
-from paint_search.search.stores.base import LONGEST, VectorName
+from paint_search.search.stores.base import LONGEST, Maker, VectorName
+from paint_search.search.stores.place import Place
 
-#: 2 since an index may have compact vectors; 1 is read as well.
-FORMAT: Final = 2
+#: 3 since the points may be elsewhere, 2 since there may be compact vectors; all are read.
+FORMAT: Final = 3
 _FILE: Final = "manifest.json"
 
 
@@ -37,10 +39,12 @@ class Manifest:
         table: the table of labels, written like ``root``; None without one.
         engine: the engine measured fastest; None before the first run, and for the built-in.
         background: what scores usually are; None where the index has too few labels to say.
-        store: the folder of the store, in the index.
+        store: where the points are.
         vectors: the kinds of vectors that the store keeps; none yet where those of the backbone
             are too long for it.
         compression: the compressor of the compact ones; None before ``compress``.
+        recall: recall@10 of the default search on the index's own paintings, when the last run
+            ended; None where that is exact.
         paintings: how many were indexed when the last run ended; the store is the truth.
         created: when, in UTC.
         made_with: version of paint-search that made the index.
@@ -52,20 +56,21 @@ class Manifest:
     table: str | None = None
     engine: EngineChoice | None = None
     background: Background | None = None
-    store: str = "store"
+    store: Place = field(default_factory=Place)
     vectors: tuple[VectorName, ...] = ("full",)
     compression: Compression | None = None
+    recall: float | None = None
     paintings: int = 0
     created: str = ""
     made_with: str = ""
 
     @classmethod
-    def new(cls, backbone: BackboneRecord, root: str) -> "Manifest":
+    def new(cls, backbone: BackboneRecord, root: str, store: Place) -> "Manifest":
         """Return the manifest of an empty index."""
         from importlib.metadata import version  # slow to import, and only wanted here
 
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        made = cls(backbone, root, created=now, made_with=version("paint-search"))
+        made = cls(backbone, root, store=store, created=now, made_with=version("paint-search"))
         return dataclasses.replace(made, vectors=()) if made.long else made
 
     @property
@@ -79,6 +84,16 @@ class Manifest:
         compact = self.compression.dims if self.compression else 0
         lengths: dict[VectorName, int] = {"full": self.backbone.dimension, "compact": compact}
         return {name: lengths[name] for name in self.vectors}
+
+    @property
+    def maker(self) -> Maker:
+        """What made the vectors that the store keeps."""
+        made = self.compression
+        fitted = [made.method, made.dims, made.seed, made.fitted_to, made.recall] if made else None
+        parts = [self.backbone.fingerprint, dataclasses.asdict(self.backbone.preprocessing), fitted]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        method = f" and {made.method}" if made else ""
+        return Maker(self.backbone.name + method, digest)
 
     @property
     def oversampling(self) -> int:
@@ -169,11 +184,9 @@ class Manifest:
     def _from_dict(cls, record: dict[str, Any]) -> "Manifest":
         engine, background = record["engine"], record["background"]
         compression = record.get("compression")
-        store = str(record.get("store", "store"))
+        store = _place(record.get("store", "store"))
         vectors = tuple(record.get("vectors", ("full",)))
         made_by = BackboneRecord.from_dict(record["backbone"])
-        if not store.startswith("store") or Path(store).name != store:
-            raise ValueError("the store lies in the index itself")
         possible = {"compact"} if compression else set()
         if made_by.dimension <= LONGEST:
             possible.add("full")
@@ -189,10 +202,21 @@ class Manifest:
             store=store,
             vectors=vectors,
             compression=Compression.from_dict(compression) if compression else None,
+            recall=None if record.get("recall") is None else float(record["recall"]),
             paintings=int(record["paintings"]),
             created=str(record["created"]),
             made_with=str(record["made_with"]),
         )
+
+
+def _place(record: Any) -> Place:
+    """Read a place; before format 3 it was the name of a folder, ``store`` or ``store-N``."""
+    if not isinstance(record, str):
+        return Place.from_dict(record)
+    base, _, number = record.partition("-")
+    if base != "store":
+        raise ValueError("the store lies in the index itself")
+    return Place(generation=int(number or 1))
 
 
 def is_index(folder: Path) -> bool:

@@ -25,6 +25,7 @@ from paint_search.indexer.decode import is_image
 from paint_search.indexer.embed import DEVICES, Embedder
 from paint_search.indexer.labels import label_source
 from paint_search.indexer.model import Model
+from paint_search.indexer.parts import Part
 from paint_search.indexer.pipeline import Pipeline, Progress, Summary, Walk, gone
 from paint_search.indexer.scan import scan
 from paint_search.indexer.skips import SkipList, inside
@@ -51,6 +52,7 @@ class Request:
     max_pixels: int
     weights: Path | None
     device: str
+    part: Part | None
     report: Callable[[Progress], None]
     cancelled: Callable[[], bool]
 
@@ -106,6 +108,9 @@ def update(
     engine = _Engine(manifest, model, request, summary.notes.append)
     entrance: CompressingStore | CachingStore | None = None
     walk: Walk = partial(scan, folder, root)
+    part = request.part or Part()
+    if part.count > 1:
+        walk = part.of(walk)
     if compressor is not None:
         keeps_full = "full" in manifest.vectors
         entrance = CompressingStore(store, compressor, keeps_full=keeps_full)
@@ -131,10 +136,11 @@ def update(
         )
         pipeline.run(walk, summary)
         postponed = entrance.postponed if isinstance(entrance, CachingStore) else 0
-        if scope == "." and not summary.interrupted and not postponed:
+        if scope == "." and part.count == 1 and not summary.interrupted and not postponed:
             _list_unmatched(index / UNMATCHED, store, table, summary)
     if not summary.interrupted:
-        _settle_gone(store, root, scope, run, request.prune, summary)
+        own = partial(_is_own, scope, part)
+        _settle_gone(store, root, own, run, request.prune, summary)
         store.optimize()
     if isinstance(entrance, CachingStore):
         summary.notes.append(entrance.remark())
@@ -250,8 +256,19 @@ def _by_hash(store: Store, hashes: Sequence[str], *, vectors: bool) -> Iterator[
     return store.scroll([Condition("_hash", values=tuple(hashes))], vectors=vectors)
 
 
+def _is_own(scope: str, part: Part, record: Record) -> bool:
+    """Tell whether a point is one that this run answers for."""
+    path = record.payload["path"]
+    return inside(path, scope) and part.has(path)
+
+
 def _settle_gone(
-    store: Store, root: Path, scope: str, run: int, prune: bool, summary: Summary
+    store: Store,
+    root: Path,
+    own: Callable[[Record], bool],
+    run: int,
+    prune: bool,
+    summary: Summary,
 ) -> None:
     """Delete points of files that moved to another path; count or prune those that are gone.
 
@@ -259,8 +276,7 @@ def _settle_gone(
     also mends a run that was killed half-way through a move.
     """
     doomed: list[str] = []
-    records = (record for record in store.scroll() if inside(record.payload["path"], scope))
-    for record in gone(records, root):
+    for record in gone(filter(own, store.scroll()), root):
         twins = _by_hash(store, [record.payload["_hash"]], vectors=False)
         later = [twin for twin in twins if twin.payload["_run"] > record.payload["_run"]]
         lost = {twin.id for twin in gone(later, root)}

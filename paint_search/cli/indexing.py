@@ -26,6 +26,23 @@ def index(
         Path, typer.Argument(help="Folder of paintings, searched at any depth.", metavar="FOLDER")
     ],
     index: IndexOption = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Where vectors go: edge or faiss (in the index folder), "
+            "qdrant://HOST:6334/COLLECTION, or qdrants:// for TLS.  "
+            "[default: edge, or the index's]",
+            show_default=False,
+        ),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/OF",
+            help="Index only this part of the files, such as 3/16, where machines share the work.",
+            show_default=False,
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +95,7 @@ def index(
     """
     from paint_search.errors import UsageError
     from paint_search.index import Index
+    from paint_search.indexer.parts import Part
     from paint_search.indexer.preprocessing import FITS
     from paint_search.locating import FOLDER, find_index, named_index
     from paint_search.update import check_options
@@ -85,12 +103,14 @@ def index(
     output = Output(as_json=as_json, quiet=quiet)
     if fit is not None and fit not in FITS:
         raise UsageError(f"unknown --fit {fit!r}: use {', '.join(FITS)}")
+    share = None if part is None else Part.parse(part)
     existing = find_index(index)
     if existing is None:
         check_options(labels, table, device)
         collection = Index.create(
             folder,
             named_index(index) or FOLDER,
+            store=store or "edge",
             backbone=backbone or "auto",
             weights=weights,
             fit=fit,
@@ -99,7 +119,7 @@ def index(
     else:
         collection = Index.open(existing)
     with collection, _interruptible() as cancelled, _progress(output) as report:
-        collection.check_model(backbone, fit)
+        collection.check_made(backbone, fit, store)
         summary = collection.add(
             folder,
             labels=labels,
@@ -108,6 +128,7 @@ def index(
             max_pixels=max_pixels,
             weights=weights,
             device=device,
+            part=share,
             report=report,
             cancelled=cancelled,
         )

@@ -48,6 +48,7 @@ def info(
         ("engine", engine.describe() if engine else "built in"),
         ("vectors", _sizes(facts)),
         *_compression(facts),
+        ("store", str(manifest.store)),
         ("search", _search(facts)),
         ("scores", background.describe() if background else "too few labels to say"),
         ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB on disk"),
@@ -173,5 +174,5 @@ def _search(facts: "IndexInfo") -> str:
     if not facts.manifest.vectors:
         return "not yet: vectors this long must be compressed; run paint-search compress"
     if facts.recall is None:
-        return "exact: a query is compared with every painting"
-    return f"HNSW (m=16), recall@10 against exact search {facts.recall:.3f}; --exact for all"
+        return facts.searched
+    return f"{facts.searched}, recall@10 against exact search {facts.recall:.3f}; --exact for all"

@@ -21,6 +21,10 @@ VectorName = Literal["full", "compact"]
 LONGEST: Final = 65_535
 
 
+#: Bookkeeping in payloads that nothing ever searches by.
+NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """The first step of a search in two: the ``count`` nearest to ``vector`` by compact vectors."""
@@ -35,6 +39,17 @@ class Match:
 
     record: Record
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What made the vectors of a store: a name to read, and a fingerprint to compare.
+
+    Vectors of two fingerprints must never meet in one store.
+    """
+
+    name: str
+    fingerprint: str
 
 
 class Store(Protocol):
@@ -107,6 +122,10 @@ class Store(Protocol):
 
     def approximate(self) -> bool:
         """Tell whether searches go through an approximate index."""
+        ...
+
+    def describe(self) -> str:
+        """Say in a few words how searches go: exactly, or by which approximate index."""
         ...
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, as_number
-from paint_search.search.stores.base import Candidates, Match, VectorName
+from paint_search.search.stores.base import NOT_INDEXED, Candidates, Match, VectorName
 
 _PAGE: Final = 512
 
@@ -41,9 +41,6 @@ _KINDS: Final = {
     int: edge.PayloadSchemaType.Integer,
     float: edge.PayloadSchemaType.Float,
 }
-
-#: Bookkeeping that nothing ever searches by.
-_NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
 
 _T = TypeVar("_T")
 
@@ -209,6 +206,10 @@ class EdgeStore:
         """Tell whether searches go through HNSW."""
         return self._shard.info().indexed_vectors_count > 0
 
+    def describe(self) -> str:
+        """Say in a few words how searches go."""
+        return "HNSW (m=16)" if self.approximate() else "exact: compared with every painting"
+
     def close(self) -> None:
         """Flush and let go of the shard."""
         self._guard(self._shard.close)
@@ -220,7 +221,7 @@ class EdgeStore:
     def _index_fields(self, records: Sequence[Record]) -> None:
         """Index each field the first time it is seen, by the type of its first value."""
         for record in records:
-            for name in record.payload.keys() - self._indexed - _NOT_INDEXED:
+            for name in record.payload.keys() - self._indexed - NOT_INDEXED:
                 kind = _KINDS[type(record.payload[name])]
                 self._update(edge.UpdateOperation.create_field_index(name, kind))
                 self._indexed.add(name)

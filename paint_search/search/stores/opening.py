@@ -1,0 +1,75 @@
+"""A place -> the store there, made if need be; and what becomes of one that is no longer wanted.
+
+The only room that knows every kind of store. Imports one when it is asked for.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from paint_search.search.stores.base import Maker, Store, VectorName
+from paint_search.search.stores.place import Place
+
+
+def open_store(
+    index: Path, place: Place, dimensions: Mapping[VectorName, int], maker: Maker
+) -> Store:
+    """Return the store at ``place``, empty where there was none.
+
+    Args:
+        index: folder of the index.
+        place: where its points are.
+        dimensions: of each kind of vector that it keeps.
+        maker: of those vectors; a server's collection says whose it holds.
+
+    Raises:
+        StoreError: it is damaged or out of reach, or a server's collection holds other vectors.
+    """
+    match place.kind:
+        case "edge":
+            from paint_search.search.stores.edge import EdgeStore
+
+            return EdgeStore(index / place.name, dimensions)
+        case "faiss":
+            from paint_search.search.stores.faiss import FaissStore, Wanted
+
+            return FaissStore(index / place.name, dimensions, Wanted(**place.settings))
+        case "qdrant":
+            from paint_search.search.stores.qdrant import QdrantStore
+
+            return QdrantStore(place, dimensions, maker)
+
+
+def next_place(index: Path, place: Place) -> Place:
+    """Return a free place beside this one, for the same points written anew.
+
+    Raises:
+        StoreError: the server is out of reach.
+    """
+    if place.embedded:
+        return place.successor(lambda name: (index / name).exists())
+    from paint_search.search.stores.qdrant import free_successor
+
+    return free_successor(place)
+
+
+def delete_store(index: Path, place: Place) -> None:
+    """Delete the points at ``place``; nothing happens where there are none.
+
+    Raises:
+        StoreError: the server is out of reach.
+    """
+    if place.embedded:
+        shutil.rmtree(index / place.name, ignore_errors=True)
+        return
+    from paint_search.search.stores.qdrant import delete_collection
+
+    delete_collection(place)
+
+
+def check_reach(place: Place) -> None:
+    """Raise StoreError if ``place`` is a server's and cannot be reached; creates nothing."""
+    if not place.embedded:
+        from paint_search.search.stores.qdrant import ping
+
+        ping(place)
