@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from paint_search.compressing import sweep
-from paint_search.errors import StoreError, UsageError
+from paint_search.errors import BackboneError, StoreError, UsageError
 from paint_search.holding import Holding
+from paint_search.indexer.backbones import AUTO
 from paint_search.indexer.model import Model
 from paint_search.indexer.preprocessing import Fit
 from paint_search.locating import write_path
@@ -102,3 +103,29 @@ def reopen(folder: Path) -> Parts:
         store = open_store(folder, manifest.store, manifest.dimensions, manifest.maker)
         undo.pop_all()
     return Parts(folder, manifest, store, Model(manifest.backbone, folder), holding)
+
+
+def check_made(
+    folder: Path, manifest: Manifest, *, backbone: str | None, fit: str | None, store: str | None
+) -> None:
+    """Raise an error if the index was made with another backbone, fit or store than these.
+
+    Raises:
+        BackboneError: another backbone or fit.
+        UsageError: another store.
+    """
+    made = manifest.backbone
+    for what, wanted, has in (
+        ("backbone", backbone, made.name),
+        ("fit", fit, made.preprocessing.fit),
+    ):
+        if wanted not in (None, AUTO, has):
+            raise BackboneError(
+                f"{folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
+                f"models cannot be compared: leave out --{what}, or make another --index"
+            )
+    if store is not None and not Place.parse(store).same_as(manifest.store):
+        raise UsageError(
+            f"{folder} keeps its points in {manifest.store}, not in {store}; leave out --store, "
+            "or move them with paint-search copy"
+        )

@@ -16,9 +16,10 @@ from paint_search.compress.base import Compressor, Progress
 from paint_search.compress.kinds import load_compressor
 from paint_search.compressing import AUTO as AUTO_METHOD
 from paint_search.compressing import CompressRequest, CompressSummary, compress
-from paint_search.errors import BackboneError, IndexMissingError, UsageError
+from paint_search.copying import CopySummary, copy_index
+from paint_search.errors import IndexMissingError, UsageError
 from paint_search.examples import find_ids, find_indexed
-from paint_search.founding import Parts, found, reopen
+from paint_search.founding import Parts, check_made, found, reopen
 from paint_search.indexer.backbones import AUTO
 from paint_search.indexer.decode import MAX_PIXELS
 from paint_search.indexer.parts import Part
@@ -218,6 +219,37 @@ class Index:
         self._compressor = None
         return summary
 
+    def copy(
+        self,
+        to: str,
+        folder: str | Path | None = None,
+        *,
+        report: Callable[[str, Progress], None] = lambda words, progress: None,
+    ) -> CopySummary:
+        """Copy this index into another store: vectors, labels and compressor.
+
+        Interrupted, the same call goes on; at the end everything is read back and compared.
+
+        Args:
+            to: where the points go, as ``store`` of ``create``.
+            folder: of the copy; by default beside this index, named after it and the store.
+            report: called with what is being done and how far it is.
+
+        Raises:
+            UsageError: no such store, or the folder is taken.
+            StoreError: a store failed, or what was read back differs.
+        """
+        place = Place.parse(to)
+        beside = self.folder.with_name(f"{self.folder.name}-{place.kind}")
+        return copy_index(
+            self.folder,
+            self.manifest,
+            self._store,
+            place,
+            beside if folder is None else Path(folder).absolute(),
+            report,
+        )
+
     def compressor(self) -> Compressor | None:
         """Return the fitted compressor, None before ``compress``.
 
@@ -233,21 +265,7 @@ class Index:
 
     def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
         """Raise an error if the index was made with another backbone, fit or store than these."""
-        made = self.manifest.backbone
-        for what, wanted, has in (
-            ("backbone", backbone, made.name),
-            ("fit", fit, made.preprocessing.fit),
-        ):
-            if wanted not in (None, AUTO, has):
-                raise BackboneError(
-                    f"{self.folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
-                    f"models cannot be compared: leave out --{what}, or make another --index"
-                )
-        if store is not None and not Place.parse(store).same_as(self.manifest.store):
-            raise UsageError(
-                f"{self.folder} keeps its points in {self.manifest.store}, not in {store}; leave "
-                "out --store, or move them with paint-search copy"
-            )
+        check_made(self.folder, self.manifest, backbone=backbone, fit=fit, store=store)
 
     def similar(
         self,

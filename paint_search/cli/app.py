@@ -3,6 +3,7 @@
 import typer
 
 from paint_search.cli.compressing import compress
+from paint_search.cli.copying import copy
 from paint_search.cli.demo import demo
 from paint_search.cli.indexing import backbones, index
 from paint_search.cli.managing import export, info, list_paintings, remove
@@ -32,6 +33,7 @@ app.command()(info)
 app.command("list")(list_paintings)
 app.command()(remove)
 app.command()(export)
+app.command()(copy)
 app.command()(backbones)
 app.command()(demo)
 app.command("map")(map_paintings)

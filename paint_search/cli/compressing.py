@@ -1,7 +1,5 @@
 """``compress``: short vectors beside the full ones, or instead of them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +11,10 @@ from paint_search.cli.output import (
     Output,
     QuietOption,
     reports_errors,
+    shows_steps,
 )
 
 if TYPE_CHECKING:
-    from paint_search.compress.base import Progress
     from paint_search.compressing import CompressSummary
 
 
@@ -54,7 +52,7 @@ def compress(
     from paint_search.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
-    with Index.open(index) as collection, _bar(output) as report:
+    with Index.open(index) as collection, shows_steps(output) as report:
         summary = collection.compress(
             method, dims, seed=seed, drop_full=drop_full, report=report, note=output.note
         )
@@ -92,34 +90,3 @@ def _print(output: Output, summary: "CompressSummary") -> None:
             "are wanted and rank those by full vectors: recall@10 "
             f"{compression.two_step_recall:.3f}"
         )
-
-
-@contextmanager
-def _bar(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
-    """Draw a bar with the time left, on a terminal only."""
-    if not output.shows_progress:
-        yield lambda words, progress: None
-        return
-    from rich import progress as bars
-
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[words]}"),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, console=output.errors, transient=True) as bar:
-        tasks: dict[str, bars.TaskID] = {}
-
-        def report(words: str, progress: "Progress") -> None:
-            if words not in tasks:
-                tasks[words] = bar.add_task(words, total=progress.total, words="")
-            bar.update(
-                tasks[words],
-                completed=progress.done,
-                total=progress.total,
-                words=progress.words,
-            )
-
-        yield report

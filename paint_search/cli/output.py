@@ -8,11 +8,11 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
@@ -20,6 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from paint_search.errors import PaintSearchError
+
+if TYPE_CHECKING:
+    from paint_search.compress.base import Progress
 
 P = ParamSpec("P")
 
@@ -155,3 +158,34 @@ def _fail(message: str, as_json: bool) -> None:
         with suppress(OSError):  # standard output may be what failed
             print(json.dumps({"error": message}), flush=True)
     _console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))
+
+
+@contextmanager
+def shows_steps(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
+    """Draw a bar for each step of a long run, with the time left, on a terminal only."""
+    if not output.shows_progress:
+        yield lambda words, progress: None
+        return
+    from rich import progress as bars
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[words]}"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=output.errors, transient=True) as bar:
+        tasks: dict[str, bars.TaskID] = {}
+
+        def report(words: str, progress: "Progress") -> None:
+            if words not in tasks:
+                tasks[words] = bar.add_task(words, total=progress.total, words="")
+            bar.update(
+                tasks[words],
+                completed=progress.done,
+                total=progress.total,
+                words=progress.words,
+            )
+
+        yield report

@@ -1,0 +1,270 @@
+"""A Qdrant server for tests: the real gRPC interface before the client's own in-memory engine.
+
+Everything goes over a socket of this machine, so that faults can be put on the wire: refusals,
+slowness, a server that dies and comes back with its data. It keeps payload indexes as the server
+does (the engine in memory has none) and rejects filters on unknown collections with real codes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as wire
+from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc, grpc_to_payload
+
+_KINDS = {0: "keyword", 1: "integer", 2: "float"}
+
+
+class Fault:
+    """Answers ``times`` calls of a method with an error, after ``skip`` that pass."""
+
+    def __init__(
+        self,
+        method: str,
+        code: grpc.StatusCode,
+        details: str = "injected",
+        *,
+        times: int = 1,
+        skip: int = 0,
+        retry_after: int | None = None,
+    ) -> None:
+        self.method, self.code, self.details = method, code, details
+        self.times, self.skip, self.retry_after = times, skip, retry_after
+
+    def strikes(self, method: str) -> bool:
+        if not method.endswith(f"/{self.method}") or not self.times:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.times -= 1
+        return True
+
+
+class QdrantServer:
+    """Serves on a free port of the loopback; ``url`` names a collection in it."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self.engine = QdrantClient(":memory:", force_disable_check_same_thread=True)
+        self.indexes: dict[str, dict[str, str]] = {}
+        self.created: dict[str, wire.CreateCollection] = {}
+        self.api_key = api_key
+        self.faults: list[Fault] = []
+        self.calls: list[str] = []
+        self.before: Callable[[str], None] = lambda method: None
+        self.lock = threading.RLock()
+        self.port = 0
+        self._server: grpc.Server | None = None
+        self.start()
+
+    def url(self, collection: str, settings: str = "") -> str:
+        return f"qdrant://127.0.0.1:{self.port}/{collection}{settings}"
+
+    def start(self) -> None:
+        """Serve, on the port of before if there was one; what was stored is still there."""
+        server = grpc.server(
+            ThreadPoolExecutor(8),
+            interceptors=[_Gate(self)],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+            ],
+        )
+        wire.add_CollectionsServicer_to_server(_Collections(self), server)
+        wire.add_PointsServicer_to_server(_Points(self), server)
+        for _ in range(50):
+            try:
+                self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+                break
+            except RuntimeError:  # the port of before is not free yet
+                time.sleep(0.1)
+        server.start()
+        self._server = server
+
+    def die(self) -> None:
+        """Stop at once: calls under way break off."""
+        if self._server is not None:
+            self._server.stop(grace=None).wait()
+            self._server = None
+
+    def count(self, collection: str) -> int:
+        return self.engine.count(collection).count
+
+
+class _Gate(grpc.ServerInterceptor):
+    """Checks the API key and lets faults strike before a call reaches the engine."""
+
+    def __init__(self, owner: QdrantServer) -> None:
+        self._owner = owner
+
+    def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+        owner = self._owner
+        sent = dict(details.invocation_metadata or ())
+        owner.calls.append(details.method.rsplit("/", 1)[1])
+        owner.before(details.method)
+        if owner.api_key is not None and sent.get("api-key") != owner.api_key:
+            return _aborting(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT")
+        for fault in owner.faults:
+            if fault.strikes(details.method):
+                return _aborting(fault.code, fault.details, fault.retry_after)
+        return continuation(details)
+
+
+def _aborting(code: grpc.StatusCode, words: str, retry_after: int | None = None) -> Any:
+    def abort(request: Any, context: grpc.ServicerContext) -> None:
+        if retry_after is not None:
+            context.set_trailing_metadata((("retry-after", str(retry_after)),))
+        context.abort(code, words)
+
+    return grpc.unary_unary_rpc_method_handler(abort)
+
+
+def _served(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Run one call at a time, and turn what the engine raises into the server's codes."""
+
+    def serve(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            with self.owner.lock:
+                return method(self, request)
+        except ValueError as error:
+            missing = "not found" in str(error)
+            taken = "already exists" in str(error)
+            code = (
+                grpc.StatusCode.NOT_FOUND
+                if missing
+                else grpc.StatusCode.ALREADY_EXISTS
+                if taken
+                else grpc.StatusCode.INVALID_ARGUMENT
+            )
+            context.abort(code, str(error))
+
+    return serve
+
+
+class _Collections(wire.CollectionsServicer):
+    def __init__(self, owner: QdrantServer) -> None:
+        self.owner = owner
+
+    @_served
+    def CollectionExists(self, request: Any) -> Any:  # noqa: N802
+        exists = self.owner.engine.collection_exists(request.collection_name)
+        return wire.CollectionExistsResponse(result=wire.CollectionExists(exists=exists))
+
+    @_served
+    def Create(self, request: Any) -> Any:  # noqa: N802
+        self.owner.engine.create_collection(
+            request.collection_name,
+            GrpcToRest.convert_vectors_config(request.vectors_config),
+            metadata=grpc_to_payload(request.metadata),
+        )
+        self.owner.created[request.collection_name] = request
+        self.owner.indexes[request.collection_name] = {}
+        return wire.CollectionOperationResponse(result=True)
+
+    @_served
+    def Delete(self, request: Any) -> Any:  # noqa: N802
+        self.owner.engine.delete_collection(request.collection_name)
+        return wire.CollectionOperationResponse(result=True)
+
+    @_served
+    def Get(self, request: Any) -> Any:  # noqa: N802
+        name = request.collection_name
+        info = self.owner.engine.get_collection(name)
+        info.payload_schema = {
+            field: models.PayloadIndexInfo(
+                data_type=models.PayloadSchemaType(kind), points=self._having(name, field)
+            )
+            for field, kind in self.owner.indexes.get(name, {}).items()
+        }
+        return wire.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
+
+    def _having(self, name: str, field: str) -> int:
+        absent = models.IsEmptyCondition(is_empty=models.PayloadField(key=field))
+        return self.owner.engine.count(name, models.Filter(must_not=[absent])).count
+
+
+class _Points(wire.PointsServicer):
+    def __init__(self, owner: QdrantServer) -> None:
+        self.owner = owner
+
+    @_served
+    def Upsert(self, request: Any) -> Any:  # noqa: N802
+        points = [GrpcToRest.convert_point_struct(point) for point in request.points]
+        self.owner.engine.upsert(request.collection_name, points)
+        return _done()
+
+    @_served
+    def Delete(self, request: Any) -> Any:  # noqa: N802
+        selector = GrpcToRest.convert_points_selector(request.points)
+        self.owner.engine.delete(request.collection_name, selector)
+        return _done()
+
+    @_served
+    def UpdateBatch(self, request: Any) -> Any:  # noqa: N802
+        operations = [GrpcToRest.convert_points_update_operation(o) for o in request.operations]
+        self.owner.engine.batch_update_points(request.collection_name, operations)
+        return wire.UpdateBatchResponse(result=[_done().result for _ in operations])
+
+    @_served
+    def CreateFieldIndex(self, request: Any) -> Any:  # noqa: N802
+        self.owner.engine.get_collection(request.collection_name)
+        kinds = self.owner.indexes[request.collection_name]
+        kinds[request.field_name] = _KINDS[request.field_type]
+        return _done()
+
+    @_served
+    def Get(self, request: Any) -> Any:  # noqa: N802
+        found = self.owner.engine.retrieve(
+            request.collection_name,
+            [GrpcToRest.convert_point_id(name) for name in request.ids],
+            with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+        )
+        return wire.GetResponse(result=[RestToGrpc.convert_retrieved_point(p) for p in found])
+
+    @_served
+    def Scroll(self, request: Any) -> Any:  # noqa: N802
+        page, offset = self.owner.engine.scroll(
+            request.collection_name,
+            scroll_filter=_filter(request, "filter"),
+            limit=request.limit,
+            offset=GrpcToRest.convert_point_id(request.offset)
+            if request.HasField("offset")
+            else None,
+            with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+        )
+        answer = wire.ScrollResponse(result=[RestToGrpc.convert_retrieved_point(p) for p in page])
+        if offset is not None:
+            answer.next_page_offset.CopyFrom(RestToGrpc.convert_extended_point_id(offset))
+        return answer
+
+    @_served
+    def Count(self, request: Any) -> Any:  # noqa: N802
+        count = self.owner.engine.count(request.collection_name, _filter(request, "filter")).count
+        return wire.CountResponse(result=wire.CountResult(count=count))
+
+    @_served
+    def Query(self, request: Any) -> Any:  # noqa: N802
+        found = self.owner.engine.query_points(
+            request.collection_name,
+            query=GrpcToRest.convert_query(request.query),
+            using=request.using or None,
+            prefetch=[GrpcToRest.convert_prefetch_query(p) for p in request.prefetch] or None,
+            query_filter=_filter(request, "filter"),
+            limit=request.limit,
+        )
+        return wire.QueryResponse(result=[RestToGrpc.convert_scored_point(p) for p in found.points])
+
+
+def _filter(request: Any, name: str) -> models.Filter | None:
+    return GrpcToRest.convert_filter(request.filter) if request.HasField(name) else None
+
+
+def _done() -> Any:
+    return wire.PointsOperationResponse(result=wire.UpdateResult(operation_id=0, status=2))
