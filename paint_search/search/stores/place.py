@@ -52,6 +52,8 @@ class Place:
         if head in ("edge", "faiss"):
             kind = cast("Kind", head)
             return cls(kind, settings=_settings(kind, query, text))
+        if "@" in head:
+            raise UsageError("keep secrets out of --store: the API key goes into QDRANT_API_KEY")
         try:
             parts = urlsplit(head)
             host, port = parts.hostname, parts.port or PORT
@@ -62,8 +64,6 @@ class Place:
                 f"unknown --store {text!r}: use edge, faiss, qdrant://HOST:{PORT}/COLLECTION, or "
                 "qdrants:// for TLS"
             )
-        if parts.username or parts.password:
-            raise UsageError("keep secrets out of --store: the API key goes into QDRANT_API_KEY")
         name = parts.path.strip("/")
         if not host or not _COLLECTION.fullmatch(name):
             raise UsageError(

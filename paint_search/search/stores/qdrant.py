@@ -167,8 +167,7 @@ class QdrantStore:
                 )
                 for record in records[start : start + _UPLOAD]
             ]
-            while len(self._uploads) >= 2 * _PARALLEL:
-                self._uploads.popleft().result()
+            self._drain(2 * _PARALLEL - 1)
             upload = self._pool.submit(
                 self._call, self._client.upsert, self._name, points, wait=True
             )
@@ -331,10 +330,16 @@ class QdrantStore:
                 self._ask(self._client.create_payload_index, self._name, name, kind, wait=True)
                 self._indexed.add(name)
 
-    def _drain(self) -> None:
-        """Wait for all uploads; raise the error of the first that failed."""
-        while self._uploads:
-            self._uploads.popleft().result()
+    def _drain(self, left: int = 0) -> None:
+        """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""
+        try:
+            while len(self._uploads) > left:
+                self._uploads.popleft().result()
+        except BaseException:
+            for upload in self._uploads:
+                upload.cancel()
+            self._uploads.clear()
+            raise
 
     def _ask(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Call once everything uploaded before has arrived."""

@@ -4,6 +4,7 @@ A call is repeated only where the server was not reached or was too busy to take
 rejected is never sent again. Every call made through here may be repeated without harm.
 """
 
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -25,7 +26,8 @@ PATIENCE: Final = 120.0
 #: Seconds to find out that there is no server.
 FIRST_PATIENCE: Final = 5.0
 
-_CALL_SECONDS: Final = 60
+#: Longest that one call may take.
+CALL_SECONDS: Final = 60
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _AGAIN: Final = frozenset(
@@ -38,6 +40,8 @@ _AGAIN: Final = frozenset(
     }
 )
 _REFUSED: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+
+_LOG: Final = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -63,10 +67,11 @@ class Wire:
                 prefer_grpc=True,
                 https=scheme == "qdrants",
                 api_key=os.environ.get(API_KEY) or None,
-                timeout=_CALL_SECONDS,
+                timeout=CALL_SECONDS,
                 check_compatibility=False,  # that would ask the other, HTTP port
             )
         self._patience = FIRST_PATIENCE
+        self._said = False
 
     def call(self, action: Callable[[], _T]) -> _T:
         """Return what ``action`` returns; while the server is away, try again for a while.
@@ -78,6 +83,7 @@ class Wire:
             retry=tenacity.retry_if_exception(_passes),
             wait=_pause,
             stop=tenacity.stop_after_delay(self._patience),
+            before_sleep=self._say,
             reraise=True,
         )
         try:
@@ -85,7 +91,18 @@ class Wire:
         except (grpc.RpcError, ResourceExhaustedResponse) as error:
             raise self._explained(error) from error
         self._patience = PATIENCE
+        self._said = False
         return result
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        """Tell a user who waits why, once for each outage."""
+        if self._patience == PATIENCE and not self._said:
+            self._said = True
+            _LOG.warning(
+                "the Qdrant server %s does not answer; trying again for up to %.0f s",
+                self._server,
+                self._patience,
+            )
 
     def close(self) -> None:
         """Hang up."""
@@ -133,7 +150,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
     return max(float(asked), _BACK_OFF(state))
 
 
-_BACK_OFF: Final = tenacity.wait_exponential_jitter(initial=0.1, max=5, jitter=0.1)
+_BACK_OFF: Final = tenacity.wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 
 
 def _details(error: Any) -> str:

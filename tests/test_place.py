@@ -1,0 +1,83 @@
+"""Where points are, as users write it."""
+
+import pytest
+
+from paint_search.errors import UsageError
+from paint_search.search.stores.place import Place
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name", "server", "settings"),
+    [
+        ("edge", "edge", "store", None, {}),
+        ("faiss", "faiss", "store", None, {}),
+        (
+            "faiss?memory=4GB&recall=0.98&factory=HNSW32",
+            "faiss",
+            "store",
+            None,
+            {"memory": 4 * 10**9, "recall": 0.98, "factory": "HNSW32"},
+        ),
+        ("qdrant://host/works", "qdrant", "works", "qdrant://host:6334", {}),
+        ("qdrants://host:7000/works", "qdrant", "works", "qdrants://host:7000", {}),
+        ("qdrant://[::1]:6334/works/", "qdrant", "works", "qdrant://[::1]:6334", {}),
+        (
+            "qdrant://host/w?shards=6&replicas=2&consistency=1&on_disk=true&quantization=int8",
+            "qdrant",
+            "w",
+            "qdrant://host:6334",
+            {
+                "shards": 6,
+                "replicas": 2,
+                "consistency": 1,
+                "on_disk": True,
+                "quantization": "int8",
+            },
+        ),
+    ],
+)
+def test_what_is_written(
+    text: str, kind: str, name: str, server: str | None, settings: dict[str, object]
+) -> None:
+    place = Place.parse(text)
+    assert (place.kind, place.name, place.server) == (kind, name, server)
+    assert place.settings == settings
+    assert Place.parse(str(place)) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("milvus", "unknown --store"),
+        ("http://host/works", "unknown --store"),
+        ("qdrant://host", "no collection"),
+        ("qdrant:///works", "no host"),
+        ("qdrant://host/a/b", "no collection"),
+        ("qdrant://host/..", "no collection"),
+        ("qdrant://host:port/works", "cannot read"),
+        ("qdrant://host:99999/works", "cannot read"),
+        ("qdrant://me:pa55@host:port/works", "QDRANT_API_KEY"),
+        ("qdrant://host/works?shard=3", "no setting 'shard'"),
+        ("qdrant://host/works?shards=0", "'0' is no value of shards"),
+        ("qdrant://host/works?quantization=int4", "no value of quantization"),
+        ("faiss?recall=2", "no value of recall"),
+        ("faiss?memory=much", "no value of memory"),
+        ("edge?memory=1GB", "edge has none"),
+        ("faiss?memory", "cannot read the settings"),
+    ],
+)
+def test_what_cannot_be_read_is_said(text: str, says: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        Place.parse(text)
+    assert says in str(refusal.value)
+    assert "pa55" not in str(refusal.value)
+
+
+def test_a_successor_skips_names_that_are_taken() -> None:
+    place = Place.parse("qdrant://host/works?shards=2")
+    taken = {"works-2", "works-3"}
+    fresh = place.successor(lambda name: name in taken)
+    assert fresh.name == "works-4"
+    assert fresh.settings == place.settings
+    assert fresh.same_as(place)
+    assert fresh.successor(lambda name: False).name == "works-5"

@@ -1,0 +1,200 @@
+"""A Qdrant server as store, over the wire: the same commands, the same answers.
+
+The server is the client's own in-memory engine behind the real gRPC interface. Where
+PAINT_SEARCH_TEST_QDRANT names a real one (host:port), the last test talks to that.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Cli, copy_tree
+from qdrant_server import QdrantServer
+
+from paint_search import Index
+from paint_search.search.stores.base import Maker
+from paint_search.search.stores.opening import delete_store
+from paint_search.search.stores.place import Place
+from paint_search.search.stores.qdrant import QdrantStore
+
+MAKER = Maker("test", "fingerprint")
+
+
+@pytest.fixture
+def server() -> Iterator[QdrantServer]:
+    made = QdrantServer()
+    yield made
+    made.die()
+
+
+@pytest.fixture
+def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with paintings, not indexed yet, as current folder."""
+    copy_tree(painted, tmp_path / "paintings")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_index_similar_list_export_remove_on_a_server(
+    server: QdrantServer, home: Path, cli: Cli, museum: Path
+) -> None:
+    url = server.url("works")
+    made = cli.ok(
+        "index", "paintings", "--store", url, "--backbone", "descriptors",
+        "--table", "paintings/works.csv", "--json",
+    ).json  # fmt: skip
+    assert (made["new"], made["paintings"]) == (30, 30)
+    assert server.count("works") == 30
+    again = cli.ok("index", "paintings", "--store", url, "--json").json
+    assert (again["new"], again["unchanged"]) == (0, 30)
+
+    some = cli.ok("list", "--json").json["paintings"]
+    here = cli.ok("list", "--json", "--index", museum / ".paint-search").json["paintings"]
+    assert some == here
+    for painting in some[:5]:
+        query = painting["id"]
+        ours = cli.ok("similar", query, "--json").json["hits"]
+        theirs = cli.ok("similar", query, "--json", "--index", museum / ".paint-search").json[
+            "hits"
+        ]
+        assert [hit["path"] for hit in ours] == [hit["path"] for hit in theirs]
+        assert np.allclose([h["score"] for h in ours], [h["score"] for h in theirs], atol=1e-3)
+
+    assert cli.ok("export", "v.npy").code == 0
+    assert np.load("v.npy").shape == (30, 1290)
+    assert cli.ok("eval", "retrieval", "--json").code == 0
+    assert cli.ok("remove", some[0]["path"], "--json").json["removed"] == 1
+    assert server.count("works") == 29
+    info = cli.ok("info").out
+    assert url in info
+    assert "exact" in info
+
+
+def test_compress_writes_a_collection_beside_and_drops_the_old_one(
+    server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
+    cli.ok("compress", "--method", "pca", "--dims", "6")
+    names = {c.name for c in server.engine.get_collections().collections}
+    assert names == {"works-2"}
+    hits = cli.ok("similar", _first(cli), "--compact-only", "--json").json["hits"]
+    assert hits
+    # The command that made the index still goes on with it.
+    again = cli.ok("index", "paintings", "--store", server.url("works"), "--json").json
+    assert again["unchanged"] == 30
+    with Index.open() as index:
+        _, vectors = index.vectors(which="compact")
+    assert vectors.shape == (30, 6)
+
+
+def test_a_failed_compress_leaves_the_old_collection_and_no_other(
+    server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paint_search.compress.base import Compressor
+    from paint_search.errors import CompressError
+
+    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
+
+    def fails(*arguments: object) -> None:
+        raise CompressError("injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Compressor, "save", fails)
+        assert cli("compress", "--method", "pca", "--dims", "6").code == 1
+    assert [c.name for c in server.engine.get_collections().collections] == ["works"]
+    assert len(cli.ok("list", "--json").json["paintings"]) == 30
+    # What a killed run leaves half written goes with the next one.
+    place = Place.parse(server.url("works"))
+    QdrantStore(place.successor(lambda name: False), {"full": 3}, MAKER).close()
+    cli.ok("compress", "--method", "pca", "--dims", "6")
+    assert [c.name for c in server.engine.get_collections().collections] == ["works-2"]
+
+
+def test_parts_of_a_corpus_fill_one_collection(server: QdrantServer, home: Path, cli: Cli) -> None:
+    url = server.url("works")
+    news = []
+    for number in (1, 2, 3):
+        made = cli.ok(
+            "index", "paintings", "--store", url, "--part", f"{number}/3",
+            "--index", f"machine-{number}", "--backbone", "descriptors", "--prune", "--json",
+        ).json  # fmt: skip
+        news.append(made["new"])
+    assert sum(news) == 30
+    assert all(news)
+    assert server.count("works") == 30
+    whole = cli.ok("index", "paintings", "--store", url, "--index", "machine-1", "--json").json
+    assert (whole["new"], whole["unchanged"]) == (0, 30)
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0", "/", "-1/2"])
+def test_parts_that_there_are_not(part: str, home: Path, cli: Cli) -> None:
+    outcome = cli("index", "paintings", f"--part={part}")
+    assert outcome.code == 2
+    assert "3/16" in outcome.err
+    assert not (home / ".paint-search").exists()
+
+
+def test_how_a_collection_is_made(server: QdrantServer, home: Path) -> None:
+    settings = "?shards=3&replicas=2&consistency=2&on_disk=true&quantization=int8"
+    place = Place.parse(server.url("works", settings))
+    QdrantStore(place, {"full": 16, "compact": 4}, MAKER).close()
+    request = server.created["works"]
+    assert (request.shard_number, request.replication_factor) == (3, 2)
+    assert request.write_consistency_factor == 2
+    vectors = request.vectors_config.params_map.map
+    assert set(vectors) == {"full", "compact"}
+    assert all(params.on_disk for params in vectors.values())
+    assert all(params.quantization_config.HasField("scalar") for params in vectors.values())
+    assert vectors["full"].hnsw_config.m == 0
+    assert vectors["compact"].hnsw_config.m == 16
+
+
+def test_fields_are_indexed_before_their_first_value_is_uploaded(
+    server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
+    first = server.calls.index("Upsert")
+    assert "CreateFieldIndex" not in server.calls[first:]
+    assert server.indexes["works"]["artist"] == "keyword"
+    assert not {"_size", "_look"} & server.indexes["works"].keys()
+
+
+def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: Cli) -> None:
+    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
+    with Index.open() as one, Index.open() as other:
+        assert len(one) == len(other) == 30
+
+
+@pytest.mark.skipif(
+    not os.environ.get("PAINT_SEARCH_TEST_QDRANT"),
+    reason="PAINT_SEARCH_TEST_QDRANT names no Qdrant server (host:port)",
+)
+def test_a_real_server(home: Path, cli: Cli, museum: Path) -> None:
+    address, name = os.environ["PAINT_SEARCH_TEST_QDRANT"], f"test-{uuid.uuid4()}"
+    url = f"qdrant://{address}/{name}"
+    try:
+        cli.ok(
+            "index", "paintings", "--store", url, "--backbone", "descriptors",
+            "--table", "paintings/works.csv",
+        )  # fmt: skip
+        query = _first(cli)
+        ours = cli.ok("similar", query, "--where", "year=1900..", "--json").json["hits"]
+        theirs = cli.ok(
+            "similar", query, "--where", "year=1900..", "--json",
+            "--index", museum / ".paint-search",
+        ).json["hits"]  # fmt: skip
+        assert [hit["path"] for hit in ours] == [hit["path"] for hit in theirs]
+        cli.ok("compress", "--method", "pca", "--dims", "6")
+        assert cli.ok("similar", query, "--spread", "0.5", "--json").json["hits"]
+        copied = cli.ok("copy", "--to", "edge", "--into", "copied", "--json").json
+        assert copied["paintings"] == 30
+    finally:
+        for generation in (1, 2):
+            delete_store(home, Place("qdrant", name, generation, f"qdrant://{address}"))
+
+
+def _first(cli: Cli) -> str:
+    return str(cli.ok("list", "--json").json["paintings"][0]["id"])

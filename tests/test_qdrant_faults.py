@@ -1,0 +1,242 @@
+"""A Qdrant server that fails: one clear sentence, the right exit code, and the next run goes on."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from conftest import COMMAND, Cli, copy_tree
+from qdrant_server import Fault, QdrantServer
+
+from paint_search.search.stores import qdrant, qdrant_wire
+
+MAKE = ("--backbone", "descriptors", "--json")
+
+
+@pytest.fixture
+def server() -> Iterator[QdrantServer]:
+    made = QdrantServer()
+    yield made
+    made.die()
+
+
+@pytest.fixture
+def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with paintings as current folder, and little patience."""
+    copy_tree(painted, tmp_path / "paintings")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(qdrant_wire, "FIRST_PATIENCE", 1.0)
+    monkeypatch.setattr(qdrant_wire, "PATIENCE", 2.0)
+    monkeypatch.setattr(qdrant, "_UPLOAD", 8)
+    return tmp_path
+
+
+def _is_left_alone(home: Path) -> bool:
+    return sorted(file.name for file in home.iterdir()) == ["paintings"]
+
+
+def test_nobody_listens(home: Path, cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    outcome = cli("index", "paintings", "--store", f"qdrant://127.0.0.1:{port}/works", *MAKE)
+    assert outcome.code == 1
+    assert "cannot be reached" in outcome.json["error"]
+    assert outcome.err.count("\n") == 1
+    assert _is_left_alone(home)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+    ],
+)
+def test_something_else_listens(answer: bytes, home: Path, cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        outcome = cli("index", "paintings", "--store", f"qdrant://127.0.0.1:{port}/works", *MAKE)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert outcome.code == 1
+    assert "cannot be reached" in outcome.json["error"]
+    assert _is_left_alone(home)
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_a_wrong_api_key(
+    key: str | None, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = QdrantServer(api_key="right")
+    if key is not None:
+        monkeypatch.setenv("QDRANT_API_KEY", key)
+    refused = cli("index", "paintings", "--store", guarded.url("works"), *MAKE)
+    assert refused.code == 1
+    assert "set QDRANT_API_KEY" in refused.json["error"]
+    assert _is_left_alone(home)
+    assert guarded.calls.count("CollectionExists") == 1  # what is refused is not sent again
+    monkeypatch.setenv("QDRANT_API_KEY", "right")
+    done = cli.ok("index", "paintings", "--store", guarded.url("works"), *MAKE)
+    assert done.json["new"] == 30
+    assert "right" not in done.out + done.err + (home / ".paint-search/manifest.json").read_text()
+    guarded.die()
+
+
+def test_a_collection_of_another_model(server: QdrantServer, home: Path, cli: Cli) -> None:
+    url = server.url("works")
+    cli.ok("index", "paintings", "--store", url, *MAKE)
+    decoded = server.calls.count("Upsert")
+    for options in (("--backbone", "builtin"), ("--backbone", "descriptors", "--fit", "crop")):
+        other = cli("index", "paintings", "--store", url, "--index", "other", "--json", *options)
+        assert other.code == 1
+        assert "name another collection" in other.json["error"]
+        assert not (home / "other").exists()
+    assert server.calls.count("Upsert") == decoded
+    assert server.count("works") == 30
+
+
+def test_a_collection_of_somebody_else(server: QdrantServer, home: Path, cli: Cli) -> None:
+    from qdrant_client import models
+
+    plain = models.VectorParams(size=4, distance=models.Distance.DOT)
+    server.engine.create_collection("works", plain)
+    outcome = cli("index", "paintings", "--store", server.url("works"), *MAKE)
+    assert outcome.code == 1
+    assert "was not made by paint-search" in outcome.json["error"]
+    assert server.count("works") == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "retry_after"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, None),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, 1),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, None),
+        (grpc.StatusCode.ABORTED, None),
+    ],
+)
+def test_what_passes_is_tried_again(
+    code: grpc.StatusCode, retry_after: int | None, server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    server.faults = [Fault("Upsert", code, times=2, skip=1, retry_after=retry_after)]
+    start = time.monotonic()
+    done = cli.ok("index", "paintings", "--store", server.url("works"), *MAKE).json
+    assert (done["new"], server.count("works")) == (30, 30)
+    assert server.faults[0].times == 0
+    assert time.monotonic() - start >= (retry_after or 0)
+
+
+def test_what_is_rejected_is_not_sent_again(server: QdrantServer, home: Path, cli: Cli) -> None:
+    rejected = Fault("Upsert", grpc.StatusCode.INVALID_ARGUMENT, "bad point", times=99)
+    server.faults = [rejected]
+    outcome = cli("index", "paintings", "--store", server.url("works"), *MAKE)
+    assert outcome.code == 1
+    assert "rejected the request: bad point" in outcome.json["error"]
+    assert rejected.times >= 99 - 4  # once for each upload under way
+    server.faults = []
+    assert cli.ok("index", "paintings", *MAKE).json["paintings"] == 30
+
+
+def test_a_server_that_stays_away(server: QdrantServer, home: Path, cli: Cli) -> None:
+    server.faults = [Fault("Upsert", grpc.StatusCode.UNAVAILABLE, times=999, skip=2)]
+    outcome = cli("index", "paintings", "--store", server.url("works"), *MAKE)
+    assert outcome.code == 1
+    assert "run the same command to go on" in outcome.json["error"]
+    stored = server.count("works")
+    assert 0 < stored < 30
+    server.faults = []
+    done = cli.ok("index", "paintings", *MAKE).json
+    assert (done["new"], done["unchanged"], done["paintings"]) == (30 - stored, stored, 30)
+
+
+def test_a_server_that_dies_in_the_middle_of_an_upload_and_comes_back(
+    server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qdrant_wire, "PATIENCE", 20.0)
+    struck = threading.Event()
+
+    def strike(method: str) -> None:
+        if method.endswith("/Upsert") and not struck.is_set():
+            struck.set()
+            threading.Thread(target=_restart, args=(server,), daemon=True).start()
+            time.sleep(0.5)
+
+    server.before = strike
+    done = cli.ok("index", "paintings", "--store", server.url("works"), *MAKE).json
+    assert struck.is_set()
+    assert (done["new"], server.count("works")) == (30, 30)
+
+
+def _restart(server: QdrantServer) -> None:
+    server.die()
+    time.sleep(1)
+    server.start()
+
+
+def test_a_slow_server(
+    server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
+    server.before = lambda method: time.sleep(0.2)
+    assert cli.ok("list", "--json").code == 0
+    monkeypatch.setattr(qdrant_wire, "CALL_SECONDS", 1)
+    server.before = lambda method: time.sleep(3)
+    outcome = cli("list", "--json")
+    assert outcome.code == 1
+    assert "cannot be reached" in outcome.json["error"]
+    server.before = lambda method: None
+
+
+def test_a_collection_that_is_gone(server: QdrantServer, home: Path, cli: Cli) -> None:
+    from paint_search import Index
+    from paint_search.errors import StoreError
+
+    cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
+    with Index.open() as index:
+        server.engine.delete_collection("works")
+        with pytest.raises(StoreError, match="has no collection 'works'"):
+            list(index.paintings())
+
+
+def test_killed_in_the_middle_of_an_upload(server: QdrantServer, home: Path, cli: Cli) -> None:
+    """SIGKILL between two uploads: what has arrived stays, the next run uploads the rest."""
+    program = (
+        "from paint_search.search.stores import qdrant; qdrant._UPLOAD = 4; qdrant._PARALLEL = 1;"
+        "from paint_search.indexer import pipeline; pipeline.BATCH = 4;"
+        "from paint_search.cli.app import main; main()"
+    )
+    command = (*COMMAND[:2], program, "index", "paintings", "--store", server.url("works"), *MAKE)
+    slowly = threading.Event()
+    server.before = lambda method: slowly.wait(0.3) if method.endswith("/Upsert") else None
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        while server.calls.count("Upsert") < 3:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    server.before = lambda method: None
+    time.sleep(0.5)  # the server still finishes what it has taken
+    stored = server.count("works")
+    assert 0 < stored < 30
+    done = cli.ok("index", "paintings", *MAKE).json
+    assert (done["new"], done["unchanged"], done["paintings"]) == (30 - stored, stored, 30)
