@@ -7,8 +7,10 @@ rank them. Works on the parts of an index that it is handed.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paint_search.compress.base import Compressor
 from paint_search.errors import UsageError
@@ -19,7 +21,10 @@ from paint_search.painting import Hit, Painting
 from paint_search.search.background import Background
 from paint_search.search.filters import Filter
 from paint_search.search.query import Group, Query, combine, find
-from paint_search.search.stores.base import Store
+from paint_search.search.stores.base import Candidates, Store
+
+#: Queries that a store is asked at once.
+_BATCH: Final = 256
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,49 @@ def ask(
         ),
     )
     return [_hit(rank, group, manifest.background) for rank, group in enumerate(groups, start=1)]
+
+
+def ask_many(
+    vectors: NDArray[np.float32],
+    k: int,
+    manifest: Manifest,
+    store: Store,
+    compressor: Compressor | None,
+    where: Filter,
+    *,
+    exact: bool,
+) -> list[list[Hit]]:
+    """Return the ``k`` nearest of each vector, (n, d), best first; copies are not folded.
+
+    Raises:
+        UsageError: ``k`` below 1, or vectors that are not those of the backbone.
+    """
+    length = manifest.backbone.dimension
+    if vectors.ndim != 2 or vectors.shape[1] != length:
+        raise UsageError(f"give vectors of shape (n, {length}), not {vectors.shape}")
+    if k < 1:
+        raise UsageError(f"k={k}: ask for at least one hit")
+    using = manifest.searched
+    hits: list[list[Hit]] = []
+    for start in range(0, len(vectors), _BATCH):
+        batch = np.ascontiguousarray(vectors[start : start + _BATCH], dtype=np.float32)
+        codes = None if compressor is None else compressor.transform(batch)
+        among: list[Candidates | None] | None = None
+        if using == "full" and codes is not None and not exact:
+            among = [Candidates(code, manifest.oversampling * k) for code in codes]
+        found = store.search_many(
+            batch if using == "full" or codes is None else codes,
+            k,
+            where,
+            using=using,
+            among=among,
+            exact=exact,
+        )
+        hits += [
+            [_hit(rank, Group(match, ()), manifest.background) for rank, match in enumerate(row, 1)]
+            for row in found
+        ]
+    return hits
 
 
 def _hit(rank: int, group: Group, background: Background | None) -> Hit:

@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.asking import Question, ask
+from paint_search.asking import Question, ask, ask_many
 from paint_search.compress.base import Compressor, Progress
 from paint_search.compress.kinds import load_compressor
 from paint_search.compressing import AUTO as AUTO_METHOD
@@ -33,7 +33,7 @@ from paint_search.painting import Hit, Painting, Value
 from paint_search.search.filters import Filter, FilterValue
 from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.place import Place
-from paint_search.selecting import check_field, select
+from paint_search.selecting import check_field, read_vectors, select
 from paint_search.update import SKIPPED, Request, require_images, settle, update
 
 
@@ -309,6 +309,32 @@ class Index:
         )
         return ask(question, self.root, self.manifest, self._store, self._model, self.compressor)
 
+    def nearest(
+        self,
+        vectors: NDArray[np.float32],
+        k: int = 10,
+        *,
+        where: Mapping[str, FilterValue] | Filter | None = None,
+        exact: bool = False,
+    ) -> list[list[Hit]]:
+        """Return the ``k`` paintings nearest to each of many vectors, best first, in one go.
+
+        For vectors that are there already; ``similar`` takes paintings. Copies are not folded.
+
+        Args:
+            vectors: of the backbone, (n, d), any positive norms.
+            k: how many hits for each.
+            where: as in ``similar``.
+            exact: compare with every painting even where the index is approximate.
+
+        Raises:
+            UsageError: ``k`` below 1, an unknown field, or vectors of another length.
+        """
+        conditions = select(self._store, where)
+        return ask_many(
+            vectors, k, self.manifest, self._store, self.compressor(), conditions, exact=exact
+        )
+
     def vectors(
         self,
         where: Mapping[str, FilterValue] | Filter | None = None,
@@ -325,13 +351,7 @@ class Index:
         """
         conditions = select(self._store, where)
         name = self.manifest.kept(which)
-        length = self.manifest.dimensions[name]
-        vectors = np.empty((self._store.count(conditions), length), dtype=np.float32)
-        ids: list[str] = []
-        for record in self._store.scroll(conditions, vectors=True):
-            vectors[len(ids)] = record.vector if name == "full" else record.compact
-            ids.append(record.id)
-        return ids, vectors
+        return read_vectors(self._store, name, self.manifest.dimensions[name], conditions)
 
     def field(
         self, name: str, where: Mapping[str, FilterValue] | Filter | None = None
@@ -365,12 +385,11 @@ class Index:
         """
         if not paintings and not where:
             raise UsageError("name the paintings to remove, or give --where")
-        ids = find_ids(self._store, self.root, paintings)
+        ids = dict.fromkeys(find_ids(self._store, self.root, paintings))
         if where:
-            ids += [record.id for record in self._store.scroll(select(self._store, where))]
-        ids = list(dict.fromkeys(ids))
+            ids |= {r.id: None for r in self._store.scroll(select(self._store, where))}
         with self._holding.writing():
-            self._store.delete(ids)
+            self._store.delete(list(ids))
             self.manifest = settle(self.folder, self.manifest, self._store, changed=bool(ids))
         return len(ids)
 

@@ -6,9 +6,12 @@ A field that no painting has is an error, never an empty result.
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+import numpy as np
+from numpy.typing import NDArray
+
 from paint_search.errors import UsageError
 from paint_search.search.filters import Condition, Filter, FilterValue, build_filter
-from paint_search.search.stores.base import Store
+from paint_search.search.stores.base import Store, VectorName
 
 
 def select(
@@ -27,6 +30,18 @@ def select(
     for condition in conditions:
         check_field(store, condition.field)
     return conditions
+
+
+def read_vectors(
+    store: Store, name: VectorName, length: int, where: Filter
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Return ids and vectors of one kind, (n, length), of what matches, in the order of ids."""
+    vectors = np.empty((store.count(where), length), dtype=np.float32)
+    ids: list[str] = []
+    for record in store.scroll(where, vectors=True):
+        vectors[len(ids)] = record.vector if name == "full" else record.compact
+        ids.append(record.id)
+    return ids, vectors
 
 
 def check_field(store: Store, name: str) -> None:

@@ -250,16 +250,24 @@ class _Points(wire.PointsServicer):
         return wire.CountResponse(result=wire.CountResult(count=count))
 
     @_served
-    def Query(self, request: Any) -> Any:  # noqa: N802
-        found = self.owner.engine.query_points(
-            request.collection_name,
-            query=GrpcToRest.convert_query(request.query),
-            using=request.using or None,
-            prefetch=[GrpcToRest.convert_prefetch_query(p) for p in request.prefetch] or None,
-            query_filter=_filter(request, "filter"),
-            limit=request.limit,
+    def QueryBatch(self, request: Any) -> Any:  # noqa: N802
+        answers = [
+            self.owner.engine.query_points(
+                request.collection_name,
+                query=GrpcToRest.convert_query(query.query),
+                using=query.using or None,
+                prefetch=[GrpcToRest.convert_prefetch_query(p) for p in query.prefetch] or None,
+                query_filter=_filter(query, "filter"),
+                limit=query.limit,
+            )
+            for query in request.query_points
+        ]
+        return wire.QueryBatchResponse(
+            result=[
+                wire.BatchResult(result=[RestToGrpc.convert_scored_point(p) for p in a.points])
+                for a in answers
+            ]
         )
-        return wire.QueryResponse(result=[RestToGrpc.convert_scored_point(p) for p in found.points])
 
 
 def _filter(request: Any, name: str) -> models.Filter | None:

@@ -104,6 +104,28 @@ class Store(Protocol):
         """
         ...
 
+    def search_many(
+        self,
+        vectors: NDArray[np.float32],
+        limit: int,
+        where: Filter = (),
+        *,
+        using: VectorName = "full",
+        among: Sequence[Candidates | None] | None = None,
+        exact: bool = False,
+    ) -> list[list[Match]]:
+        """Return up to ``limit`` points by falling cosine for each of many queries at once.
+
+        Args:
+            vectors: the queries, (n, d), any positive norms.
+            limit: most points to return for each.
+            where: conditions that every point must meet.
+            using: the vectors that are compared with the queries.
+            among: look only among these candidates, one for each query; None for all points.
+            exact: compare with every point even where there is an approximate index.
+        """
+        ...
+
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""
         ...

@@ -8,6 +8,7 @@ write-ahead log, so a killed process loses nothing that was written.
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -145,6 +146,42 @@ class EdgeStore:
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
+        exact = exact or not self.approximate()
+        request = self._request(
+            vector, limit, _translate(where, without), using, among, spread, exact
+        )
+        found = self._guard(lambda: self._shard.query(request))
+        return [Match(_record(point), float(point.score)) for point in found]
+
+    def search_many(
+        self,
+        vectors: NDArray[np.float32],
+        limit: int,
+        where: Filter = (),
+        *,
+        using: VectorName = "full",
+        among: Sequence[Candidates | None] | None = None,
+        exact: bool = False,
+    ) -> list[list[Match]]:
+        """Return up to ``limit`` points by falling cosine for each of many queries at once."""
+        condition, exact = _translate(where), exact or not self.approximate()
+        requests = [
+            self._request(vector, limit, condition, using, first, 0.0, exact)
+            for vector, first in zip(vectors, among or repeat(None, len(vectors)), strict=True)
+        ]
+        found = self._guard(lambda: self._shard.query_batch(edge.QueryBatchRequest(requests)))
+        return [[Match(_record(point), float(point.score)) for point in points] for points in found]
+
+    def _request(
+        self,
+        vector: NDArray[np.float32],
+        limit: int,
+        condition: edge.Filter | None,
+        using: VectorName,
+        among: Candidates | None,
+        spread: float,
+        exact: bool,
+    ) -> edge.QueryRequest:
         count = max(1, self._shard.info().points_count)
         limit = max(1, min(limit, count))
         numbers = cast("Any", vector)  # an array is taken as it is, though typed as a list
@@ -153,24 +190,20 @@ class EdgeStore:
             if spread > 0
             else edge.Query.Nearest(numbers, using=using)
         )
-        condition = _translate(where, without)
-        exactly = exact or not self.approximate()
         prefetches = []
         if among is not None:
             wanted = min(max(among.count, 10 * limit if spread > 0 else limit), count)
             nearest = edge.Query.Nearest(cast("Any", among.vector), using="compact")
-            params = edge.SearchParams(exact=exactly, hnsw_ef=max(_EF, wanted))
+            params = edge.SearchParams(exact=exact, hnsw_ef=max(_EF, wanted))
             prefetches = [edge.Prefetch(wanted, nearest, filter=condition, params=params)]
-        request = edge.QueryRequest(
+        return edge.QueryRequest(
             query=query,
             prefetches=prefetches,
             limit=limit,
             filter=condition,
             with_payload=True,
-            params=edge.SearchParams(exact=exactly, hnsw_ef=_EF),
+            params=edge.SearchParams(exact=exact, hnsw_ef=_EF),
         )
-        found = self._guard(lambda: self._shard.query(request))
-        return [Match(_record(point), float(point.score)) for point in found]
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""

@@ -48,7 +48,7 @@ def next_place(index: Path, place: Place) -> Place:
     """
     if place.embedded:
         return place.successor(lambda name: (index / name).exists())
-    from paint_search.search.stores.qdrant import free_successor
+    from paint_search.search.stores.qdrant_collection import free_successor
 
     return free_successor(place)
 
@@ -62,7 +62,7 @@ def delete_store(index: Path, place: Place) -> None:
     if place.embedded:
         shutil.rmtree(index / place.name, ignore_errors=True)
         return
-    from paint_search.search.stores.qdrant import delete_collection
+    from paint_search.search.stores.qdrant_collection import delete_collection
 
     delete_collection(place)
 
@@ -70,6 +70,6 @@ def delete_store(index: Path, place: Place) -> None:
 def check_reach(place: Place) -> None:
     """Raise StoreError if ``place`` is a server's and cannot be reached; creates nothing."""
     if not place.embedded:
-        from paint_search.search.stores.qdrant import ping
+        from paint_search.search.stores.qdrant_collection import ping
 
         ping(place)

@@ -8,17 +8,16 @@ may fill one collection. Never keeps anything on this machine.
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
+from itertools import repeat
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from paint_search.errors import StoreError
-from paint_search.painting import Record, Value
-from paint_search.search.filters import Condition, Filter, as_number
+from paint_search.painting import Record
+from paint_search.search.filters import Filter
 from paint_search.search.stores.base import (
     NOT_INDEXED,
     Candidates,
@@ -27,6 +26,8 @@ from paint_search.search.stores.base import (
     VectorName,
 )
 from paint_search.search.stores.place import Place
+from paint_search.search.stores.qdrant_collection import enter
+from paint_search.search.stores.qdrant_points import as_record, translate
 from paint_search.search.stores.qdrant_wire import Wire
 
 #: Points of one request; 1.3 MB at 2,048 dimensions.
@@ -34,21 +35,7 @@ _UPLOAD: Final = 128
 _PARALLEL: Final = 4
 _PAGE: Final = 512
 
-_HNSW: Final = models.HnswConfigDiff(m=16, ef_construct=128)
-
-#: Full vectors beside compact ones only rescore what those have found.
-_NO_GRAPH: Final = models.HnswConfigDiff(m=0)
-
 _EF: Final = 256
-
-_QUANTIZATIONS: Final[Mapping[str, models.QuantizationConfig]] = {
-    "int8": models.ScalarQuantization(
-        scalar=models.ScalarQuantizationConfig(
-            type=models.ScalarType.INT8, quantile=0.99, always_ram=True
-        )
-    ),
-    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
-}
 
 #: Quantized vectors find this many times as many as are wanted; the stored ones rank them.
 _OVERSAMPLING: Final = 3.0
@@ -58,9 +45,6 @@ _KINDS: Final = {
     int: models.PayloadSchemaType.INTEGER,
     float: models.PayloadSchemaType.FLOAT,
 }
-
-#: Where a collection says whose vectors it holds.
-_METADATA: Final = "paint_search"
 
 
 class QdrantStore:
@@ -84,75 +68,10 @@ class QdrantStore:
         self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
         try:
-            self._indexed = self._enter(maker)
+            self._indexed = enter(self._wire, place, dimensions, maker)
         except BaseException:
             self._hang_up()
             raise
-
-    def _enter(self, maker: Maker) -> set[str]:
-        """Make the collection or check that it is ours; return the fields that are indexed."""
-        if not self._call(self._client.collection_exists, self._name):
-            try:
-                self._call(self._create, maker)
-            except StoreError:
-                # Another machine may have been quicker; then its collection is checked.
-                if not self._call(self._client.collection_exists, self._name):
-                    raise
-        info = self._info()
-        self._check(info, maker)
-        return set(info.payload_schema)
-
-    def _create(self, maker: Maker) -> None:
-        settings = self._place.settings
-        graphs = {"full": _NO_GRAPH if "compact" in self._dimensions else _HNSW, "compact": _HNSW}
-        quantization = _QUANTIZATIONS.get(str(settings.get("quantization")))
-        self._client.create_collection(
-            self._name,
-            vectors_config={
-                name: models.VectorParams(
-                    size=dimension,
-                    distance=models.Distance.COSINE,
-                    datatype=models.Datatype.FLOAT16,
-                    on_disk=bool(settings.get("on_disk", False)),
-                    hnsw_config=graphs[name],
-                    quantization_config=quantization,
-                )
-                # As in the embedded store, there is a kind of vectors even where no point has one.
-                for name, dimension in (self._dimensions or {"compact": 1}).items()
-            },
-            shard_number=_number(settings, "shards"),
-            replication_factor=_number(settings, "replicas"),
-            write_consistency_factor=_number(settings, "consistency"),
-            on_disk_payload=True,
-            metadata={
-                _METADATA: {
-                    "maker": maker.name,
-                    "fingerprint": maker.fingerprint,
-                    "base": self._place.base,
-                    "generation": self._place.generation,
-                }
-            },
-        )
-
-    def _check(self, info: models.CollectionInfo, maker: Maker) -> None:
-        """Raise StoreError unless the collection was made for such vectors as ours."""
-        name = f"the collection {self._name!r} of {self._place.server}"
-        remedy = "name another collection in --store"
-        theirs = (info.config.metadata or {}).get(_METADATA)
-        if theirs is None:
-            raise StoreError(f"{name} was not made by paint-search; {remedy}")
-        vectors = info.config.params.vectors
-        lengths = (
-            {kind: params.size for kind, params in vectors.items()}
-            if isinstance(vectors, dict)
-            else {}
-        )
-        ours = dict(self._dimensions) or {"compact": 1}
-        if lengths != ours or theirs.get("fingerprint") != maker.fingerprint:
-            raise StoreError(
-                f"{name} holds vectors {_shape(lengths)} of {theirs.get('maker')}, not "
-                f"{_shape(ours)} of {maker.name}; {remedy}, or use the index folder that made it"
-            )
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced.
@@ -197,11 +116,11 @@ class QdrantStore:
         found = self._ask(
             self._client.retrieve, self._name, list(ids), with_payload=True, with_vectors=vectors
         )
-        return {record.id: record for record in map(_record, found)}
+        return {record.id: record for record in map(as_record, found)}
 
     def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one page in memory at a time."""
-        condition, offset = _translate(where), None
+        condition, offset = translate(where), None
         while True:
             page, offset = self._ask(
                 self._client.scroll,
@@ -212,7 +131,7 @@ class QdrantStore:
                 with_payload=True,
                 with_vectors=vectors,
             )
-            yield from map(_record, page)
+            yield from map(as_record, page)
             if offset is None:
                 return
 
@@ -229,8 +148,48 @@ class QdrantStore:
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
+        request = self._request(
+            vector, limit, translate(where, without), using, among, spread, exact
+        )
+        return self._found([request])[0]
+
+    def search_many(
+        self,
+        vectors: NDArray[np.float32],
+        limit: int,
+        where: Filter = (),
+        *,
+        using: VectorName = "full",
+        among: Sequence[Candidates | None] | None = None,
+        exact: bool = False,
+    ) -> list[list[Match]]:
+        """Return up to ``limit`` points by falling cosine for each of many queries at once."""
+        condition = translate(where)
+        return self._found(
+            [
+                self._request(vector, limit, condition, using, first, 0.0, exact)
+                for vector, first in zip(vectors, among or repeat(None, len(vectors)), strict=True)
+            ]
+        )
+
+    def _found(self, requests: list[models.QueryRequest]) -> list[list[Match]]:
+        answers = self._ask(self._client.query_batch_points, self._name, requests)
+        return [
+            [Match(as_record(point), float(point.score)) for point in answer.points]
+            for answer in answers
+        ]
+
+    def _request(
+        self,
+        vector: NDArray[np.float32],
+        limit: int,
+        condition: models.Filter | None,
+        using: VectorName,
+        among: Candidates | None,
+        spread: float,
+        exact: bool,
+    ) -> models.QueryRequest:
         limit = max(1, limit)
-        condition = _translate(where, without)
         prefetch = None
         if among is not None:
             wanted = max(among.count, 10 * limit if spread > 0 else limit)
@@ -242,22 +201,19 @@ class QdrantStore:
                 params=self._params(exact, ef=max(_EF, wanted)),
             )
         mmr = models.Mmr(diversity=spread, candidates_limit=10 * limit) if spread > 0 else None
-        found = self._ask(
-            self._client.query_points,
-            self._name,
+        return models.QueryRequest(
             query=models.NearestQuery(nearest=vector.tolist(), mmr=mmr),
             using=using,
             prefetch=prefetch,
-            query_filter=condition,
-            search_params=self._params(exact, ef=_EF),
+            filter=condition,
+            params=self._params(exact, ef=_EF),
             limit=limit,
             with_payload=True,
         )
-        return [Match(_record(point), float(point.score)) for point in found.points]
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""
-        condition = _translate(where)
+        condition = translate(where)
         found = self._ask(self._client.count, self._name, count_filter=condition, exact=True)
         return int(found.count)
 
@@ -348,83 +304,3 @@ class QdrantStore:
 
     def _call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return self._wire.call(partial(method, *args, **options))
-
-
-def ping(place: Place) -> None:
-    """Raise StoreError unless the server answers and takes the API key; creates nothing."""
-    with closing(Wire(place)) as wire:
-        wire.call(lambda: wire.client.collection_exists(place.name))
-
-
-def free_successor(place: Place) -> Place:
-    """Return a free place for the same points written anew, on the same server.
-
-    A later generation beside this one is what a killed run has left half written: it is deleted.
-    """
-    with closing(Wire(place)) as wire:
-
-        def taken(name: str) -> bool:
-            if not wire.call(lambda: wire.client.collection_exists(name)):
-                return False
-            info = wire.call(lambda: wire.client.get_collection(name))
-            made = (info.config.metadata or {}).get(_METADATA) or {}
-            if made.get("base") != place.base or made.get("generation", 0) <= place.generation:
-                return True
-            wire.call(lambda: wire.client.delete_collection(name))
-            return False
-
-        return place.successor(taken)
-
-
-def delete_collection(place: Place) -> None:
-    """Delete the collection at ``place``, if there is one."""
-    with closing(Wire(place)) as wire:
-        wire.call(lambda: wire.client.delete_collection(place.name))
-
-
-def _record(point: Any) -> Record:
-    vectors = point.vector if isinstance(point.vector, dict) else {}
-    full, compact = (
-        np.asarray(vectors[name], dtype=np.float32) if name in vectors else None
-        for name in ("full", "compact")
-    )
-    return Record(id=str(point.id), payload=point.payload or {}, vector=full, compact=compact)
-
-
-def _translate(where: Filter, without: Collection[str] = ()) -> models.Filter | None:
-    must: list[models.Condition] = [_any_of(c) for c in where if not c.negated]
-    must_not: list[models.Condition] = [_any_of(c) for c in where if c.negated]
-    if without:
-        must_not.append(models.HasIdCondition(has_id=list(without)))
-    if not (must or must_not):
-        return None
-    return models.Filter(must=must or None, must_not=must_not or None)
-
-
-def _any_of(condition: Condition) -> models.Filter:
-    if not condition.values:
-        bounds = models.Range(gte=condition.low, lte=condition.high)
-        return models.Filter(should=[models.FieldCondition(key=condition.field, range=bounds)])
-    options: list[models.Condition] = []
-    for value in condition.values:
-        options += _equals(condition.field, value)
-    return models.Filter(should=options)
-
-
-def _equals(field: str, value: Value) -> list[models.FieldCondition]:
-    """A number equals its text, whichever of the two the payload holds."""
-    match = models.MatchValue(value=str(value))
-    options = [models.FieldCondition(key=field, match=match)]
-    number = as_number(value)
-    if number is not None:
-        options.append(models.FieldCondition(key=field, range=models.Range(gte=number, lte=number)))
-    return options
-
-
-def _number(settings: Mapping[str, Any], name: str) -> int | None:
-    value = settings.get(name)
-    return None if value is None else int(value)
-
-
-def _shape(lengths: Mapping[Any, int]) -> str:
-    return ", ".join(f"{name} {length}" for name, length in sorted(lengths.items())) or "of none"

@@ -1,0 +1,54 @@
+"""Points and filters, to and from what Qdrant's client understands.
+
+The translation means what ``Condition.matches`` says.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from qdrant_client import models
+
+from paint_search.painting import Record, Value
+from paint_search.search.filters import Condition, Filter, as_number
+
+
+def as_record(point: Any) -> Record:
+    """Return a point that the server has sent, with the vectors that came with it."""
+    vectors = point.vector if isinstance(point.vector, dict) else {}
+    full, compact = (
+        np.asarray(vectors[name], dtype=np.float32) if name in vectors else None
+        for name in ("full", "compact")
+    )
+    return Record(id=str(point.id), payload=point.payload or {}, vector=full, compact=compact)
+
+
+def translate(where: Filter, without: Collection[str] = ()) -> models.Filter | None:
+    """Return the filter that these conditions are, without these ids; None if there is none."""
+    must: list[models.Condition] = [_any_of(c) for c in where if not c.negated]
+    must_not: list[models.Condition] = [_any_of(c) for c in where if c.negated]
+    if without:
+        must_not.append(models.HasIdCondition(has_id=list(without)))
+    if not (must or must_not):
+        return None
+    return models.Filter(must=must or None, must_not=must_not or None)
+
+
+def _any_of(condition: Condition) -> models.Filter:
+    if not condition.values:
+        bounds = models.Range(gte=condition.low, lte=condition.high)
+        return models.Filter(should=[models.FieldCondition(key=condition.field, range=bounds)])
+    options: list[models.Condition] = []
+    for value in condition.values:
+        options += _equals(condition.field, value)
+    return models.Filter(should=options)
+
+
+def _equals(field: str, value: Value) -> list[models.FieldCondition]:
+    """A number equals its text, whichever of the two the payload holds."""
+    match = models.MatchValue(value=str(value))
+    options = [models.FieldCondition(key=field, match=match)]
+    number = as_number(value)
+    if number is not None:
+        options.append(models.FieldCondition(key=field, range=models.Range(gte=number, lte=number)))
+    return options
