@@ -46,8 +46,8 @@ def read_vectors(
 
 def check_field(store: Store, name: str) -> None:
     """Raise UsageError if no painting has this field."""
-    fields = store.fields()
-    if name not in fields:
+    if not store.has_field(name):
+        fields = store.fields()
         near = get_close_matches(name, fields, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(

@@ -1,18 +1,11 @@
-"""The filter language: what is typed, what it means, and that the store means the same."""
+"""The filter language: what is typed, and what it means; ``test_stores_agree`` asks the stores."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paint_search.errors import UsageError
-from paint_search.painting import Record, Value, painting_id
+from paint_search.painting import Value
 from paint_search.search.filters import Condition, build_filter, parse_filter
-from paint_search.search.stores.edge import EdgeStore
 
 VALUES = st.one_of(
     st.integers(-5, 5),
@@ -83,32 +76,3 @@ def test_the_client_takes_values_lists_and_ranges() -> None:
 )
 def test_meaning(condition: Condition, labels: dict[str, Value], meets: bool) -> None:
     assert condition.matches(labels) is meets
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with TemporaryDirectory() as name:
-        yield Path(name)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    payloads=st.lists(st.dictionaries(FIELDS, VALUES), min_size=1, max_size=12),
-    where=st.lists(conditions(), max_size=3),
-)
-def test_the_store_means_the_same(
-    folder: Path, payloads: list[dict[str, Value]], where: list[Condition]
-) -> None:
-    records = [
-        Record(painting_id(str(i)), {"path": str(i), **payload}, np.eye(4, dtype=np.float32)[i % 4])
-        for i, payload in enumerate(payloads)
-    ]
-    expected = {r.id for r in records if all(c.matches(r.payload) for c in where)}
-    with TemporaryDirectory(dir=folder) as name:
-        store = EdgeStore(Path(name) / "store", {"full": 4})
-        store.upsert(records)
-        assert {record.id for record in store.scroll(where)} == expected
-        found = store.search(np.ones(4, dtype=np.float32), len(records), where)
-        assert {match.record.id for match in found} == expected
-        assert store.count(where) == len(expected)
-        store.close()

@@ -130,6 +130,10 @@ class Store(Protocol):
         """Count the points that match."""
         ...
 
+    def has_field(self, name: str) -> bool:
+        """Tell whether filters may name this field: some point has it. Quick at any size."""
+        ...
+
     def fields(self) -> dict[str, int]:
         """Return the fields that filters may name, with the number of points having each."""
         ...

@@ -37,9 +37,10 @@ _NO_GRAPH: Final = edge.HnswIndexConfig(m=0, ef_construct=128, full_scan_thresho
 
 _EF: Final = 256
 
+#: An index of integers would hide a field's other numbers.
 _KINDS: Final = {
     str: edge.PayloadSchemaType.Keyword,
-    int: edge.PayloadSchemaType.Integer,
+    int: edge.PayloadSchemaType.Float,
     float: edge.PayloadSchemaType.Float,
 }
 
@@ -63,7 +64,12 @@ class EdgeStore:
         self._folder = folder
         self._dimensions = dimensions
         self._shard = self._guard(self._open)
-        self._indexed = set(self._shard.info().payload_schema)
+        # Stores made before all numbers had one kind of index are mended by the next write.
+        self._indexed = {
+            name
+            for name, info in self._shard.info().payload_schema.items()
+            if info.data_type != edge.PayloadSchemaType.Integer
+        }
 
     def _open(self) -> edge.EdgeShard:
         graphs = {"full": _NO_GRAPH if "compact" in self._dimensions else _HNSW, "compact": _HNSW}
@@ -210,18 +216,24 @@ class EdgeStore:
         request = edge.CountRequest(exact=True, filter=_translate(where))
         return self._guard(lambda: self._shard.count(request))
 
+    def has_field(self, name: str) -> bool:
+        """Tell whether filters may name this field."""
+        info = self._shard.info().payload_schema.get(name)
+        # Counted with an index are only the values of its type.
+        return (
+            info is not None
+            and not name.startswith("_")
+            and bool(info.points or self._count_having(name))
+        )
+
     def fields(self) -> dict[str, int]:
         """Return the fields that filters may name, with the number of points having each."""
-        schema = sorted(self._shard.info().payload_schema.items())
-        counts = {
-            name: info.points or self._count_having(name)
-            for name, info in schema
-            if not name.startswith("_")
-        }
+        names = sorted(n for n in self._shard.info().payload_schema if not n.startswith("_"))
+        counts = {name: self._count_having(name) for name in names}
         return {name: count for name, count in counts.items() if count}
 
     def _count_having(self, field: str) -> int:
-        """Count the points that have a field, also with values of another type than its index."""
+        """Count the points that have a field, with values of any type."""
         having = edge.Filter(must_not=[edge.IsEmptyCondition(field)])
         return self._guard(lambda: self._shard.count(edge.CountRequest(filter=having)))
 

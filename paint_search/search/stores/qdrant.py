@@ -40,9 +40,10 @@ _EF: Final = 256
 #: Quantized vectors find this many times as many as are wanted; the stored ones rank them.
 _OVERSAMPLING: Final = 3.0
 
+#: An index of integers would hide a field's other numbers.
 _KINDS: Final = {
     str: models.PayloadSchemaType.KEYWORD,
-    int: models.PayloadSchemaType.INTEGER,
+    int: models.PayloadSchemaType.FLOAT,
     float: models.PayloadSchemaType.FLOAT,
 }
 
@@ -67,6 +68,7 @@ class QdrantStore:
         self._client = self._wire.client
         self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
+        self._afloat: set[str] = set()
         try:
             self._indexed = enter(self._wire, place, dimensions, maker)
         except BaseException:
@@ -79,6 +81,10 @@ class QdrantStore:
         Returns before all is written; ``flush`` and every search wait for it.
         """
         self._index_fields(records)
+        ids = {record.id for record in records}
+        if not self._afloat.isdisjoint(ids):
+            self._drain()  # two writes of one point must not overtake each other
+        self._afloat |= ids
         for start in range(0, len(records), _UPLOAD):
             points = [
                 models.PointStruct(
@@ -217,19 +223,26 @@ class QdrantStore:
         found = self._ask(self._client.count, self._name, count_filter=condition, exact=True)
         return int(found.count)
 
+    def has_field(self, name: str) -> bool:
+        """Tell whether filters may name this field."""
+        self._drain()
+        info = self._info().payload_schema.get(name)
+        # Counted with an index are only the values of its type.
+        return (
+            info is not None
+            and not name.startswith("_")
+            and bool(info.points or self._count_having(name))
+        )
+
     def fields(self) -> dict[str, int]:
         """Return the fields that filters may name, with the number of points having each."""
         self._drain()
-        schema = sorted(self._info().payload_schema.items())
-        counts = {
-            name: info.points or self._count_having(name)
-            for name, info in schema
-            if not name.startswith("_")
-        }
+        names = sorted(name for name in self._info().payload_schema if not name.startswith("_"))
+        counts = {name: self._count_having(name) for name in names}
         return {name: count for name, count in counts.items() if count}
 
     def _count_having(self, field: str) -> int:
-        """Count the points that have a field, also with values of another type than its index."""
+        """Count the points that have a field, with values of any type."""
         absent = models.IsEmptyCondition(is_empty=models.PayloadField(key=field))
         having = models.Filter(must_not=[absent])
         return int(self._call(self._client.count, self._name, having, exact=True).count)
@@ -296,6 +309,8 @@ class QdrantStore:
                 upload.cancel()
             self._uploads.clear()
             raise
+        if not self._uploads:
+            self._afloat.clear()
 
     def _ask(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Call once everything uploaded before has arrived."""

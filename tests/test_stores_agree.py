@@ -1,0 +1,153 @@
+"""Every store means the same: filters, searches in one step and two, many at once, spread."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from qdrant_server import QdrantServer
+from test_filters import FIELDS, VALUES, conditions
+
+from paint_search.painting import Record, Value, painting_id
+from paint_search.search.filters import Condition
+from paint_search.search.stores.base import Candidates, Maker, Store, VectorName
+from paint_search.search.stores.opening import delete_store, open_store
+from paint_search.search.stores.place import Place
+
+KINDS = ("edge", "faiss", "qdrant")
+MAKER = Maker("test", "fingerprint")
+
+
+class Shelf:
+    """Opens empty stores of every kind."""
+
+    def __init__(self, server: QdrantServer, folder: Path) -> None:
+        self._server, self._folder, self._count = server, folder, 0
+
+    def open(self, kind: str, dimensions: dict[VectorName, int]) -> tuple[Store, Path, Place]:
+        self._count += 1
+        folder = self._folder / str(self._count)
+        folder.mkdir()
+        place = Place.parse(self._server.url(f"c{self._count}") if kind == "qdrant" else kind)
+        return open_store(folder, place, dimensions, MAKER), folder, place
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Iterator[Shelf]:
+    server = QdrantServer()
+    with TemporaryDirectory() as name:
+        yield Shelf(server, Path(name))
+    server.die()
+
+
+def _unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _records(count: int, payloads: list[dict[str, Value]] | None = None) -> list[Record]:
+    rng = np.random.default_rng(count)
+    full, compact = _unit(rng.normal(size=(count, 12))), _unit(rng.normal(size=(count, 4)))
+    return [
+        Record(
+            painting_id(str(i)),
+            {"path": str(i), **(payloads[i] if payloads else {"year": i % 5})},
+            full[i],
+            compact[i],
+        )
+        for i in range(count)
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    payloads=st.lists(st.dictionaries(FIELDS, VALUES), min_size=1, max_size=12),
+    where=st.lists(conditions(), max_size=3),
+    seed=st.integers(0, 2**16),
+)
+def test_random_payloads_vectors_and_filters(
+    shelf: Shelf, payloads: list[dict[str, Value]], where: list[Condition], seed: int
+) -> None:
+    records = _records(len(payloads), payloads)
+    query = np.random.default_rng(seed).normal(size=12).astype(np.float32)
+    kept = [r for r in records if all(c.matches(r.payload) for c in where)]
+    norm = float(np.linalg.norm(query))
+    scores = {r.id: float(np.asarray(r.vector) @ query) / norm for r in kept}
+    for kind in KINDS:
+        store, folder, place = shelf.open(kind, {"full": 12, "compact": 4})
+        store.upsert(records)
+        assert [r.id for r in store.scroll(where)] == sorted(scores), kind
+        assert store.count(where) == len(kept), kind
+        found = store.search(query, len(records), where)
+        assert {m.record.id for m in found} == scores.keys(), kind
+        assert all(abs(m.score - scores[m.record.id]) < 2e-3 for m in found), kind
+        assert [m.score for m in found] == sorted((m.score for m in found), reverse=True), kind
+        fields = {"path": len(records)}
+        for record in records:
+            for name in record.payload.keys() - {"path"}:
+                fields[name] = fields.get(name, 0) + 1
+        assert store.fields() == fields, kind
+        store.close()
+        delete_store(folder, place)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_steps_spread_many_and_without(shelf: Shelf, kind: str) -> None:
+    records = _records(60)
+    reference, _, _ = shelf.open("edge", {"full": 12, "compact": 4})
+    store, _, _ = shelf.open(kind, {"full": 12, "compact": 4})
+    for each in (reference, store):
+        each.upsert(records)
+    rng = np.random.default_rng(7)
+    queries, codes = rng.normal(size=(9, 12)), rng.normal(size=(9, 4))
+    queries, codes = queries.astype(np.float32), codes.astype(np.float32)
+    where = [Condition("year", low=1, high=3)]
+    among = [Candidates(code, 15) for code in codes]
+
+    def ids(found: list) -> list[str]:
+        return [match.record.id for match in found]
+
+    for query, first in zip(queries, among, strict=True):
+        for options in (
+            {},
+            {"among": first},
+            {"spread": 0.5},
+            {"spread": 1.0, "among": first},
+            {"without": {records[0].id, records[3].id}},
+            {"using": "compact"},
+            {"exact": True},
+        ):
+            vector = query[:4] if options.get("using") == "compact" else query
+            ours = store.search(vector, 5, where, **options)
+            theirs = reference.search(vector, 5, where, **options)
+            assert ids(ours) == ids(theirs), options
+    many = store.search_many(queries, 5, where, among=among)
+    single = [store.search(q, 5, where, among=a) for q, a in zip(queries, among, strict=True)]
+    assert [ids(found) for found in many] == [ids(found) for found in single]
+    many = store.search_many(queries, 5)
+    assert [ids(found) for found in many] == [ids(reference.search(q, 5)) for q in queries]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_updates_deletes_and_payloads(shelf: Shelf, kind: str) -> None:
+    store, _, _ = shelf.open(kind, {"full": 12})
+    first, second, third = _records(3)
+    store.upsert([first, second])
+    store.upsert([Record(first.id, {"path": "0", "year": 1900}, third.vector)])
+    store.set_payloads([Record(second.id, {"path": "1", "artist": "Monet"})])
+    store.delete([painting_id("unknown")])
+    found = store.get([first.id, second.id, third.id], vectors=True)
+    assert found.keys() == {first.id, second.id}
+    assert found[first.id].payload == {"path": "0", "year": 1900}
+    assert found[second.id].payload == {"path": "1", "artist": "Monet"}
+    assert np.allclose(found[first.id].vector, third.vector, atol=1e-3)
+    assert np.allclose(found[second.id].vector, second.vector, atol=1e-3)
+    assert store.count([Condition("year", (1900,))]) == 1
+    assert store.search(np.asarray(third.vector), 1)[0].record.id == first.id
+    store.delete([first.id])
+    assert [match.record.id for match in store.search(np.asarray(third.vector), 5)] == [second.id]
+    assert store.get([]) == {}
+    store.close()
