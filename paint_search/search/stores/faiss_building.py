@@ -16,6 +16,9 @@ from paint_search.search.stores.faiss_points import Points
 from paint_search.search.stores.faiss_scan import Floats, Found, Mask, rank, scan
 from paint_search.search.stores.faiss_segment import Segment
 
+#: So few that a filter keeps are compared by their stored vectors, rather than by a lossy index.
+_FEW: Final = 2000
+
 #: Vectors that the knobs are tuned on, and as many others that the recall is measured on.
 _QUERIES: Final = 200
 _K: Final = 10
@@ -40,11 +43,18 @@ def near(
     query: Floats,
     k: int,
     mask: Mask | None = None,
+    *,
+    fill: bool = True,
 ) -> Found:
-    """Search a segment as planned; stored vectors rank what a lossy one finds."""
+    """Search a segment as planned; stored vectors rank what a lossy one finds.
+
+    ``fill`` makes it find ``k`` even where what is planned finds fewer.
+    """
     if segment.flat:
         return segment.exact(query, k, mask)
-    found = segment.near(query, k * plan.factor, mask, plan.effort)
+    if plan.factor > 1 and mask is not None and mask.sum() <= _FEW:
+        return rank(points, name, query, segment.labels[mask], k)
+    found = segment.near(query, k * plan.factor, mask, plan.effort, k if fill else 0)
     return found if plan.factor == 1 else rank(points, name, query, found.labels, k)
 
 
@@ -133,7 +143,7 @@ class Builder:
         """Return the plan with a remark if its index, of ``size`` bytes, is larger than wanted."""
         if self.wanted.memory is None or size <= self.wanted.memory or "takes" in plan.remark:
             return plan
-        said = f"takes {size / 1e6:.1f} MB, more than the {self.wanted.memory / 1e6:.1f} wanted"
+        said = faiss_plans.too_large(size, self.wanted)
         return replace(plan, remark="; ".join(filter(None, [plan.remark, said])))
 
     def _trials(self) -> list[_Trial]:
@@ -152,7 +162,8 @@ class Builder:
         """Return the share of the nearest, or of others no less near, that a search finds."""
         kept = wanted = 0
         for trial in trials:
-            found = near(segment, plan, self.points, self.name, trial.vector, _K + 1)
+            where = self.points, self.name
+            found = near(segment, plan, *where, trial.vector, _K + 1, fill=False)
             scores = found.without(np.array([trial.label]), _K).scores
             wanted += len(trial.scores)
             if len(trial.scores):

@@ -29,6 +29,9 @@ _FACTORS: Final = (4, 16, 64)
 
 _LABEL_BYTES: Final = 8
 
+#: Vectors that are handed to the GPUs at a time.
+_GPU_BLOCK: Final = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -100,14 +103,14 @@ def choose(points: int, dimension: int, wanted: Wanted) -> tuple[list[str], str]
     if exact and (2 * dimension * points <= _EXACT_BYTES or wanted.recall == 1):
         return [FLAT], ""
     if points < _TRAINABLE:
-        return [FLAT], "" if exact else _over(flat, wanted)
+        return [FLAT], "" if exact else too_large(flat, wanted)
     kept = [name for name, _ in fits if name.endswith(FLAT)]
     if exact:
         return [*kept, FLAT], ""
     if fits:
         return kept or [fits[0][0]], ""
     name, size = _sizes(points, dimension)[-1]
-    return [name], _over(size, wanted)
+    return [name], too_large(size, wanted)
 
 
 def _sizes(points: int, dimension: int) -> list[tuple[str, int]]:
@@ -135,8 +138,9 @@ def _within(size: int, wanted: Wanted) -> bool:
     return wanted.memory is None or size <= wanted.memory
 
 
-def _over(size: int, wanted: Wanted) -> str:
-    return f"takes about {size / 1e6:.1f} MB, more than the {(wanted.memory or 0) / 1e6:.1f} wanted"
+def too_large(size: int, wanted: Wanted) -> str:
+    """Say that an index takes more memory than was wanted."""
+    return f"takes {size / 1e6:.3g} MB, more than the {(wanted.memory or 0) / 1e6:.3g} MB wanted"
 
 
 def library() -> Any:
@@ -175,6 +179,8 @@ def _set_up(index: Any) -> None:
         _set_up(faiss.downcast_index(index.index))
     elif isinstance(index, faiss.IndexIVFScalarQuantizer) and _is_half(index.sq):
         index.by_residual = False  # the very numbers that are stored, as everywhere
+    elif isinstance(index, faiss.IndexIVFPQ):
+        index.do_polysemous_training = False  # half a minute for a search that is not used
     elif isinstance(index, faiss.IndexHNSW):
         index.hnsw.efConstruction = _EF_CONSTRUCTION
 
@@ -246,16 +252,25 @@ def parameters(index: Any, effort: int | None, selector: Any) -> Any:
 def on_gpus(index: Any, effort: int | None) -> Any | None:
     """Return a copy of a core on all GPUs; None without a GPU, or where it has no such kind.
 
-    There are GPU forms of Flat, IVF and IVF-PQ, but not of HNSW or a flat float16 index; none
-    takes an id selector, so searches with a filter stay on the CPU.
+    There are GPU forms of IVF and IVF-PQ; what holds the stored numbers in a row, a graph or not,
+    is copied as a flat index in float16, which a GPU searches exactly. None takes an id selector,
+    so that searches with a filter stay on the CPU.
     """
     faiss = library()
     if faiss.get_num_gpus() == 0:
         return None
+    flat = storage(index)
     try:
-        copy = faiss.index_cpu_to_all_gpus(index)
-        if effort is not None:
-            faiss.GpuParameterSpace().set_index_parameter(copy, "nprobe", effort)
+        if flat is None:
+            copy = faiss.index_cpu_to_all_gpus(index)
+            if effort is not None:
+                faiss.GpuParameterSpace().set_index_parameter(copy, "nprobe", effort)
+            return copy
+        options = faiss.GpuMultipleClonerOptions()
+        options.useFloat16 = True
+        copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(index.d), co=options)
+        for start in range(0, flat.ntotal, _GPU_BLOCK):
+            copy.add(flat.reconstruct_n(start, min(_GPU_BLOCK, flat.ntotal - start)))
     except RuntimeError:
         return None
     return copy

@@ -69,9 +69,13 @@ class Points:
     def _connect(self) -> sqlite3.Connection:
         # One user at a time, though perhaps in another thread than the one that opened it.
         base = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = NORMAL")  # flush() is what makes things durable
-        base.execute("PRAGMA cache_size = -65536")
+        try:
+            base.execute("PRAGMA journal_mode = WAL")
+            base.execute("PRAGMA synchronous = NORMAL")  # flush() is what makes things durable
+            base.execute("PRAGMA cache_size = -65536")
+        except sqlite3.Error:
+            base.close()
+            raise
         return base
 
     def _prepare(self) -> None:

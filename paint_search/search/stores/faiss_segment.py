@@ -17,6 +17,9 @@ _SPARSE: Final = 0.1
 #: Most that a GPU index returns.
 _GPU_MOST: Final = 2048
 
+#: Searches after which a copy on the GPUs pays: waking them takes seconds.
+_GPU_AFTER: Final = 64
+
 
 class Segment:
     """A FAISS index below an ``IndexIDMap`` whose labels rise.
@@ -29,8 +32,8 @@ class Segment:
 
     Args:
         index: the index.
-        gpu_effort: nprobe of a copy on the GPUs, where there are any and they know the kind.
-        gpu: whether to make that copy; it answers searches without a mask.
+        gpu_effort: nprobe of a copy on the GPUs.
+        gpu: whether such a copy may answer searches without a mask, where there are GPUs.
     """
 
     def __init__(self, index: Any, gpu_effort: int | None = None, *, gpu: bool = False) -> None:
@@ -38,7 +41,9 @@ class Segment:
         self._core = faiss_plans.core(index)
         self._storage = faiss_plans.storage(self._core)
         self._lists = faiss_plans.lists_of(self._core)
-        self._gpu = faiss_plans.on_gpus(self._core, gpu_effort) if gpu else None
+        self._gpu: Any | None = None
+        self._gpu_effort = gpu_effort
+        self._searches_to_gpu = _GPU_AFTER if gpu else -1
         self.lossless = faiss_plans.is_lossless(self._core)
         self.labels = _labels_of(index)
         self.selects = self._selects()
@@ -80,8 +85,10 @@ class Segment:
             return self._search(self._core, query, k, mask, self._lists)
         return self._search(self._storage, query, k, mask, None)
 
-    def near(self, query: Floats, k: int, mask: Mask | None, effort: int | None) -> Found:
-        """Return about the ``k`` nearest; never fewer than there are.
+    def near(
+        self, query: Floats, k: int, mask: Mask | None, effort: int | None, least: int
+    ) -> Found:
+        """Return about the ``k`` nearest; never fewer than ``least``, if there are as many.
 
         Where a filter keeps little, all that it keeps is compared, and where it keeps more, the
         search is as much more thorough as the kept ones are rarer.
@@ -91,8 +98,7 @@ class Segment:
             return self.exact(query, k, mask)
         more = None if effort is None else math.ceil(effort / max(share, 1 / len(self)))
         found = self._search(self._core, query, k, mask, more)
-        wanted = min(k, round(share * len(self)))
-        if len(found.labels) == wanted:
+        if len(found.labels) >= min(least, round(share * len(self))):
             return found
         if self.lossless:  # a graph may come apart
             return self.exact(query, k, mask)
@@ -104,14 +110,23 @@ class Segment:
         k = min(k, len(self) if mask is None else int(mask.sum()))
         if k == 0:
             return Found.none()
-        if self._gpu is not None and index is self._core and mask is None and k <= _GPU_MOST:
-            scores, at = self._gpu.search(query[np.newaxis], k)
+        same = self._storage is not None or effort == self._gpu_effort
+        gpu = self._woken_gpu() if mask is None and same and k <= _GPU_MOST else None
+        if gpu is not None:
+            scores, at = gpu.search(query[np.newaxis], k)
         else:
             selector = _selector(mask)
             params = faiss_plans.parameters(index, effort, selector)
             scores, at = index.search(query[np.newaxis], k, params=params)
         real = at[0] >= 0  # FAISS fills up with -1
         return Found(self.labels[at[0][real]], scores[0][real])
+
+    def _woken_gpu(self) -> Any | None:
+        """Return the copy on the GPUs once there have been searches enough to make it."""
+        self._searches_to_gpu -= 1
+        if self._searches_to_gpu == 0:
+            self._gpu = faiss_plans.on_gpus(self._core, self._gpu_effort)
+        return self._gpu
 
     def _selects(self) -> bool:
         if self.flat or not len(self):
