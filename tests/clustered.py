@@ -1,0 +1,61 @@
+"""A small clustered collection in a FAISS store, and thresholds at which it counts as a large one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paint_search.painting import Record, painting_id
+from paint_search.search.filters import Condition
+from paint_search.search.stores import faiss_building, faiss_index, faiss_plans
+from paint_search.search.stores.faiss import FaissStore, Wanted
+
+COUNT, DIMENSION = 3000, 32
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+def clustered(count: int = COUNT, seed: int = 0) -> Floats:
+    """Unit vectors in float16, so that brute force compares the very numbers that are stored."""
+    random = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).standard_normal((100, DIMENSION))
+    vectors = centres[random.integers(0, 100, count)]
+    vectors = vectors + 0.7 * random.standard_normal((count, DIMENSION))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float16).astype(np.float32)
+
+
+def points(vectors: Floats, start: int = 0) -> list[Record]:
+    return [
+        Record(painting_id(str(i)), {"path": str(i), "tenth": i % 10, "rare": i // 30}, vector)
+        for i, vector in enumerate(vectors, start=start)
+    ]
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set thresholds at which a small collection is a large one."""
+    monkeypatch.setattr(faiss_plans, "_EXACT_BYTES", 64 * 1024)
+    monkeypatch.setattr(faiss_plans, "_TRAINABLE", 500)
+    monkeypatch.setattr(faiss_index, "_TAIL", 100)
+    monkeypatch.setattr(faiss_building, "_QUERIES", 40)
+
+
+def filled(folder: Path, wanted: Wanted | None = None) -> FaissStore:
+    store = FaissStore(folder, {"full": DIMENSION}, wanted or Wanted())
+    vectors = clustered()
+    for start in range(0, COUNT, 1000):
+        store.upsert(points(vectors[start : start + 1000], start))
+    return store
+
+
+def recall(store: FaissStore, vectors: Floats, queries: Floats, *where: Condition) -> float:
+    """Recall@10 against brute force, over queries that are not in the store."""
+    kept = [i for i in range(len(vectors)) if all(c.matches({"tenth": i % 10}) for c in where)]
+    ids = np.array([painting_id(str(i)) for i in kept])
+    truth = np.argsort(-(queries @ vectors[kept].T), axis=1)[:, :10]
+    hits = [
+        len({match.record.id for match in store.search(query, 10, where)} & set(ids[best]))
+        for query, best in zip(queries, truth, strict=True)
+    ]
+    return sum(hits) / (10 * len(queries))
