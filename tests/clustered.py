@@ -1,4 +1,4 @@
-"""A small clustered collection in a FAISS store, and thresholds at which it counts as a large one."""
+"""A small clustered collection in a FAISS store, and thresholds at which it counts as large."""
 
 from __future__ import annotations
 

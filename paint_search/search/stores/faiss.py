@@ -6,6 +6,7 @@ vectors that are searched first is derived from it. Knows nothing of paintings.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -111,9 +112,41 @@ class FaissStore:
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        if not self._dimensions:
-            return []
+        found = self._found(vector, max(1, limit), where, using, among, without, spread, exact)
+        return self._matched([found])[0]
+
+    def search_many(
+        self,
+        vectors: NDArray[np.float32],
+        limit: int,
+        where: Filter = (),
+        *,
+        using: VectorName = "full",
+        among: Sequence[Candidates | None] | None = None,
+        exact: bool = False,
+    ) -> list[list[Match]]:
+        """Return up to ``limit`` points by falling cosine for each of many queries at once."""
         limit = max(1, limit)
+        return self._matched(
+            [
+                self._found(vector, limit, where, using, first, (), 0.0, exact)
+                for vector, first in zip(vectors, among or repeat(None, len(vectors)), strict=True)
+            ]
+        )
+
+    def _found(
+        self,
+        vector: NDArray[np.float32],
+        limit: int,
+        where: Filter,
+        using: VectorName,
+        among: Candidates | None,
+        without: Collection[str],
+        spread: float,
+        exact: bool,
+    ) -> Found:
+        if not self._dimensions:
+            return Found.none()
         query = self._query(vector, using)
         ignored = self._labels(without, using if among is None else "compact")
         count = _SPREAD_AMONG * limit if spread > 0 else limit
@@ -124,15 +157,26 @@ class FaissStore:
             wide = max(among.count, count)
             near = self._nearest(first, wide, where, ignored, using="compact", exact=exact)
             found = rank(self._points, using, query, near.labels, count)
-        if spread > 0:
-            found = self._spread_out(found, limit, spread, using)
-        records = self._points.at(found.labels.tolist())
-        pairs = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
-        return [Match(records[label], score) for label, score in pairs]
+        return self._spread_out(found, limit, spread, using) if spread > 0 else found
+
+    def _matched(self, found: Sequence[Found]) -> list[list[Match]]:
+        """Return the points of what was found, read all at once."""
+        records = self._points.at({int(label) for each in found for label in each.labels})
+        return [
+            [
+                Match(records[label], score)
+                for label, score in zip(each.labels.tolist(), each.scores.tolist(), strict=True)
+            ]
+            for each in found
+        ]
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""
         return self._points.count(where)
+
+    def has_field(self, name: str) -> bool:
+        """Tell whether filters may name this field."""
+        return name in self._points.fields()
 
     def fields(self) -> dict[str, int]:
         """Return the fields that filters may name, with the number of points having each."""

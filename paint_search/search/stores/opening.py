@@ -6,6 +6,7 @@ The only room that knows every kind of store. Imports one when it is asked for.
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from paint_search.search.stores.base import Maker, Store, VectorName
 from paint_search.search.stores.place import Place
@@ -33,7 +34,9 @@ def open_store(
         case "faiss":
             from paint_search.search.stores.faiss import FaissStore, Wanted
 
-            return FaissStore(index / place.name, dimensions, Wanted(**place.settings))
+            return FaissStore(
+                index / place.name, dimensions, Wanted(**cast("dict[str, Any]", place.settings))
+            )
         case "qdrant":
             from paint_search.search.stores.qdrant import QdrantStore
 
