@@ -1,4 +1,4 @@
-"""An index -> files that other tools read: NumPy, Parquet, CSV.
+"""An index -> files that other tools read: FAISS, NumPy, Parquet, CSV.
 
 Rows are in the order of ``Index.vectors``. Writes beside the target and renames into place.
 """
@@ -23,20 +23,26 @@ def write(index: Index, out: Path, form: str, where: Filter = ()) -> tuple[list[
     Args:
         index: where they are.
         out: the file to write.
-        form: ``npy`` writes (n, d) float32 and the labels beside it as CSV; ``parquet`` writes one
-            table with a column ``vector``; ``csv`` writes labels only.
+        form: ``faiss`` writes a FAISS index and the labels beside it as CSV, whose column
+            ``label`` is that of FAISS; ``npy`` writes (n, d) float32 and the labels beside it
+            as CSV; ``parquet`` writes one table with a column ``vector``; ``csv`` writes labels
+            only.
         where: conditions on the paintings.
 
     Raises:
         UsageError: an unknown form.
     """
-    if form not in ("npy", "parquet", "csv"):
-        raise UsageError(f"unknown --to {form!r}: use npy, parquet or csv")
-    if form == "npy" and out.suffix == ".csv":
-        raise UsageError(f"{out} is where the labels would go; name a .npy file, or use --to csv")
+    if form not in ("faiss", "npy", "parquet", "csv"):
+        raise UsageError(f"unknown --to {form!r}: use faiss, npy, parquet or csv")
+    if form in ("faiss", "npy") and out.suffix == ".csv":
+        raise UsageError(
+            f"{out} is where the labels would go; name a .{form} file, or use --to csv"
+        )
     paintings = list(index.paintings(where))
     if form == "csv":
         return [_replace(out, lambda file: _write_csv(file, paintings))], len(paintings)
+    if form == "faiss":
+        return _export_faiss(index, out, where, paintings)
     _, vectors = index.vectors(where)
     if form == "parquet":
         return [_replace(out, lambda file: _write_parquet(file, paintings, vectors))], len(vectors)
@@ -44,6 +50,26 @@ def write(index: Index, out: Path, form: str, where: Filter = ()) -> tuple[list[
         _replace(out, lambda file: _write_npy(file, vectors)),
         _replace(out.with_suffix(".csv"), lambda file: _write_csv(file, paintings)),
     ], len(vectors)
+
+
+def _export_faiss(
+    index: Index, out: Path, where: Filter, paintings: Sequence[Painting]
+) -> tuple[list[Path], int]:
+    import faiss
+
+    made, names = index.faiss(where)
+    labels = {name: label for label, name in names.items()}
+    known = sorted(
+        (painting for painting in paintings if painting.id in labels),
+        key=lambda painting: labels[painting.id],
+    )
+    column = {"label": [labels[painting.id] for painting in known]}
+    return [
+        _replace(out, lambda file: faiss.write_index(made, str(file))),
+        _replace(
+            out.with_suffix(".csv"), lambda file: _write_table(file, column | _columns(known))
+        ),
+    ], len(known)
 
 
 def _replace(out: Path, write_to: Callable[[Path], None]) -> Path:
@@ -65,7 +91,10 @@ def _write_npy(file: Path, vectors: np.ndarray[Any, Any]) -> None:
 
 
 def _write_csv(file: Path, paintings: Sequence[Painting]) -> None:
-    columns = _columns(paintings)
+    _write_table(file, _columns(paintings))
+
+
+def _write_table(file: Path, columns: dict[str, list[Any]]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)

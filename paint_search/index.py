@@ -4,48 +4,37 @@ Ties the rooms together (backbone, pipeline, store, queries); no room knows it. 
 are those of files or of indexed paintings; ids and vectors that it gives fit any other library.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from paint_search.asking import Question, ask, ask_many
-from paint_search.compress.base import Compressor, Progress
-from paint_search.compress.kinds import load_compressor
+from paint_search.compress.base import Progress
 from paint_search.compressing import AUTO as AUTO_METHOD
 from paint_search.compressing import CompressRequest, CompressSummary, compress
 from paint_search.copying import CopySummary, copy_index
 from paint_search.errors import IndexMissingError, UsageError
-from paint_search.examples import find_ids, find_indexed
-from paint_search.founding import Parts, check_made, found, reopen
+from paint_search.examples import find_ids
+from paint_search.founding import check_made, found, reopen
 from paint_search.indexer.backbones import AUTO
 from paint_search.indexer.decode import MAX_PIXELS
 from paint_search.indexer.parts import Part
 from paint_search.indexer.pipeline import Progress as IndexingProgress
 from paint_search.indexer.pipeline import Summary
 from paint_search.indexer.preprocessing import Fit
-from paint_search.indexer.skips import read_skips
-from paint_search.inspection import IndexInfo, inspect
-from paint_search.locating import FOLDER, corpus_folder, find_index, read_path
-from paint_search.painting import Hit, Painting, Value
+from paint_search.locating import FOLDER, corpus_folder, find_index
+from paint_search.reading import ReadIndex
 from paint_search.search.filters import Filter, FilterValue
-from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.place import Place
-from paint_search.selecting import check_field, read_vectors, select
-from paint_search.update import SKIPPED, Request, require_images, settle, update
+from paint_search.selecting import select
+from paint_search.update import Request, require_images, settle, update
 
 
-class Index:
+class Index(ReadIndex):
     """A searchable collection of paintings in a folder of its own; use as a context manager.
 
-    Make one with ``create`` or open one with ``open``; only one process at a time can hold it.
+    Make one with ``create`` or open one with ``open``. Where its points are in its folder, only one
+    process at a time can hold it. What can be asked of it is in ``ReadIndex``.
     """
-
-    def __init__(self, parts: Parts) -> None:
-        self.folder, self.manifest, self._store, self._model, self._holding = parts
-        self._compressor: Compressor | None = None
 
     @classmethod
     def create(
@@ -117,14 +106,6 @@ class Index:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def __len__(self) -> int:
-        return self._store.count()
-
-    @property
-    def root(self) -> Path:
-        """The corpus folder."""
-        return read_path(self.manifest.root, self.folder)
 
     def close(self) -> None:
         """Make everything durable and let other processes in."""
@@ -250,128 +231,9 @@ class Index:
             report,
         )
 
-    def compressor(self) -> Compressor | None:
-        """Return the fitted compressor, None before ``compress``.
-
-        Raises:
-            CompressError: it is damaged, or of another backbone.
-        """
-        compression = self.manifest.compression
-        if self._compressor is None and compression is not None:
-            self._compressor = load_compressor(
-                self.folder / compression.folder, self.manifest.backbone.fingerprint
-            )
-        return self._compressor
-
     def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
         """Raise an error if the index was made with another backbone, fit or store than these."""
         check_made(self.folder, self.manifest, backbone=backbone, fit=fit, store=store)
-
-    def similar(
-        self,
-        *queries: str | Path,
-        k: int = 10,
-        unlike: Sequence[str | Path] = (),
-        where: Mapping[str, FilterValue] | Filter | None = None,
-        exclude: Mapping[str, FilterValue] | None = None,
-        min_score: float = -1.0,
-        spread: float = 0.0,
-        exact: bool = False,
-        compact_only: bool = False,
-    ) -> list[Hit]:
-        """Return the ``k`` paintings most like the queries, best first; the queries not among them.
-
-        Args:
-            queries: image files, indexed paths or ids; several are averaged.
-            k: how many hits; near-identical copies are folded into one.
-            unlike: counter-examples, of the same kinds.
-            where: field -> value, list of values, or (low, high); all must hold.
-            exclude: the same, none may hold.
-            min_score: least cosine.
-            spread: 0 for the nearest, up to 1 for variety among the hits.
-            exact: compare with every painting even where the index is approximate.
-            compact_only: compare compact vectors and nothing else, where the index has them.
-
-        Raises:
-            UsageError: no query, ``k`` below 1, unknown field, a query that is not there, or
-                compact vectors that are not.
-            ImageError: a query file is no image.
-        """
-        question = Question(
-            queries=queries,
-            k=k,
-            unlike=unlike,
-            where=select(self._store, where, exclude),
-            min_score=min_score,
-            spread=spread,
-            exact=exact,
-            compact_only=compact_only,
-        )
-        return ask(question, self.root, self.manifest, self._store, self._model, self.compressor)
-
-    def nearest(
-        self,
-        vectors: NDArray[np.float32],
-        k: int = 10,
-        *,
-        where: Mapping[str, FilterValue] | Filter | None = None,
-        exact: bool = False,
-    ) -> list[list[Hit]]:
-        """Return the ``k`` paintings nearest to each of many vectors, best first, in one go.
-
-        For vectors that are there already; ``similar`` takes paintings. Copies are not folded.
-
-        Args:
-            vectors: of the backbone, (n, d), any positive norms.
-            k: how many hits for each.
-            where: as in ``similar``.
-            exact: compare with every painting even where the index is approximate.
-
-        Raises:
-            UsageError: ``k`` below 1, an unknown field, or vectors of another length.
-        """
-        conditions = select(self._store, where)
-        return ask_many(
-            vectors, k, self.manifest, self._store, self.compressor(), conditions, exact=exact
-        )
-
-    def vectors(
-        self,
-        where: Mapping[str, FilterValue] | Filter | None = None,
-        which: VectorName | None = None,
-    ) -> tuple[list[str], NDArray[np.float32]]:
-        """Return ids and unit-norm vectors, (n, d) float32, in the order of the ids.
-
-        Args:
-            where: which paintings; all by default.
-            which: ``full`` or ``compact``; by default full ones where they are kept.
-
-        Raises:
-            UsageError: unknown field, or vectors that this index does not keep.
-        """
-        conditions = select(self._store, where)
-        name = self.manifest.kept(which)
-        return read_vectors(self._store, name, self.manifest.dimensions[name], conditions)
-
-    def field(
-        self, name: str, where: Mapping[str, FilterValue] | Filter | None = None
-    ) -> list[Value | None]:
-        """Return one field of every painting, None where it lacks it, in the order of ``vectors``.
-
-        Raises:
-            UsageError: no painting has such a field.
-        """
-        check_field(self._store, name)
-        return [
-            record.payload.get(name) for record in self._store.scroll(select(self._store, where))
-        ]
-
-    def paintings(
-        self, where: Mapping[str, FilterValue] | Filter | None = None
-    ) -> Iterator[Painting]:
-        """Yield the paintings in the order of ``vectors``."""
-        for record in self._store.scroll(select(self._store, where)):
-            yield Painting.from_payload(record.payload)
 
     def remove(
         self,
@@ -392,20 +254,3 @@ class Index:
             self._store.delete(list(ids))
             self.manifest = settle(self.folder, self.manifest, self._store, changed=bool(ids))
         return len(ids)
-
-    def info(self) -> IndexInfo:
-        """Return what there is to know about this index."""
-        return inspect(self.folder, self.root, self.manifest, self._store, len(self.skipped()))
-
-    def skipped(self) -> list[tuple[str, str]]:
-        """Return (path, reason) of every file that the last runs could not index."""
-        return read_skips(self.folder / SKIPPED)
-
-    def locate_query(self, query: str | Path) -> Path:
-        """Return the file of anything that ``similar`` takes as a query."""
-        record = find_indexed(self._store, self.root, query)
-        return Path(query) if record is None else self.root / record.payload["path"]
-
-    def locate(self, painting: Painting) -> Path:
-        """Return where the painting's file lies; it may have gone since it was indexed."""
-        return self.root / painting.path

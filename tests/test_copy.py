@@ -169,6 +169,32 @@ def test_places_that_are_taken(compressed: Path, cli: Cli) -> None:
     assert Path("full/notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("kind", ["edge", "faiss"])
+def test_a_faiss_index_for_other_tools(kind: str, compressed: Path, cli: Cli) -> None:
+    import csv
+
+    import faiss
+
+    cli.ok("copy", "--to", kind, "--into", "copied")
+    for options, count in (((), 30), (("--where", "year=1900..1950"), None)):
+        cli.ok("export", "out.faiss", "--to", "faiss", "--index", "copied", *options)
+        index = faiss.read_index("out.faiss")
+        with Path("out.csv").open(encoding="utf-8") as stream:
+            rows = {int(row["label"]): row["id"] for row in csv.DictReader(stream)}
+        assert index.ntotal == len(rows) == (count or len(rows))
+        which = "compact" if kind == "faiss" and not options else "full"
+        with Index.open("copied") as opened:
+            ids, vectors = opened.vectors(which=which)
+            made, names = opened.faiss()
+        assert set(names.values()) == set(ids)
+        assert made.ntotal == 30
+        for painting, vector in zip(ids, vectors, strict=True):
+            if painting in rows.values():
+                _, labels = index.search(vector[np.newaxis], 1)
+                assert rows[int(labels[0, 0])] == painting
+    assert cli("export", "out.csv", "--to", "faiss").code == 2
+
+
 def test_many_vectors_at_once(compressed: Path) -> None:
     with Index.open() as index:
         ids, vectors = index.vectors()

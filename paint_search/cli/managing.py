@@ -126,7 +126,10 @@ def remove(
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     to: Annotated[
-        str, typer.Option(help="npy (and a CSV of labels beside it), parquet or csv (labels only).")
+        str,
+        typer.Option(
+            help="faiss or npy (and a CSV of labels beside it), parquet, or csv (labels only)."
+        ),
     ] = "npy",
     where: WhereOption = None,
     exclude: NotOption = None,
