@@ -1,7 +1,8 @@
 """A trained network -> ``network.onnx``, what the package ships: pixels and descriptors in.
 
 The descriptors of a painting, mapped to where artists lie apart, join the network's own embedding;
-the two err differently. Weights are stored in half precision, and computed with in single.
+the two err differently. Convolutions run in whole numbers; the other weights are stored in half
+precision, and computed with in single.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from network import INPUT_SIZE, PaintingNet
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from progress import track
+from quantise import quantise
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -99,6 +101,7 @@ def export_network(network: PaintingNet, plan: Plan) -> Path:
             verbose=False,
             dynamo=True,
         )
+    quantise(fresh, plan.pixels, plan.described, np.flatnonzero(plan.learned), plan.seed)
     halve_weights(fresh)
     os.replace(fresh, file)
     write_json(plan.out / "run.json", plan.identity())
