@@ -14,8 +14,12 @@ def look(pixels: NDArray[np.uint8]) -> str:
     """Return the hash (16 hex digits) and mean colour (6) of (h, w, 3) sRGB pixels."""
     from scipy.fft import dctn  # half a second, which a query must not wait for
 
-    grays = Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.BOX)
+    image = Image.fromarray(pixels)
+    grays = image.convert("L").resize((32, 32), Image.Resampling.BOX)
     lowest = dctn(np.asarray(grays, dtype=np.float32), norm="ortho")[:8, :8].ravel()
     bits = lowest > np.median(lowest)
-    colour: NDArray[np.uint8] = pixels.mean(axis=(0, 1)).round().astype(np.uint8)
+    counts = np.reshape(image.histogram(), (3, 256))  # ten times as fast as the mean of the pixels
+    colour: NDArray[np.uint8] = (
+        (counts @ np.arange(256) / counts.sum(axis=1)).round().astype(np.uint8)
+    )
     return np.packbits(bits).tobytes().hex() + colour.tobytes().hex()
