@@ -56,3 +56,21 @@ def test_exact_search_ignores_the_approximate_index(store: edge.EdgeStore) -> No
     even = store.search(vectors[0], 20, [Condition("even", values=(0,))])
     assert {match.record.payload["even"] for match in even} == {0}
     store.close()
+
+
+def test_the_effort_is_the_least_that_finds_nearly_all_and_is_remembered(
+    store: edge.EdgeStore, tmp_path: Path
+) -> None:
+    store.optimize()
+    said = store.describe()
+    recall = measure_recall(store)
+    assert recall is not None
+    assert recall >= 0.99
+    store.close()
+    again = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
+    assert again.describe() == said != f"HNSW (m=16, ef={edge._EF})"
+    again.close()
+    (tmp_path / "store" / "effort.json").write_text("{damaged")
+    damaged = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
+    assert damaged.describe() == f"HNSW (m=16, ef={edge._EF})"
+    damaged.close()

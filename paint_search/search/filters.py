@@ -54,7 +54,7 @@ def as_number(value: Value) -> float | None:
     """Return the number that a value is or spells, or None; never NaN or infinity."""
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

@@ -55,6 +55,33 @@ def choose_oversampling(store: Store) -> tuple[int, float]:
     return factor, recall
 
 
+def choose_effort(
+    store: Store, using: VectorName, efforts: Sequence[int], take: Callable[[int], None]
+) -> None:
+    """Make a store take the least effort whose recall@10 is at least 0.995 on a sample.
+
+    The greatest is taken where none is enough.
+
+    Args:
+        store: its exact search is the truth.
+        using: the vectors that are compared.
+        efforts: to try, rising.
+        take: makes the store's searches take an effort.
+    """
+    queries = [(record.id, _vector(record, using)) for record in _sample(store, _QUERIES)]
+    truth = [
+        _ids(store.search(vector, _K, using=using, without={name}, exact=True))
+        for name, vector in queries
+    ]
+    for effort in efforts:
+        take(effort)
+        found = [
+            _ids(store.search(vector, _K, using=using, without={name})) for name, vector in queries
+        ]
+        if _recall(found, truth) >= TARGET + _MARGIN:
+            return
+
+
 def measure_recall(store: Store, oversampling: int | None = None) -> float | None:
     """Return recall@10 of the default search; None where the store searches exactly.
 

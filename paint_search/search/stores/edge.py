@@ -5,6 +5,7 @@ Vectors are float16: half the disk and memory, at a cosine of 0.99997 to float32
 write-ahead log, so a killed process loses nothing that was written.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, as_number
 from paint_search.search.stores.base import NOT_INDEXED, Candidates, Match, VectorName
+from paint_search.search.ways import choose_effort
 
 _PAGE: Final = 512
 
@@ -28,14 +30,19 @@ _PAGE: Final = 512
 _FREE_BYTES: Final = 64 * 1024 * 1024
 
 #: Above this many bytes of vectors an approximate index is built; see benchmarks/README.md.
-_EXACT_BYTES: Final = 200 * 1024 * 1024
+_EXACT_BYTES: Final = 64 * 1024 * 1024
 
 _HNSW: Final = edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000)
 
 #: Full vectors beside compact ones only rescore what those have found.
 _NO_GRAPH: Final = edge.HnswIndexConfig(m=0, ef_construct=128, full_scan_threshold=10_000)
 
-_EF: Final = 256
+#: How many candidates HNSW keeps while it searches: the least that is tried and found to do.
+_EFS: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
+_EF: Final = 256  # before anything was tried
+
+#: Where the one that does is kept, in the shard's folder.
+_EFFORT: Final = "effort.json"
 
 #: An index of integers would hide a field's other numbers.
 _KINDS: Final = {
@@ -64,6 +71,7 @@ class EdgeStore:
         self._folder = folder
         self._dimensions = dimensions
         self._shard = self._guard(self._open)
+        self._ef = self._read_effort()
         # Stores made before all numbers had one kind of index are mended by the next write.
         self._indexed = {
             name
@@ -200,7 +208,7 @@ class EdgeStore:
         if among is not None:
             wanted = min(max(among.count, 10 * limit if spread > 0 else limit), count)
             nearest = edge.Query.Nearest(cast("Any", among.vector), using="compact")
-            params = edge.SearchParams(exact=exact, hnsw_ef=max(_EF, wanted))
+            params = edge.SearchParams(exact=exact, hnsw_ef=max(self._ef, wanted))
             prefetches = [edge.Prefetch(wanted, nearest, filter=condition, params=params)]
         return edge.QueryRequest(
             query=query,
@@ -208,7 +216,7 @@ class EdgeStore:
             limit=limit,
             filter=condition,
             with_payload=True,
-            params=edge.SearchParams(exact=exact, hnsw_ef=_EF),
+            params=edge.SearchParams(exact=exact, hnsw_ef=max(self._ef, limit)),
         )
 
     def count(self, where: Filter = ()) -> int:
@@ -246,6 +254,19 @@ class EdgeStore:
         used = sum(file.stat().st_blocks * 512 for file in self._folder.rglob("*"))
         self._require_space(used)
         self._guard(self._shard.optimize)
+        if self.approximate():
+            first: VectorName = "compact" if "compact" in self._dimensions else "full"
+            choose_effort(self, first, _EFS, self._take_effort)
+            (self._folder / _EFFORT).write_text(json.dumps({"ef": self._ef}))
+
+    def _take_effort(self, ef: int) -> None:
+        self._ef = ef
+
+    def _read_effort(self) -> int:
+        try:
+            return int(json.loads((self._folder / _EFFORT).read_text())["ef"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return _EF
 
     def approximate(self) -> bool:
         """Tell whether searches go through HNSW."""
@@ -253,7 +274,11 @@ class EdgeStore:
 
     def describe(self) -> str:
         """Say in a few words how searches go."""
-        return "HNSW (m=16)" if self.approximate() else "exact: compared with every painting"
+        return (
+            f"HNSW (m=16, ef={self._ef})"
+            if self.approximate()
+            else "exact: compared with every painting"
+        )
 
     def close(self) -> None:
         """Flush and let go of the shard."""
