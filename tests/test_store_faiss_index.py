@@ -152,9 +152,19 @@ def test_a_filter_that_keeps_little_finds_all_it_keeps(tmp_path: Path) -> None:
     store.optimize()
     assert store.approximate()
     for rare in range(0, 100, 7):
-        found = store.search(clustered(1, seed=rare)[0], 100, [Condition("rare", (rare,))])
+        query, where = clustered(1, seed=rare)[0], [Condition("rare", (rare,))]
+        found = store.search(query, 100, where)
         assert {match.record.payload["rare"] for match in found} == {rare}
         assert len(found) == 30
+        again = store.search(query, 100, where)  # from what is remembered
+        assert [m.record.id for m in again] == [m.record.id for m in found]
+        assert [m.score for m in again] == pytest.approx([m.score for m in found], abs=1e-5)
+    store.delete([found[0].record.id])
+    for _ in range(3):
+        left = store.search(query, 100, where)
+        assert [m.record.id for m in left] == [m.record.id for m in found[1:]]
+    store.upsert(points(clustered(30), start=rare * 30))
+    assert len(store.search(query, 100, where)) == 30
     most = store.search(clustered(1)[0], 5000, [Condition("rare", (3,), negated=True)])
     assert len(most) == COUNT - 30
     store.close()

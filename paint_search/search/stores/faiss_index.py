@@ -30,8 +30,9 @@ _TAIL_BYTES: Final = 256 * 1024 * 1024
 _GONE_SHARE: Final = 0.1
 _GROWTH: Final = 2
 
-#: Most filters whose masks are remembered, a byte for each vector.
-_MASKS: Final = 16
+#: Most bytes of masks, one a vector, and of copied vectors that are remembered for filters.
+_MASK_BYTES: Final = 32 * 1024 * 1024
+_SUBSET_BYTES: Final = 64 * 1024 * 1024
 
 _NOTE: Final = "index"
 
@@ -49,6 +50,7 @@ class DerivedIndex:
         self._tail_is_long = False
         self._gone = np.empty(0, dtype=np.int64)
         self._masks: dict[tuple[str, int], Mask | None] = {}
+        self._subsets: dict[str, Segment] = {}
         self._version = -1
         note = self._points.note(_NOTE)
         self._plan = None if note is None else Plan(**note["plan"])
@@ -69,11 +71,14 @@ class DerivedIndex:
         more = k + len(without)
         found, main, after = Found.none(), self._main, 0
         if main is not None and self._plan is not None:
+            asked_before = (repr(where), id(main)) in self._masks
             mask = self._mask(main, where)
             if main.needs_scan(exact=exact, masked=mask is not None):
                 return self._scan(query, more, where, 0).without(without, k)
             after = main.last
-            if exact:
+            if where and mask is not None and asked_before and main.is_sparse(mask):
+                found = self._subset(main, where, mask).exact(query, more, None)
+            elif exact:
                 found = main.exact(query, more, mask)
             else:
                 names = self._points, self._builder.name
@@ -187,6 +192,7 @@ class DerivedIndex:
         if self._version == -1 and self._main is None:
             self._open()
         self._masks.clear()
+        self._subsets.clear()
         self._gone = self._points.gone()
         pending = self._pending()
         if self._tail is not None and self._gone_share(self._tail) > 0.5:
@@ -220,13 +226,24 @@ class DerivedIndex:
         """Return which of a segment's vectors take part; None for all."""
         key = (repr(where) if where else "", id(segment))
         if key not in self._masks:
-            if len(self._masks) >= _MASKS:
+            if len(self._masks) * len(segment) > _MASK_BYTES:
                 self._masks.clear()
             kept = ~np.isin(segment.labels, self._gone)
             if where:
                 kept &= self._filters.kept(segment.labels, where)
             self._masks[key] = None if kept.all() else kept
         return self._masks[key]
+
+    def _subset(self, main: Segment, where: Filter, mask: Mask) -> Segment:
+        """Return the few vectors that a filter keeps, side by side, for the next times."""
+        key = repr(where)
+        if key not in self._subsets:
+            made = main.subset(mask)
+            held = sum(map(len, self._subsets.values())) + len(made)
+            if 2 * self._builder.dimension * held > _SUBSET_BYTES:
+                self._subsets.clear()
+            self._subsets[key] = made
+        return self._subsets[key]
 
 
 def _file_name(number: int) -> str:

@@ -14,8 +14,7 @@ from paint_search.search.filters import Condition, Filter
 from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.faiss_points import Points
 
-#: Conditions whose labels are remembered until something is written, and most labels of them all.
-_CONDITIONS: Final = 32
+#: Most labels of conditions that are remembered until something is written.
 _LABELS: Final = 4_000_000
 
 Labels = NDArray[np.int64]
@@ -80,7 +79,7 @@ class Filters:
         if known not in self._known:
             labels = self._points.labels_holding(condition)
             held = sum(map(len, self._known.values()))
-            if len(self._known) >= _CONDITIONS or held + len(labels) > _LABELS:
+            if held + len(labels) > _LABELS:
                 self._known.clear()
             self._known[known] = labels
         return self._known[known]

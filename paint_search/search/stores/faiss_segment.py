@@ -79,6 +79,18 @@ class Segment:
         self.index.add_with_ids(vectors, labels)
         self.labels = np.concatenate([self.labels, labels])
 
+    def is_sparse(self, mask: Mask) -> bool:
+        """Tell whether so little is kept that a ``subset`` of it is quicker to search."""
+        return self._storage is not None and float(mask.mean()) < _SPARSE
+
+    def subset(self, mask: Mask) -> "Segment":
+        """Return a flat copy of what a mask keeps, of the very same numbers."""
+        at = np.flatnonzero(mask)
+        made = Segment.empty(faiss_plans.FLAT, int(self._core.d))
+        if len(at) and self._storage is not None:
+            made.add(self._storage.reconstruct_batch(at), self.labels[at])
+        return made
+
     def exact(self, query: Floats, k: int, mask: Mask | None) -> Found:
         """Return the ``k`` nearest to a query, (d,), where the mask is true; needs ``lossless``."""
         if self._storage is None:
