@@ -16,6 +16,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 from conftest import WORKS, Cli
+from qdrant_server import QdrantServer
 
 from paint_search import Index, caching, manifest
 from paint_search.errors import UsageError
@@ -174,3 +175,21 @@ def test_a_dense_autoencoder_is_refused_for_very_long_vectors() -> None:
     vectors = np.random.default_rng(0).random((4, 20_000), dtype=np.float32)
     with pytest.raises(CompressError, match="20,000 dimensions are too many"):
         make_compressor("autoencoder", 2).fit(vectors)
+
+
+@pytest.mark.parametrize("kind", ["faiss", "qdrant"])
+def test_in_any_store(kind: str, home: Path, cli: Cli) -> None:
+    server = QdrantServer()
+    store = server.url("works") if kind == "qdrant" else kind
+    cli.ok(*INDEX, "--store", store)
+    assert len(cli.ok("list", "--json").json["paintings"]) == TOTAL
+    cli.ok("copy", "--to", "edge", "--into", "copied")
+    for folder in (".paint-search", "copied"):
+        cli.ok(*PCA, "--index", folder)
+    answers = []
+    for folder in (".paint-search", "copied"):
+        hits = cli.ok("similar", some_painting(), "--index", folder, "--json").json["hits"]
+        answers.append([hit["id"] for hit in hits])
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 10
+    server.die()
