@@ -129,7 +129,7 @@ def ask_many(
     for start in range(0, len(vectors), _BATCH):
         batch = np.ascontiguousarray(vectors[start : start + _BATCH], dtype=np.float32)
         codes = None if compressor is None else compressor.transform(batch)
-        among: list[Candidates | None] | None = None
+        among = None
         if using == "full" and codes is not None and not exact:
             among = [Candidates(code, manifest.oversampling * k) for code in codes]
         found = store.search_many(

@@ -139,7 +139,7 @@ def test_compressing_again_replaces_what_was_there(compressed: Path, cli: Cli) -
         folder.name for folder in (compressed / ".paint-search").iterdir() if folder.is_dir()
     }
     assert folders == {
-        facts["manifest"]["store"],
+        f"store-{facts['manifest']['store']['generation']}",
         facts["manifest"]["compression"]["folder"],
     }
     with Index.open() as index:
@@ -304,6 +304,10 @@ def test_a_manifest_that_points_out_of_the_index_is_refused(compressed: Path, cl
     evil: list[dict[str, Any]] = [
         {"store": "../store"},
         {"store": "/tmp"},
+        {"store": good["store"] | {"base": "../store"}},
+        {"store": good["store"] | {"kind": "pickle"}},
+        {"store": good["store"] | {"kind": "qdrant"}},
+        {"store": good["store"] | {"settings": {"path": "/tmp"}}},
         {"vectors": ["full", "thin"]},
         {"vectors": []},
         {"compression": good["compression"] | {"folder": "../compressor"}},
@@ -322,4 +326,14 @@ def test_an_index_of_the_first_format_still_opens(studio: Path, cli: Cli) -> Non
     file.write_text(json.dumps(record | {"format": 1}))
     assert cli.ok("info", "--json").json["paintings"] == TOTAL
     cli.ok("compress", *PCA)
-    assert json.loads(file.read_text())["format"] == 2
+    assert json.loads(file.read_text())["format"] == 3
+
+
+def test_an_index_of_the_second_format_still_opens(compressed: Path, cli: Cli) -> None:
+    file = compressed / ".paint-search/manifest.json"
+    record = json.loads(file.read_text())
+    name = f"store-{record['store']['generation']}"
+    file.write_text(json.dumps(record | {"format": 2, "store": name}))
+    assert cli.ok("info", "--json").json["paintings"] == TOTAL
+    cli.ok("compress", *PCA)
+    assert len(cli.ok("list", "--json").json["paintings"]) == TOTAL

@@ -45,7 +45,7 @@ def choose_oversampling(store: Store) -> tuple[int, float]:
     is returned, with what it reaches, where none is enough.
     """
     queries = _sample(store, _QUERIES)
-    truth = [_ids(_exactly(store, query)) for query in queries]
+    truth = _truth(store, queries)
     recall = 1.0
     for factor in _FACTORS:
         found = [_ids(_in_two_steps(store, query, factor)) for query in queries]
@@ -68,16 +68,11 @@ def choose_effort(
         efforts: to try, rising.
         take: makes the store's searches take an effort.
     """
-    queries = [(record.id, _vector(record, using)) for record in _sample(store, _QUERIES)]
-    truth = [
-        _ids(store.search(vector, _K, using=using, without={name}, exact=True))
-        for name, vector in queries
-    ]
+    queries = _sample(store, _QUERIES)
+    truth = _nearest(store, queries, using, exact=True)
     for effort in efforts:
         take(effort)
-        found = [
-            _ids(store.search(vector, _K, using=using, without={name})) for name, vector in queries
-        ]
+        found = _nearest(store, queries, using, exact=False)
         if _recall(found, truth) >= TARGET + _MARGIN:
             return
 
@@ -93,13 +88,13 @@ def measure_recall(store: Store, oversampling: int | None = None) -> float | Non
         return None
     queries = _sample(store, _QUERIES)
     found = [_ids(_by_default(store, query, oversampling)) for query in queries]
-    return _recall(found, [_ids(_exactly(store, query)) for query in queries])
+    return _recall(found, _truth(store, queries))
 
 
 def measure_ways(store: Store, oversampling: int) -> list[Way]:
     """Measure a store of full and compact vectors: exact search, two steps, compact alone."""
     queries = _sample(store, _QUERIES)
-    truth = [_ids(_exactly(store, query)) for query in queries]
+    truth = _truth(store, queries)
     ways: dict[str, Callable[[Record], list[Match]]] = {
         "full vectors, exact": lambda query: _exactly(store, query),
         f"two steps, {oversampling} times as many candidates": lambda query: _in_two_steps(
@@ -127,6 +122,23 @@ def _by_default(store: Store, query: Record, oversampling: int | None) -> list[M
         return _in_two_steps(store, query, oversampling)
     using = _best(query)
     return store.search(_vector(query, using), _K, using=using, without={query.id})
+
+
+def _truth(store: Store, queries: Sequence[Record]) -> list[set[str]]:
+    """Return the nearest by exact search on the best vectors there are, without the queries."""
+    return _nearest(store, queries, _best(queries[0]), exact=True) if queries else []
+
+
+def _nearest(
+    store: Store, queries: Sequence[Record], using: VectorName, *, exact: bool
+) -> list[set[str]]:
+    """Return the nearest to each query, asked all at once, without the query itself."""
+    vectors = np.stack([_vector(query, using) for query in queries])
+    found = store.search_many(vectors, _K + 1, using=using, exact=exact)
+    return [
+        _ids([match for match in row if match.record.id != query.id][:_K])
+        for query, row in zip(queries, found, strict=True)
+    ]
 
 
 def _exactly(store: Store, query: Record) -> list[Match]:

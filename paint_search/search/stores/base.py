@@ -111,7 +111,7 @@ class Store(Protocol):
         where: Filter = (),
         *,
         using: VectorName = "full",
-        among: Sequence[Candidates | None] | None = None,
+        among: Sequence[Candidates] | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return up to ``limit`` points by falling cosine for each of many queries at once.

@@ -6,7 +6,6 @@ vectors that are searched first is derived from it. Knows nothing of paintings.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -112,8 +111,10 @@ class FaissStore:
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        found = self._found(vector, max(1, limit), where, using, among, without, spread, exact)
-        return self._matched([found])[0]
+        limit = max(1, limit)
+        firsts = None if among is None else [among]
+        found = self._found(vector[np.newaxis], limit, where, using, firsts, without, spread, exact)
+        return self._matched(found)[0]
 
     def search_many(
         self,
@@ -122,42 +123,42 @@ class FaissStore:
         where: Filter = (),
         *,
         using: VectorName = "full",
-        among: Sequence[Candidates | None] | None = None,
+        among: Sequence[Candidates] | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return up to ``limit`` points by falling cosine for each of many queries at once."""
-        limit = max(1, limit)
-        return self._matched(
-            [
-                self._found(vector, limit, where, using, first, (), 0.0, exact)
-                for vector, first in zip(vectors, among or repeat(None, len(vectors)), strict=True)
-            ]
-        )
+        found = self._found(vectors, max(1, limit), where, using, among, (), 0.0, exact)
+        return self._matched(found)
 
     def _found(
         self,
-        vector: NDArray[np.float32],
+        vectors: NDArray[np.float32],
         limit: int,
         where: Filter,
         using: VectorName,
-        among: Candidates | None,
+        among: Sequence[Candidates] | None,
         without: Collection[str],
         spread: float,
         exact: bool,
-    ) -> Found:
+    ) -> list[Found]:
         if not self._dimensions:
-            return Found.none()
-        query = self._query(vector, using)
+            return [Found.none() for _ in vectors]
+        queries = [self._query(vector, using) for vector in vectors]
         ignored = self._labels(without, using if among is None else "compact")
         count = _SPREAD_AMONG * limit if spread > 0 else limit
         if among is None:
-            found = self._nearest(query, count, where, ignored, using=using, exact=exact)
+            found = self._nearest(queries, count, where, ignored, using=using, exact=exact)
         else:
-            first = self._query(among.vector, "compact")
-            wide = max(among.count, count)
-            near = self._nearest(first, wide, where, ignored, using="compact", exact=exact)
-            found = rank(self._points, using, query, near.labels, count)
-        return self._spread_out(found, limit, spread, using) if spread > 0 else found
+            firsts = [self._query(first.vector, "compact") for first in among]
+            wide = max([count, *(first.count for first in among)])
+            near = self._nearest(firsts, wide, where, ignored, using="compact", exact=exact)
+            found = [
+                rank(self._points, using, query, each.labels[: max(first.count, count)], count)
+                for query, each, first in zip(queries, near, among, strict=True)
+            ]
+        if spread > 0:
+            return [self._spread_out(each, limit, spread, using) for each in found]
+        return found
 
     def _matched(self, found: Sequence[Found]) -> list[list[Match]]:
         """Return the points of what was found, read all at once."""
@@ -218,20 +219,21 @@ class FaissStore:
 
     def _nearest(
         self,
-        query: Floats,
+        queries: Sequence[Floats],
         k: int,
         where: Filter,
         without: Labels,
         *,
         using: VectorName,
         exact: bool,
-    ) -> Found:
-        if using == self._first and self._index is not None:
-            return self._index.nearest(query, k, where, without, exact=exact)
+    ) -> list[Found]:
+        index = self._index
+        if using == self._first and index is not None:
+            return [index.nearest(query, k, where, without, exact=exact) for query in queries]
         keeps = partial(self._filters.kept, where=where) if where else None
         more = k + len(without)
-        (found,) = scan(self._points, using, query[np.newaxis], more, keeps=keeps)
-        return found.without(without, k)
+        found = scan(self._points, using, np.stack(queries), more, keeps=keeps)
+        return [each.without(without, k) for each in found]
 
     def _spread_out(self, found: Found, limit: int, spread: float, using: VectorName) -> Found:
         labels, vectors = self._points.vectors(using, found.labels)

@@ -84,7 +84,6 @@ class QdrantStore:
         ids = {record.id for record in records}
         if not self._afloat.isdisjoint(ids):
             self._drain()  # two writes of one point must not overtake each other
-        self._afloat |= ids
         for start in range(0, len(records), _UPLOAD):
             points = [
                 models.PointStruct(
@@ -97,6 +96,7 @@ class QdrantStore:
                 self._call, self._client.upsert, self._name, points, wait=True
             )
             self._uploads.append(upload)
+        self._afloat |= ids
 
     def set_payloads(self, records: Sequence[Record]) -> None:
         """Replace the payloads of existing points and leave their vectors alone."""
@@ -166,7 +166,7 @@ class QdrantStore:
         where: Filter = (),
         *,
         using: VectorName = "full",
-        among: Sequence[Candidates | None] | None = None,
+        among: Sequence[Candidates] | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return up to ``limit`` points by falling cosine for each of many queries at once."""
