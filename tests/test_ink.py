@@ -161,7 +161,9 @@ def test_stored_in_half_precision_the_measures_can_be_read_back(
     some = ["eye-fill", "eyes", "blackness"]
     chosen = [list(ink.MEASURES).index(name) for name in some]
     np.testing.assert_array_equal(ink.read(stored, some), read[:, chosen])
-    np.testing.assert_allclose(ink.read(ink.only(stored, some), some), read[:, chosen], atol=1e-5)
+    np.testing.assert_allclose(
+        ink.read(ink.only(stored, some), some, some), read[:, chosen], atol=1e-5
+    )
 
 
 @given(shares, shares, shares, st.integers(0, len(ink.MEASURES) - 1))

@@ -40,10 +40,16 @@ class Features:
         return only(vectors, self.names)
 
     def values(self, vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
-        """Return the features, (n, len(names)), from vectors of the index or of ``only``."""
+        """Return the features, (n, len(names)), from vectors of ``only``, or means of such."""
         from paint_search.indexer.ink import read
 
-        return read(vectors, self.names)
+        return read(vectors, self.names, self.names)
+
+    def vectors(self, values: "NDArray[np.float64]") -> "NDArray[np.float32]":
+        """Return the unit vectors of features (n, len(names)): the inverse of ``values``."""
+        from paint_search.indexer.ink import lift
+
+        return lift(values, self.names)
 
 
 def read_features(collection: "Index", wanted: str | None) -> Features | None:

@@ -57,16 +57,20 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return lift(np.array(values, dtype=np.float64).reshape(len(pixels), len(MEASURES)))
 
 
-def lift(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the unit vectors, (n, DIMENSION), of measures (n, m) in the order of `MEASURES`."""
-    shares = np.where(_is_count(MEASURES), values / (values + _HALF_COUNT), np.clip(values, 0, 1))
+def lift(
+    values: NDArray[np.float64], names: Sequence[str] = tuple(MEASURES)
+) -> NDArray[np.float32]:
+    """Return the unit vectors, (n, 2 m), of the m measures (n, m) of these names."""
+    shares = np.where(_is_count(names), values / (values + _HALF_COUNT), np.clip(values, 0, 1))
     angles = shares * (np.pi / 2)
-    circles = np.stack([np.cos(angles), np.sin(angles)], axis=2) / len(MEASURES) ** 0.5
+    circles = np.stack([np.cos(angles), np.sin(angles)], axis=2) / len(names) ** 0.5
     return np.asarray(circles.reshape(len(values), -1), dtype=np.float32)
 
 
 def read(
-    vectors: NDArray[np.floating], names: Sequence[str] = tuple(MEASURES)
+    vectors: NDArray[np.floating],
+    names: Sequence[str] = tuple(MEASURES),
+    stored: Sequence[str] = tuple(MEASURES),
 ) -> NDArray[np.float64]:
     """Return measures, (n, len(names)), from vectors (n, d) that `lift` or `only` made.
 
@@ -75,9 +79,9 @@ def read(
 
     Args:
         vectors: of any norm, two numbers a measure.
-        names: the measures wanted; those that the vectors hold, where they hold not all.
+        names: the measures wanted.
+        stored: those that the vectors hold, in their order.
     """
-    stored = tuple(MEASURES) if vectors.shape[1] == DIMENSION else tuple(names)
     circles = vectors.reshape(len(vectors), len(stored), 2).astype(np.float64)
     shares = np.arctan2(circles[:, :, 1], circles[:, :, 0]) / (np.pi / 2)
     shares = np.clip(shares, 0, 1)[:, [stored.index(name) for name in names]]
@@ -110,7 +114,7 @@ def check(names: Sequence[str]) -> None:
         raise UsageError(f"a feature is named twice in {','.join(names)}")
 
 
-def _is_count(names: Sequence[str] | dict[str, str]) -> NDArray[np.bool_]:
+def _is_count(names: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([name in COUNTS for name in names])
 
 
