@@ -239,10 +239,7 @@ def _plane(result: _Clustering, works: Works, features: Features) -> "Figure":
     from paint_search.eval.plots_classify import Plane, plane_figure
 
     means = result.means
-    names = [
-        f"cluster {code} ({count:,})"
-        for code, count in sorted(Counter(means.codes.tolist()).items())
-    ]
+    counts = sorted(Counter(means.codes.tolist()).items())
     return plane_figure(
         Plane(
             points=features.values(result.centres),
