@@ -149,7 +149,7 @@ def _making(result: "Classification", manifest: "Manifest") -> list[tuple[str, s
         ("works learned from", f"{len(split.learned):,}"),
         ("works that the sets of classes are set by", f"{len(split.set_by):,}"),
         ("works tested", f"{len(split.tested):,}"),
-        ("probabilities", "calibrated by one temperature a model on works it had not seen"),
+        ("probabilities", "calibrated, model by model, on works it had not seen"),
         (
             "vectors of the index",
             f"{backbone.name}, {backbone.dimension:,} numbers",

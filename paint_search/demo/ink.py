@@ -7,6 +7,7 @@ eyes, strokes, blackness and eye-fill. It reads nothing, and depicts no real art
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ _INKS = palette("0f0e10 1a1817 14161c 241f1c")
 _SCANNED = 0.15  # share of the works with the dark edge of a scan
 
 
-def paint_ink_corpus(folder: Path, works: int = WORKS, seed: int = 7) -> Path:
+def paint_ink_corpus(
+    folder: Path, works: int = WORKS, seed: int = 7, done: Callable[[], None] = lambda: None
+) -> Path:
     """Paint the corpus into a folder and return the path of its table.
 
     Works differ in size, format, paper, ink, brush, place and turn; some run off the sheet, some
@@ -42,6 +45,7 @@ def paint_ink_corpus(folder: Path, works: int = WORKS, seed: int = 7) -> Path:
         works: How many.
         seed: Each picture depends only on (seed, number), so fewer works are the first of more,
             byte for byte on one machine with the same numpy and Pillow.
+        done: Called after each.
 
     Returns:
         ``folder/works.csv``, one row a picture; `path` is relative to the folder.
@@ -63,6 +67,7 @@ def paint_ink_corpus(folder: Path, works: int = WORKS, seed: int = 7) -> Path:
             path = f"ink-{number + 1:03d}.jpg"
             _paint(rng, size, work).save(folder / path, quality=90)
             rows.writerow((path, f"ink {number + 1}", *_truths(work)))
+            done()
     return table
 
 

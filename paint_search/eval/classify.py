@@ -173,7 +173,7 @@ class Classification:
         said.append(
             f"Sets made to hold the true class for {promised} of the works hold it for {held:.0%}, "
             f"with {size:.1f} classes of {len(self.classes)} on average."
-            + ("" if self.threshold else " (Too few works to promise so much: they hold them all.)")
+            + ("" if self.threshold else " (No smaller sets can promise so much.)")
         )
         same = self.agreement == 1
         if 0 < same.sum() < tested:
