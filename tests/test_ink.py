@@ -20,7 +20,7 @@ ONE_PERCENT = 0.01
 shares = st.floats(0, 1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.floats(300, 600), st.floats(300, 420), st.floats(150, 290), st.floats(0.3, 0.8),
     st.integers(140, 255),
@@ -40,7 +40,7 @@ def test_a_ring_is_measured_to_one_percent(
     assert found["grey"] < ONE_PERCENT
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.floats(270, 400), st.floats(0.6, 1), st.floats(0, 180), st.integers(140, 255)
 )  # fmt: skip
@@ -59,7 +59,7 @@ def test_a_filled_rectangle_is_measured_to_one_percent(
     assert (found["eyes"], found["blots"], found["eye-fill"]) == (0, 1, 0)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(1, 5), st.floats(18, 60), st.floats(-15, 15))
 def test_strokes_apart_have_two_ends_each(count: int, width: float, degrees: float) -> None:
     places = (np.arange(count) + 0.5) * SIZE[0] / count
@@ -68,7 +68,7 @@ def test_strokes_apart_have_two_ends_each(count: int, width: float, degrees: flo
     assert (found["blots"], found["ends"], found["eyes"]) == (count, 2 * count, 0)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 6), st.floats(16, 60))
 def test_every_eye_is_counted_and_their_fill_summed(count: int, radius: float) -> None:
     black = box(450, 360, 840, 200)
@@ -98,7 +98,7 @@ def test_streaks_and_specks_count_as_nothing_but_black_and_white() -> None:
     assert found["blackness"] == pytest.approx(truth, rel=ONE_PERCENT)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.tuples(*[st.integers(0, 45)] * 4), st.integers(0, 70))
 def test_the_dark_edge_of_a_scan_changes_nothing(
     edges: tuple[int, int, int, int], bed: int
@@ -132,7 +132,7 @@ def test_the_share_of_grey_is_what_is_neither_ink_nor_paper() -> None:
     assert measured(picture)["grey"] == pytest.approx(500 * 200 / AREA, abs=ONE_PERCENT)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)))
 def test_any_picture_can_be_measured(levels: np.ndarray) -> None:
     picture = Image.fromarray(np.stack([levels] * 3, axis=2))

@@ -64,6 +64,7 @@ def read_features(collection: "Index", wanted: str | None) -> Features | None:
         return None
     known = _known(collection)
     if not known:
+        collection.manifest.kept("full")  # says so where they were dropped
         raise UsageError(
             f"--features: vectors of {collection.manifest.backbone.name!r} hold no features that "
             "have names; make an index with --backbone ink"

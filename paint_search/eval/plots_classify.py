@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _FEW_CLASSES = 20
 """Up to here the numbers are written into a confusion matrix."""
-_GRID = 240  # points of a side of the plane for which the class is asked
+_GRID = 180  # points of a side of the plane for which the class is asked
 _MARGIN = 0.06  # of the range of the points, around them
 _PALE = 0.24
 
