@@ -63,6 +63,7 @@ def test_probabilities_sets_and_agreement_hang_together(told: Classification) ->
     assert sorted(errors) == np.flatnonzero(told.predicted != told.truth).tolist()
     assert (np.diff(told.confidence[errors]) <= 0).all()
     assert told.calibration_error < 0.2
+    assert 0 < told.calibration_error_by_chance < 0.2
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another_split() -> None:

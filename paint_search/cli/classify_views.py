@@ -87,12 +87,13 @@ def _figure_table(result: "Classification") -> _Table:
     common, share = result.baseline
     ends = (result.interval(result.right), result.interval(result.covered))
     right, covered = (f"{low:.3f} to {high:.3f}" for low, high in ends)
+    by_chance = f"{result.calibration_error_by_chance:.3f} if calibrated"
     promised = f"sets that hold the class, {result.coverage:.0%} asked"
     return ["figure", ">value", "95 % interval"], [
         ["accuracy", f"{result.accuracy:.3f}", right],
         [f"always {common}", f"{share:.3f}", ""],
         ["accuracy on the works learned from", f"{result.fitted:.3f}", ""],
-        ["expected calibration error", f"{result.calibration_error:.3f}", ""],
+        ["expected calibration error", f"{result.calibration_error:.3f}", by_chance],
         [promised, f"{result.covered.mean():.3f}", covered],
         ["classes in a set", f"{result.sets.sum(axis=1).mean():.2f}", ""],
         ["agreement of the models", f"{result.agreement.mean():.3f}", ""],

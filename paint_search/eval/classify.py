@@ -22,6 +22,7 @@ from paint_search.eval.inputs import Bools, Floats, Groups, Ints, Labels, group_
 LEAST_WORKS = 5
 """Works of a class below which it cannot be learned, set by and tested."""
 
+_CHANCE_DRAWS = 200
 _SET_BY = 0.2  # share of the works to learn from that sets the sets of classes instead
 
 
@@ -108,6 +109,14 @@ class Classification:
     def calibration_error(self) -> float:
         """Expected calibration error of the stated probabilities."""
         return expected_calibration_error(self.confidence, self.right)
+
+    @property
+    def calibration_error_by_chance(self) -> float:
+        """Mean of that error if every probability were right: few works never show 0."""
+        rng = np.random.default_rng(0)
+        stated = self.confidence
+        draws = rng.random((_CHANCE_DRAWS, len(stated))) < stated
+        return float(np.mean([expected_calibration_error(stated, true) for true in draws]))
 
     @property
     def errors(self) -> Ints:
@@ -200,6 +209,7 @@ class Classification:
             "accuracy_interval": list(self.interval(self.right)),
             "accuracy_on_learned": self.fitted,
             "calibration_error": plain(self.calibration_error),
+            "calibration_error_by_chance": plain(self.calibration_error_by_chance),
             "coverage": {
                 "asked": self.coverage,
                 "found": float(self.covered.mean()),
