@@ -106,7 +106,8 @@ def classify(
     inputs: NDArray[Any] = vectors
     if kind == "cnn":
         inputs = _pixels(works, manifest.backbone.preprocessing.fit, output)
-    with steps(output, "epochs", epochs_of(kind)) as done:
+    epochs = epochs_of(kind)
+    with steps(output, "epochs" if epochs else "learning", epochs) as done:
         result = learn(
             inputs, works.labels, kind=kind, test=test, coverage=coverage, seed=seed, done=done
         )

@@ -90,11 +90,13 @@ def fit_ensemble(
     return Ensemble(kind, settings, calibrated.fit(inputs, codes))
 
 
-def epochs_of(kind: Kind) -> int:
-    """Return how often `fit_ensemble` calls ``done``."""
+def epochs_of(kind: Kind) -> int | None:
+    """Return how often `fit_ensemble` calls ``done``; None for kinds that have no epochs."""
+    if kind != "cnn":
+        return None
     from paint_search.eval.convnet import EPOCHS
 
-    return MEMBERS[kind] * EPOCHS if kind == "cnn" else 0
+    return MEMBERS[kind] * EPOCHS
 
 
 def _method(kind: Kind, works: int) -> str:
