@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from paint_search.cli.exhibit import steps
 from paint_search.cli.output import JsonOption, Output, QuietOption, reports_errors
+
+_CORPORA = ("painters", "ink")
 
 
 @reports_errors
@@ -13,25 +16,33 @@ def demo(
     folder: Annotated[
         Path, typer.Argument(help="Folder to make; nothing in it is overwritten.", metavar="FOLDER")
     ] = Path("demo"),
+    corpus: Annotated[
+        str,
+        typer.Option(
+            help="painters: 120 pictures by ten invented painters; ink: 600 works of brush strokes "
+            "on paper, with a table of their shapes, eyes and strokes."
+        ),
+    ] = "painters",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Paint 120 pictures by ten invented painters, index them, and find the nearest of one.
+    """Paint a corpus, index it, and find the nearest of one painting.
 
     Example: `paint-search demo ./demo`
     """
     from paint_search.cli.similar import print_hits
-    from paint_search.demo import paint_corpus
     from paint_search.errors import UsageError
     from paint_search.gallery import write_sheet
     from paint_search.index import Index
 
+    if corpus not in _CORPORA:
+        raise UsageError(f"unknown --corpus {corpus!r}: use {' or '.join(_CORPORA)}")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name another folder for the demo")
     output = Output(as_json=as_json, quiet=quiet)
-    output.note("painting 120 pictures by ten invented painters ...")
-    table = paint_corpus(folder / "paintings")
-    with Index.create(folder / "paintings", folder / ".paint-search", backbone="builtin") as index:
+    backbone = "ink" if corpus == "ink" else "builtin"
+    table = _paint(corpus, folder / "paintings", output)
+    with Index.create(folder / "paintings", folder / ".paint-search", backbone=backbone) as index:
         summary = index.add(table=table)
         output.line(f"indexed {len(index)} paintings in {summary.seconds:.1f} s")
         query = min(index.paintings(), key=lambda painting: painting.path)
@@ -44,4 +55,19 @@ def demo(
     output.line(f"the paintings most like {query.path}:")
     print_hits(output, hits, background)
     output.line(f"contact sheet: {sheet}")
-    output.line(f"go on: cd {folder} && paint-search similar PAINTING, or paint-search info")
+    further = "eval classify --label shape" if corpus == "ink" else "similar PAINTING"
+    output.line(f"go on: cd {folder} && paint-search {further}, or paint-search info")
+
+
+def _paint(corpus: str, folder: Path, output: Output) -> Path:
+    """Paint the corpus and return its table."""
+    if corpus == "ink":
+        from paint_search.demo.ink import WORKS, paint_ink_corpus
+
+        output.note(f"painting {WORKS} works of ink on paper ...")
+        with steps(output, "painting", WORKS) as done:
+            return paint_ink_corpus(folder, done=done)
+    from paint_search.demo import paint_corpus
+
+    output.note("painting 120 pictures by ten invented painters ...")
+    return paint_corpus(folder)

@@ -125,8 +125,8 @@ def thumbnails(files: Sequence[Path], output: Output) -> "Iterator[Callable[[int
 
 
 @contextmanager
-def steps(output: Output, what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Draw a bar that each call moves on, on a terminal only."""
+def steps(output: Output, what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Draw a bar that each call moves on, on a terminal only; one without a total just beats."""
     if not output.shows_progress:
         yield lambda: None
         return

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from paint_search.cli.features import grey_warning
 from paint_search.cli.output import (
     Exit,
     IndexOption,
@@ -133,6 +134,8 @@ def index(
             cancelled=cancelled,
         )
         _print_summary(output, collection.info(), summary)
+        if summary.embedded and (warning := grey_warning(collection)):
+            output.note(f"note: {warning}")
     if summary.interrupted:
         return Exit.INTERRUPTED
     return Exit.SOME_SKIPPED if summary.skipped else Exit.DONE

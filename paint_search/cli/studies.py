@@ -3,6 +3,7 @@
 import typer
 
 from paint_search.cli.study_artists import artists
+from paint_search.cli.study_classify import classify
 from paint_search.cli.study_clusters import clusters
 from paint_search.cli.study_compression import compression
 from paint_search.cli.study_retrieval import retrieval
@@ -19,3 +20,4 @@ studies.command()(clusters)
 studies.command()(silhouette)
 studies.command()(retrieval)
 studies.command()(compression)
+studies.command()(classify)

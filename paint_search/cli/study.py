@@ -229,7 +229,7 @@ def ranked_pairs(scores: "NDArray[Any]") -> "Iterator[tuple[int, int, int]]":
 def plural(field: str, count: int = 2) -> str:
     """Return the name of a field as a noun for so many of its values."""
     noun = "painting" if field == "path" else field
-    if count == 1:
+    if count == 1 or noun[-1:] == "s":
         return noun
     return f"{noun[:-1]}ies" if noun[-1:] == "y" else f"{noun}s"
 

@@ -2,11 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from paint_search.cli.features import Features, FeaturesOption, read_features
 from paint_search.cli.output import (
     IndexOption,
     JsonOption,
@@ -94,6 +95,7 @@ def clusters(
             show_default=False,
         ),
     ] = None,
+    features: FeaturesOption = None,
     min_works: MinWorksOption = 1,
     plot: PlotOption = None,
     table: CsvOption = None,
@@ -105,6 +107,7 @@ def clusters(
 ) -> None:
     """Cluster artists, or paintings, by likeness; the plot is a dendrogram.
 
+    Of two --features it is their plane, with the k-means clusters.
     Example: `paint-search eval clusters -k 10 --min-works 20 --plot tree.svg`
     """
     from paint_search.index import Index
@@ -116,7 +119,10 @@ def clusters(
     if linkage not in ("average", "ward"):
         raise UsageError(f"unknown --linkage {linkage!r}: use average or ward")
     with Index.open(index) as collection:
+        chosen = read_features(collection, features)
         works = read_works(collection, by, where, exclude, min_works)
+    if chosen:
+        works = replace(works, vectors=chosen.only(works.vectors))
     output.note(works.describe())
     if against is None and by != "movement" and any(work.movement for work in works.paintings):
         against = "movement"
@@ -128,7 +134,10 @@ def clusters(
         write_csv(table, columns, _rows(result, works))
         output.note(f"wrote {table}")
     if plot:
-        write_plot(plot, _dendrogram(result, works, height))
+        if chosen is not None and len(chosen.names) == 2:
+            write_plot(plot, _plane(result, works, chosen))
+        else:
+            write_plot(plot, _dendrogram(result, works, height))
         output.note(f"wrote {plot}")
 
 
@@ -222,6 +231,24 @@ def _dendrogram(result: _Clustering, works: Works, height: float | None) -> "Fig
         lambda leaf: thumbnail(
             works.files[_typical(works, tree.names[leaf], result.centres[leaf])]
         ),
+    )
+
+
+def _plane(result: _Clustering, works: Works, features: Features) -> "Figure":
+    """Draw what is clustered, by its k-means cluster, in the plane of two features."""
+    from paint_search.eval.plots_classify import Plane, plane_figure
+
+    means = result.means
+    counts = sorted(Counter(means.codes.tolist()).items())
+    return plane_figure(
+        Plane(
+            points=features.values(result.centres),
+            codes=means.codes,
+            names=[f"cluster {code} ({count:,})" for code, count in counts],
+            axes=(features.names[0], features.names[1]),
+            centres=features.values(means.centres),
+        ),
+        f"{means.k} clusters of {len(means.codes):,} {plural(works.by)} by k-means",
     )
 
 

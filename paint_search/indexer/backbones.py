@@ -12,11 +12,13 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
 from paint_search.errors import BackboneError
+from paint_search.indexer.measures import MEASURES
 from paint_search.indexer.preprocessing import Fit, Preprocessing
 
 AUTO: Final = "auto"
 BUILT_IN: Final = "builtin"
 DESCRIPTORS: Final = "descriptors"
+INK: Final = "ink"
 
 #: Keys of a timm weight configuration that a backbone's name may override.
 CONFIG_KEYS: Final = frozenset({"mean", "std", "interpolation", "input_size", "crop_pct"})
@@ -46,6 +48,8 @@ class Backbone:
         options: arguments of the architecture.
         config: overrides of the weights' configuration.
         fit: how a painting is made to fit the square input when the user does not say.
+        features: names of what can be read back from the vectors, see ``ink.read``; of most
+            backbones nothing can.
         summary: one line for the table of backbones.
     """
 
@@ -57,6 +61,7 @@ class Backbone:
     options: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     fit: Fit = "squash"
+    features: tuple[str, ...] = ()
     summary: str = ""
 
 
@@ -99,6 +104,14 @@ REGISTRY: Final[Mapping[str, Backbone]] = {
             architecture=None,
             dimension=1290,
             summary="nothing learned: colour, layout, gradient and texture",
+        ),
+        Backbone(
+            name=INK,
+            architecture=None,
+            dimension=2 * len(MEASURES),
+            fit="pad",
+            features=tuple(MEASURES),
+            summary=f"for ink on paper: blackness, eye-fill and {len(MEASURES) - 2} more measures",
         ),
     )
 }
@@ -159,7 +172,7 @@ class BackboneRecord:
     """What an index says about the backbone that made its vectors.
 
     ``weights`` is the name of the weights file, without its folder; ``fingerprint`` the SHA-256
-    of its bytes. Both are those of the algorithm for the descriptors.
+    of its bytes. Both are those of the algorithm for the descriptors and for ink.
     """
 
     name: str

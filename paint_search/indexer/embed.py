@@ -56,6 +56,18 @@ class DescriptorEmbedder:
         return describe(pixels)
 
 
+class InkEmbedder:
+    """The measures of ink on paper, which need no weights."""
+
+    lanes = 1
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the unit-norm measures, (n, d)."""
+        from paint_search.indexer.ink import describe
+
+        return describe(pixels)
+
+
 class OnnxEmbedder:
     """An exported backbone in ONNX Runtime, on the CPU.
 

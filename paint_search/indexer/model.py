@@ -19,6 +19,7 @@ from paint_search.indexer.backbones import (
     AUTO,
     BUILT_IN,
     DESCRIPTORS,
+    INK,
     REGISTRY,
     Backbone,
     BackboneRecord,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from paint_search.indexer.network import Network
 
 _EXPORT: Final = "backbone.onnx"
+
+#: The backbones that come with the package.
+_OWN: Final = frozenset({BUILT_IN, DESCRIPTORS, INK})
 
 #: Below this many images, importing torch (4 s) costs more than its faster engine saves.
 _WORTH_TORCH: Final = 128
@@ -110,9 +114,11 @@ class Model:
         """
         machine = _machine(device)
         lanes = os.cpu_count() or 1
-        if self.record.name in (BUILT_IN, DESCRIPTORS):
+        if self.record.name in _OWN:
             if device == "cuda":
-                raise UsageError("--device cuda: the built-in backbone runs on the CPU only")
+                raise UsageError(
+                    f"--device cuda: the backbone {self.record.name!r} runs on the CPU only"
+                )
             return self._exported(lanes if self.record.name == BUILT_IN else 1), None
         known = measured if measured and measured.machine == machine else None
         prefers_onnx = known is not None and known.engine == embed.ONNX
@@ -136,11 +142,13 @@ class Model:
         return embed.fastest_engine(network, makers, pixels, machine)
 
     def _exported(self, lanes: int) -> embed.Embedder:
-        if self.record.name not in (BUILT_IN, DESCRIPTORS):
+        if self.record.name not in _OWN:
             return embed.OnnxEmbedder(self._folder / _EXPORT, lanes)
         builtin.check(self.record, self._folder / _EXPORT)
         if self.record.name == DESCRIPTORS:
             return embed.DescriptorEmbedder()
+        if self.record.name == INK:
+            return embed.InkEmbedder()
         return embed.BuiltInEmbedder(self._folder / _EXPORT, lanes)
 
     def check_weights(self, weights_file: Path) -> None:

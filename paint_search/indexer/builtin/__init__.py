@@ -1,4 +1,4 @@
-"""The built-in backbone: the network file beside this module, and the record of its vectors.
+"""The backbones of our own: the network file beside this module, and the records of their vectors.
 
 The file is copied into every index made with it, so that an index outlives the version that made
 it. How the network was trained, and how good it is, is told in README.md. Never imports torch.
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from paint_search.errors import BackboneError
-from paint_search.indexer import descriptors
-from paint_search.indexer.backbones import BUILT_IN, DESCRIPTORS, REGISTRY, BackboneRecord
+from paint_search.indexer import descriptors, ink
+from paint_search.indexer.backbones import BUILT_IN, DESCRIPTORS, INK, REGISTRY, BackboneRecord
 from paint_search.indexer.preprocessing import Fit, Preprocessing
 from paint_search.indexer.weights import fingerprint
 
@@ -20,8 +20,16 @@ _NETWORK: Final = "network.onnx"
 
 
 def install(name: str, fit: Fit | None, file: Path) -> BackboneRecord:
-    """Return the record of ``builtin``, whose network goes to ``file``, or of ``descriptors``."""
+    """Return the record of a backbone of our own; the network of ``builtin`` goes to ``file``."""
     fit = fit or REGISTRY[name].fit
+    if name == INK:
+        return BackboneRecord(
+            name=INK,
+            dimension=ink.DIMENSION,
+            weights="no weights",
+            fingerprint=ink.VERSION,
+            preprocessing=Preprocessing(size=ink.INPUT_SIZE, fit=fit, mean=ink.MARGIN),
+        )
     preprocessing = Preprocessing(size=descriptors.INPUT_SIZE, fit=fit, crop_pct=1.0)
     if name == DESCRIPTORS:
         return BackboneRecord(
@@ -48,14 +56,15 @@ def check(record: BackboneRecord, file: Path) -> None:
     """Raise BackboneError unless the vectors of the record can be made here.
 
     Args:
-        record: of ``builtin`` or ``descriptors``, from an index.
+        record: of one of these, from an index.
         file: where that index keeps its network.
     """
-    needs = record.fingerprint if record.name == DESCRIPTORS else record.weights
-    if not needs.endswith(descriptors.VERSION):
+    needs = record.weights if record.name == BUILT_IN else record.fingerprint
+    version = ink.VERSION if record.name == INK else descriptors.VERSION
+    if not needs.endswith(version):
         raise BackboneError(
             f"the index {file.parent} was made with {needs}, and this version of paint-search has "
-            f"{descriptors.VERSION}: their vectors cannot be compared; make another index for it "
+            f"{version}: their vectors cannot be compared; make another index for it "
             "with --index"
         )
     if record.name == BUILT_IN and not file.is_file():

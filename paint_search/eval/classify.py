@@ -1,0 +1,333 @@
+"""Vectors or pictures with labels in; how well a model tells the labels apart, and how sure, out.
+
+The works are divided once: some to learn from, some to set the sets of classes by, some to test.
+Every figure but that of the fit is of works that the model has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paint_search.errors import EvalError
+from paint_search.eval.calibration import expected_calibration_error
+from paint_search.eval.classifiers import KINDS, Ensemble, Kind, fit_ensemble
+from paint_search.eval.conformal import conformal_threshold, prediction_sets
+from paint_search.eval.inputs import Bools, Floats, Groups, Ints, Labels, group_labels, plain
+
+LEAST_WORKS = 5
+"""Works of a class below which it cannot be learned, set by and tested."""
+
+_CHANCE_DRAWS = 200
+_SET_BY = 0.2  # share of the works to learn from that sets the sets of classes instead
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the works: to learn from, to set the sets of classes by, to test."""
+
+    learned: Ints
+    set_by: Ints
+    tested: Ints
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The figures of one class among the tested works."""
+
+    label: str
+    learned: int
+    tested: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """A model, and what it made of t tested works in c classes.
+
+    Attributes:
+        classes: c labels, sorted.
+        groups: the labels of all works handed in.
+        split: which works were learned from, and which tested.
+        ensemble: the fitted models.
+        probabilities: (t, c) calibrated.
+        predicted: (t,) the likeliest class.
+        truth: (t,) the class it has.
+        sets: (t, c) classes that hold the true one as often as `coverage` says.
+        coverage: what was asked for.
+        threshold: the least probability with which a class is in a set.
+        agreement: (t,) share of the models that say what all say together.
+        fitted: share of the works learned from that are told rightly.
+    """
+
+    classes: tuple[str, ...]
+    groups: Groups
+    split: Split
+    ensemble: Ensemble
+    probabilities: Floats
+    predicted: Ints
+    truth: Ints
+    sets: Bools
+    coverage: float
+    threshold: float
+    agreement: Floats
+    fitted: float
+
+    @property
+    def right(self) -> Bools:
+        """(t,) whether each tested work was told rightly."""
+        return np.asarray(self.predicted == self.truth)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the tested works told rightly."""
+        return float(self.right.mean())
+
+    @property
+    def baseline(self) -> tuple[str, float]:
+        """The most common class of the works learned from; its share of the tested ones."""
+        common = int(np.bincount(self.groups.codes[self.split.learned]).argmax())
+        return self.classes[common], float((self.truth == common).mean())
+
+    @property
+    def confidence(self) -> Floats:
+        """(t,) probability of the likeliest class."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
+    def covered(self) -> Bools:
+        """(t,) whether the set of each tested work holds its class."""
+        return np.asarray(self.sets[np.arange(len(self.truth)), self.truth])
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error of the stated probabilities."""
+        return expected_calibration_error(self.confidence, self.right)
+
+    @property
+    def calibration_error_by_chance(self) -> float:
+        """Mean of that error if every probability were right: few works never show 0."""
+        rng = np.random.default_rng(0)
+        stated = self.confidence
+        draws = rng.random((_CHANCE_DRAWS, len(stated))) < stated
+        return float(np.mean([expected_calibration_error(stated, true) for true in draws]))
+
+    @property
+    def errors(self) -> Ints:
+        """Places among the tested works of those told wrongly, the most confident first."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
+
+    def interval(self, hits: Bools) -> tuple[float, float]:
+        """Return the 95 % Wilson interval of a share of tested works."""
+        from scipy.stats import binomtest
+
+        found = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
+        return float(found.low), float(found.high)
+
+    def confusion(self) -> Ints:
+        """Return how many tested works of each class (row) are told as each (column): (c, c)."""
+        from sklearn.metrics import confusion_matrix
+
+        every = np.arange(len(self.classes))
+        return np.asarray(confusion_matrix(self.truth, self.predicted, labels=every))
+
+    def per_class(self) -> list[ClassScore]:
+        """Return precision, recall and F1 of each class; 0 where a class was never told."""
+        from sklearn.metrics import precision_recall_fscore_support
+
+        every = np.arange(len(self.classes))
+        columns = precision_recall_fscore_support(
+            self.truth, self.predicted, labels=every, zero_division=0
+        )
+        learned = np.bincount(self.groups.codes[self.split.learned], minlength=len(every))
+        return [
+            ClassScore(label, int(count), int(tested), float(p), float(r), float(f))
+            for label, count, p, r, f, tested in zip(self.classes, learned, *columns, strict=True)
+        ]
+
+    def remarks(self) -> list[str]:
+        """Say in sentences what the figures mean: against the baseline, over-fitting, sets."""
+        from scipy.stats import binomtest
+
+        common, share = self.baseline
+        tested = len(self.truth)
+        better = binomtest(int(self.right.sum()), tested, max(share, 1e-9), "greater").pvalue < 0.05
+        verdict = "more than" if better else "which is not safely more than"
+        said = [
+            f"{self.accuracy:.0%} of {tested:,} works that it had not seen are told rightly, "
+            f"{verdict} the {share:.0%} of always saying {common}."
+        ]
+        gap = self.fitted - self.accuracy
+        spread = (self.accuracy * (1 - self.accuracy) / tested) ** 0.5
+        if gap > max(0.05, 2 * spread):
+            said.append(
+                f"It is right for {self.fitted:.0%} of the works it learned from and for "
+                f"{self.accuracy:.0%} of the others: it knows these works better than the "
+                "classes (over-fitting); only the second figure counts."
+            )
+        else:
+            said.append(
+                f"It is right for {self.fitted:.0%} of the works it learned from as well: no sign "
+                "of over-fitting."
+            )
+        promised = f"{self.coverage:.0%}"
+        held, size = float(self.covered.mean()), float(self.sets.sum(axis=1).mean())
+        said.append(
+            f"Sets made to hold the true class for {promised} of the works hold it for {held:.0%}, "
+            f"with {size:.1f} classes of {len(self.classes)} on average."
+            + ("" if self.threshold else " (No smaller sets can promise so much.)")
+        )
+        same = self.agreement == 1
+        if 0 < same.sum() < tested:
+            said.append(
+                f"The {len(self.ensemble.model.calibrated_classifiers_)} models agree on "
+                f"{same.mean():.0%} of the works and are right for {self.right[same].mean():.0%} "
+                f"of those; where they differ, for {self.right[~same].mean():.0%}."
+            )
+        return said
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, and what was made of each tested work, as JSON can carry them."""
+        common, share = self.baseline
+        return {
+            "model": self.ensemble.kind,
+            "settings": self.ensemble.settings,
+            "classes": list(self.classes),
+            "unlabelled": self.groups.unlabelled,
+            "learned": len(self.split.learned),
+            "set_by": len(self.split.set_by),
+            "tested": len(self.truth),
+            "baseline": {"label": common, "accuracy": share},
+            "accuracy": self.accuracy,
+            "accuracy_interval": list(self.interval(self.right)),
+            "accuracy_on_learned": self.fitted,
+            "calibration_error": plain(self.calibration_error),
+            "calibration_error_by_chance": plain(self.calibration_error_by_chance),
+            "coverage": {
+                "asked": self.coverage,
+                "found": float(self.covered.mean()),
+                "interval": list(self.interval(self.covered)),
+                "mean_size": float(self.sets.sum(axis=1).mean()),
+            },
+            "agreement": float(self.agreement.mean()),
+            "confusion": self.confusion().tolist(),
+            "per_class": [vars(score) for score in self.per_class()],
+            "learning_curves": self.ensemble.histories,
+            "remarks": self.remarks(),
+        }
+
+
+def classify(
+    inputs: npt.NDArray[Any],
+    labels: Labels,
+    *,
+    kind: Kind = "knn",
+    test: float = 0.25,
+    coverage: float = 0.9,
+    seed: int = 0,
+    split: Split | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> Classification:
+    """Divide the works, learn to tell their classes, and test it.
+
+    Args:
+        inputs: (n, d) unit vectors, or (n, side, side, 3) pixels for ``cnn``.
+        labels: n labels; works labelled None take no part.
+        kind: of model.
+        test: share of the works to test with.
+        coverage: how often a set of classes is to hold the true one.
+        seed: of the division, and of the models.
+        split: another division, see `stratified_split`.
+        done: called after each epoch of each net.
+
+    Raises:
+        EvalError: fewer than two classes, a class of too few works, an unknown kind, or a share
+            outside (0, 1).
+    """
+    groups = group_labels(labels, len(inputs))
+    if kind not in KINDS:
+        raise EvalError(f"Unknown model {kind!r}; choose {', '.join(KINDS)}.")
+    if not 0 < coverage < 1:
+        raise EvalError(f"The coverage of sets must lie between 0 and 1, not {coverage}.")
+    split = split or stratified_split(groups, test=test, seed=seed)
+    codes = groups.codes
+    ensemble = fit_ensemble(kind, inputs[split.learned], codes[split.learned], seed, done)
+    held = ensemble.probabilities(inputs[split.set_by])
+    threshold = conformal_threshold(held, codes[split.set_by], coverage)
+    probabilities = ensemble.probabilities(inputs[split.tested])
+    predicted = probabilities.argmax(axis=1)
+    fitted = ensemble.probabilities(inputs[split.learned]).argmax(axis=1)
+    return Classification(
+        classes=groups.names,
+        groups=groups,
+        split=split,
+        ensemble=ensemble,
+        probabilities=probabilities,
+        predicted=predicted,
+        truth=codes[split.tested],
+        sets=prediction_sets(probabilities, threshold),
+        coverage=coverage,
+        threshold=threshold,
+        agreement=ensemble.agreement(inputs[split.tested], predicted),
+        fitted=float((fitted == codes[split.learned]).mean()),
+    )
+
+
+def stratified_split(
+    groups: Groups, *, test: float | int = 0.25, learn: int | None = None, seed: int = 0
+) -> Split:
+    """Divide the labelled works so that every part has its share of each class.
+
+    Args:
+        groups: the labels.
+        test: share of the works to test with, or their number.
+        learn: how many others take part; all by default. A fifth of them sets the sets of classes.
+        seed: of the division.
+
+    Raises:
+        EvalError: fewer than two classes, or too few works of a class or in all.
+    """
+    from sklearn.model_selection import train_test_split
+
+    _check(groups)
+    rows, codes = groups.labelled, groups.codes
+    if isinstance(test, float) and not 0 < test < 1:
+        raise EvalError(f"The share of works to test with must lie between 0 and 1, not {test}.")
+    try:
+        others, tested = train_test_split(
+            rows, test_size=test, train_size=learn, stratify=codes[rows], random_state=seed
+        )
+        learned, set_by = train_test_split(
+            others, test_size=_SET_BY, stratify=codes[others], random_state=seed
+        )
+    except ValueError as error:
+        raise EvalError(
+            f"{len(rows)} works are too few to learn {len(groups.names)} classes from and test "
+            "them: take fewer classes, or another share of works to test with."
+        ) from error
+    if np.bincount(codes[learned], minlength=len(groups.names)).min() < 2:
+        raise EvalError(
+            "A class has fewer than two works left to learn from: take fewer works to test with."
+        )
+    return Split(np.sort(learned), np.sort(set_by), np.sort(tested))
+
+
+def _check(groups: Groups) -> None:
+    if len(groups.names) < 2:
+        found = f"only {groups.names[0]!r} is" if groups.names else "none is"
+        raise EvalError(f"It takes two classes to tell apart; {found} known here.")
+    fewest = int(groups.counts.argmin())
+    if groups.counts[fewest] < LEAST_WORKS:
+        count = int(groups.counts[fewest])
+        works = "1 work" if count == 1 else f"{count} works"
+        raise EvalError(
+            f"{groups.names[fewest]!r} has {works}; a class needs {LEAST_WORKS} to be learned and "
+            "tested: leave out those of fewer."
+        )
