@@ -71,6 +71,7 @@ def test_index_similar_list_export_remove_on_a_server(
     info = cli.ok("info").out
     assert url in info
     assert "exact" in info
+    assert "all else on the server" in info
 
 
 def test_compress_writes_a_collection_beside_and_drops_the_old_one(

@@ -51,7 +51,7 @@ def info(
         ("store", str(manifest.store)),
         ("search", _search(facts)),
         ("scores", background.describe() if background else "too few labels to say"),
-        ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB on disk"),
+        ("size", _size(facts)),
         ("made", f"{manifest.created} with paint-search {manifest.made_with}"),
     ]
     output.table(["", ""], [list(row) for row in rows])
@@ -159,6 +159,13 @@ def _sizes(facts: "IndexInfo") -> str:
         f"{name}: {dimensions[name]} dimensions, {size / 1e6:.1f} MB"
         for name, size in facts.vector_bytes.items()
     )
+
+
+def _size(facts: "IndexInfo") -> str:
+    here = f"{facts.bytes_on_disk / 1e6:.1f} MB"
+    if facts.manifest.store.embedded:
+        return f"{here} on disk"
+    return f"{here} in this folder, all else on the server"
 
 
 def _compression(facts: "IndexInfo") -> list[tuple[str, str]]:
