@@ -48,7 +48,6 @@ def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped:
     """Measure and count what ``IndexInfo`` holds."""
     files = (file for file in folder.rglob("*") if file.is_file())
     count = store.count()
-    both = len(manifest.vectors) == 2
     vector_bytes = {name: count * _BYTES * length for name, length in manifest.dimensions.items()}
     features = open_features(folder, manifest)
     if features is not None:
@@ -60,8 +59,14 @@ def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped:
         paintings=count,
         skipped=skipped,
         fields=store.fields(),
-        recall=measure_recall(store, manifest.oversampling if both else None),
+        recall=(
+            measure_recall(
+                store, manifest.searched, manifest.oversampling if manifest.two_steps else None
+            )
+            if manifest.vectors
+            else None
+        ),
         vector_bytes=vector_bytes,
-        ways=measure_ways(store, manifest.oversampling) if both else [],
+        ways=measure_ways(store, manifest.oversampling) if manifest.two_steps else [],
         bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
     )

@@ -126,12 +126,13 @@ class PairSource:
         others = self._work_of(rng, self._another(rng, np.repeat(place, _CANDIDATES)))
         others = others.reshape(-1, _CANDIDATES)
         cosines = np.einsum("ncd,nd->nc", vectors[others], vectors[left])
-        return others[np.arange(len(others)), cosines.argmax(axis=1)]
+        return np.asarray(others[np.arange(len(others)), cosines.argmax(axis=1)])
 
     def _another(self, rng: np.random.Generator, place: Ints) -> Ints:
         """Return a label other than the one at that place, each equally likely."""
         step = rng.integers(1, len(self._present), len(place))
-        return self._present[(place + step) % len(self._present)]
+        return np.asarray(self._present[(place + step) % len(self._present)])
 
     def _work_of(self, rng: np.random.Generator, label: Ints) -> Ints:
-        return self._order[self._start[label] + rng.integers(0, self.groups.counts[label])]
+        place = rng.integers(0, self.groups.counts[label])
+        return np.asarray(self._order[self._start[label] + place])
