@@ -37,6 +37,7 @@ from paint_search.search.stores.edge import EdgeStore
 from paint_search.search.stores.lock import StoreLock
 from paint_search.selecting import check_field, select
 from paint_search.update import SKIPPED, Request, require_images, settle, update
+from paint_search.verifying import Verdict, Verifier
 
 
 class Index:
@@ -320,6 +321,22 @@ class Index:
             compact_only=compact_only,
         )
         return ask(question, self.root, self.manifest, self._store, self._model, self.compressor)
+
+    def verifier(self, note: Callable[[str], None] = lambda line: None) -> Verifier:
+        """Return what says whether one artist made two paintings; ``note`` takes lines to say."""
+        return Verifier(
+            self.folder,
+            self.root,
+            self.manifest,
+            self._store,
+            self._model,
+            self.compressor,
+            note,
+        )
+
+    def verify(self, one: str | Path, other: str | Path) -> Verdict:
+        """Say how likely one artist made both paintings; see ``Verifier.verify``."""
+        return self.verifier().verify(one, other)
 
     def vectors(
         self,

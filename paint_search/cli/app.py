@@ -10,6 +10,7 @@ from paint_search.cli.mapping import map_paintings
 from paint_search.cli.reporting import report
 from paint_search.cli.similar import similar
 from paint_search.cli.studies import studies
+from paint_search.cli.verifying import verify
 
 app = typer.Typer(
     name="paint-search",
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(similar)
+app.command()(verify)
 app.command()(compress)
 app.command()(info)
 app.command("list")(list_paintings)

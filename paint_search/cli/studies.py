@@ -7,6 +7,7 @@ from paint_search.cli.study_clusters import clusters
 from paint_search.cli.study_compression import compression
 from paint_search.cli.study_retrieval import retrieval
 from paint_search.cli.study_silhouette import silhouette
+from paint_search.cli.study_verify import verify
 
 studies = typer.Typer(
     name="eval",
@@ -19,3 +20,4 @@ studies.command()(clusters)
 studies.command()(silhouette)
 studies.command()(retrieval)
 studies.command()(compression)
+studies.command()(verify)

@@ -31,13 +31,6 @@ class Reliability:
     forecast: Floats
     observed: Floats
 
-    @property
-    def expected_error(self) -> float:
-        """|observed - forecast| of each bin, weighted by its count (Naeini et al. 2015)."""
-        filled = self.counts > 0
-        gaps = np.abs(self.observed - self.forecast)[filled]
-        return float(np.average(gaps, weights=self.counts[filled]))
-
 
 def reliability(
     probabilities: npt.ArrayLike, outcomes: npt.ArrayLike, *, bins: int = 10
@@ -53,10 +46,7 @@ def reliability(
         EvalError: no forecast, lengths that differ, a probability outside 0 to 1, or no bin.
     """
     forecasts, happened = _checked(probabilities, outcomes)
-    if bins < 1:
-        raise EvalError(f"A reliability diagram needs at least one bin, not {bins}.")
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.searchsorted(edges, forecasts, side="left") - 1, 0, bins - 1)
+    place, edges = _bins(forecasts, bins)
     counts = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
         forecast = np.bincount(place, weights=forecasts, minlength=bins) / counts
@@ -65,14 +55,38 @@ def reliability(
 
 
 def expected_calibration_error(
-    probabilities: npt.ArrayLike, outcomes: npt.ArrayLike, *, bins: int = 10
+    probabilities: npt.ArrayLike,
+    outcomes: npt.ArrayLike,
+    *,
+    bins: int = 10,
+    weights: npt.ArrayLike | None = None,
 ) -> float:
     """Return the mean gap between forecast and observed share over equally wide bins, 0 to 1.
+
+    As in Naeini, Cooper & Hauskrecht 2015.
+
+    Args:
+        probabilities: (n,) as `reliability`.
+        outcomes: (n,) as `reliability`.
+        bins: how many.
+        weights: (n,) how much each forecast counts, as a resampling does; 1 by default.
 
     Raises:
         EvalError: as `reliability`.
     """
-    return reliability(probabilities, outcomes, bins=bins).expected_error
+    forecasts, happened = _checked(probabilities, outcomes)
+    place, _ = _bins(forecasts, bins)
+    counts = np.ones(len(forecasts)) if weights is None else np.asarray(weights, np.float64)
+    gaps = np.bincount(place, weights=counts * (happened - forecasts), minlength=bins)
+    return float(np.abs(gaps).sum() / counts.sum())
+
+
+def _bins(forecasts: Floats, bins: int) -> tuple[Ints, Floats]:
+    """Return the bin of each forecast, and the edges of all."""
+    if bins < 1:
+        raise EvalError(f"A reliability diagram needs at least one bin, not {bins}.")
+    edges = np.linspace(0, 1, bins + 1)
+    return np.clip(np.searchsorted(edges, forecasts, side="left") - 1, 0, bins - 1), edges
 
 
 def _checked(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike) -> tuple[Floats, Bools]:
