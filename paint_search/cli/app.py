@@ -10,6 +10,7 @@ from paint_search.cli.mapping import map_paintings
 from paint_search.cli.reporting import report
 from paint_search.cli.similar import similar
 from paint_search.cli.studies import studies
+from paint_search.cli.training import train
 from paint_search.cli.verifying import verify
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command()(backbones)
 app.command()(demo)
 app.command("map")(map_paintings)
 app.command()(report)
+app.command()(train)
 app.add_typer(studies)
 
 

@@ -65,7 +65,7 @@ def compress(
     from paint_search.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
-    with Index.open(index) as collection, _bar(output) as report:
+    with Index.open(index) as collection, progress_bar(output) as report:
         summary = collection.compress(
             method,
             dims,
@@ -129,7 +129,7 @@ def _print_told(output: Output, told: "Told") -> None:
 
 
 @contextmanager
-def _bar(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
+def progress_bar(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
     """Draw a bar with the time left, on a terminal only."""
     if not output.shows_progress:
         yield lambda words, progress: None

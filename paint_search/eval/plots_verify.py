@@ -1,4 +1,4 @@
-"""Reliability diagrams -> a figure for print: what was promised, and how often it came true.
+"""Reliability diagrams and training curves -> figures for print.
 
 Returns a figure that belongs to nobody; `plots.save_figure` writes it. No metric here.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from paint_search.eval.calibration import Reliability
+    from paint_search.eval.inputs import Floats
 
 
 def reliability_figure(diagrams: Mapping[str, Reliability], promised: str) -> Figure:
@@ -54,4 +55,28 @@ def reliability_figure(diagrams: Mapping[str, Reliability], promised: str) -> Fi
         for part in (axes, below):
             part.grid(color=LINE, linewidth=0.5)
             part.set_axisbelow(True)
+    return figure
+
+
+def curve_figure(steps: Floats, losses: Floats, aucs: Floats) -> Figure:
+    """Draw how a training went: the loss of what was learned from, the AUC of what was not.
+
+    Args:
+        steps: (n,) of the checks.
+        losses: (n,) mean loss since the check before.
+        aucs: (n,) on pairs that were kept out.
+    """
+    with print_style():
+        figure = new_figure(6.8, 4.2)
+        axes = figure.add_subplot()
+        other = axes.twinx()
+        axes.plot(steps, losses, marker="o", markersize=3, color=PALETTE[2])
+        other.plot(steps, aucs, marker="o", markersize=3, color=PALETTE[0])
+        best = int(np.argmax(aucs))
+        other.axvline(steps[best], color=SOFT, linewidth=0.9, linestyle=(0, (5, 4)))
+        axes.set(xlabel="Step; dashed: the one that is kept", xlim=(0, None))
+        axes.set_ylabel("Loss of what was learned from", color=PALETTE[2])
+        other.set_ylabel("AUC of what was kept out", color=PALETTE[0])
+        axes.set_title("Training", pad=12)
+        axes.grid(color=LINE, linewidth=0.5)
     return figure
