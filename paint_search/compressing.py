@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.caching import open_features
-from paint_search.compress.base import Compressor, Progress, Rows
+from paint_search.compress.base import Compressor, Progress
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.record import Compression, Loss, Told
-from paint_search.compress.split import Split, choose_split, works_held_out
+from paint_search.dealing import Parts
 from paint_search.errors import CompressError, EvalError, UsageError
 from paint_search.indexer.features import FeatureCache
 from paint_search.manifest import Manifest
@@ -37,10 +37,6 @@ AUTO: Final = "auto"
 _TRIED: Final = ("pca", "autoencoder")
 _TRIED_LONG: Final = ("pca", "convolutional")
 
-#: More vectors teach a compressor nothing, and these fit into 400 MB at 2,048 dimensions.
-_MOST_FITTED: Final = 50_000
-_MOST_HELD_OUT: Final = 5_000
-_LEAST_HELD_OUT: Final = 3
 _KS: Final = (1, 10, 50)
 _LEAST_CHOICE: Final = 4
 _PAGE: Final = 512
@@ -92,71 +88,6 @@ class CompressSummary:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The vectors of an index, dealt out: (n, d) to learn from, (m, d) to judge by.
-
-    Where labels are learned from, some works of the learned artists are left out too, so that
-    what is known of seen artists can be measured on other works than those.
-    """
-
-    split: Split
-    learned: Rows
-    held_out: NDArray[np.float32]
-    labels: list[str | None]
-    held_labels: list[str | None]
-
-    @classmethod
-    def read(
-        cls, store: Store, features: FeatureCache | None, seed: int, label: str | None
-    ) -> Self:
-        """Read a bounded number of each from the store, or map them from a feature cache."""
-        records = [
-            (record.id, record.payload.get("artist"), record.payload.get(label or ""))
-            for record in store.scroll()
-            if features is None or record.id in features
-        ]
-        if not records:
-            raise UsageError("the index is empty; run paint-search index first")
-        ids, artists, values = zip(*records, strict=True)
-        if label is not None and not any(values):
-            raise UsageError(f"no painting has a field {label!r}; see paint-search info")
-        split = choose_split(ids, artists, seed=seed)
-        kept_out = split.held_out(ids, artists)
-        named = [None if value is None else str(value) for value in values]
-        passed = np.zeros(len(ids), bool) if label is None else works_held_out(split, ids)
-        sides = ~kept_out & ~passed, kept_out
-        if features is not None:
-            return cls._mapped(split, np.array(ids), named, sides, features)
-        # The order of the ids, which are hashes, is as good as any shuffling.
-        vectors: tuple[list[NDArray[np.float32]], ...] = ([], [])
-        labels: tuple[list[str | None], ...] = ([], [])
-        for row, record in enumerate(store.scroll(vectors=True)):
-            for part, most in enumerate((_MOST_FITTED, _MOST_HELD_OUT)):
-                if sides[part][row] and record.vector is not None and len(vectors[part]) < most:
-                    vectors[part].append(record.vector)
-                    labels[part].append(named[row])
-        _require_held_out(len(vectors[1]), len(ids))
-        return cls(split, np.stack(vectors[0]), np.stack(vectors[1]), *labels)
-
-    @classmethod
-    def _mapped(
-        cls,
-        split: Split,
-        ids: NDArray[np.str_],
-        named: list[str | None],
-        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        features: FeatureCache,
-    ) -> Self:
-        most = _MOST_FITTED, min(_MOST_HELD_OUT, _CELLS // features.dimension)
-        rows = [np.flatnonzero(side)[:count] for side, count in zip(sides, most, strict=True)]
-        _require_held_out(len(rows[1]), len(ids))
-        learned, judged = (ids[chosen].tolist() for chosen in rows)
-        labels = [[named[row] for row in chosen] for chosen in rows]
-        view = cast(Rows, features.view(learned))
-        return cls(split, view, features.rows(judged), *labels)
-
-
 def compress(
     index: Path, manifest: Manifest, store: Store, request: CompressRequest
 ) -> tuple[Manifest, EdgeStore, CompressSummary]:
@@ -176,7 +107,7 @@ def compress(
             f"{index} keeps no full vectors to learn from (compress --drop-full); index the "
             "paintings anew with another --index"
         )
-    parts = _Parts.read(store, features, request.seed, _label(request))
+    parts = Parts.read(store, features, request.seed, _label(request))
     compressor, trials = _choose(parts, request)
     kept = next(trial for trial in trials if trial.method == compressor.method)
     kinds: tuple[VectorName, ...] = ("full", "compact")
@@ -238,7 +169,7 @@ def sweep(index: Path, *manifests: Manifest) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _choose(parts: _Parts, request: CompressRequest) -> tuple[Compressor, tuple[Trial, ...]]:
+def _choose(parts: Parts, request: CompressRequest) -> tuple[Compressor, tuple[Trial, ...]]:
     """Fit the kind that was asked for, or each and keep the best by recall@10."""
     long = parts.learned.shape[1] > LONGEST
     tried = _TRIED_LONG if long else _TRIED
@@ -260,7 +191,7 @@ def _choose(parts: _Parts, request: CompressRequest) -> tuple[Compressor, tuple[
     return max(fitted, key=lambda pair: pair[0])[1], tuple(trials)
 
 
-def _fit(method: str, parts: _Parts, request: CompressRequest) -> tuple[Compressor, Trial]:
+def _fit(method: str, parts: Parts, request: CompressRequest) -> tuple[Compressor, Trial]:
     from paint_search.eval.neighbourhoods import neighbours_kept
 
     start = time.monotonic()
@@ -299,7 +230,7 @@ def _label(request: CompressRequest) -> str | None:
     return None
 
 
-def _told(label: str, parts: _Parts, codes: NDArray[np.float32]) -> Told:
+def _told(label: str, parts: Parts, codes: NDArray[np.float32]) -> Told:
     """Measure what a method that learns from labels is for, beside the full vectors."""
     from paint_search.eval.auc import same_label_auc
     from paint_search.eval.retrieval import retrieval
@@ -366,13 +297,6 @@ class _Source:
         for record in self.store.scroll():
             if record.id in self.features:
                 yield replace(record, vector=self.features.rows([record.id])[0])
-
-
-def _require_held_out(count: int, paintings: int) -> None:
-    if count < _LEAST_HELD_OUT:
-        raise CompressError(
-            f"of {paintings} paintings only {count} can be held out to judge by; index more first"
-        )
 
 
 def measure(manifest: Manifest, store: Store) -> Manifest:

@@ -21,7 +21,7 @@ from paint_search.indexer.backbones import find_backbone
 from paint_search.indexer.network import Network, build_network
 
 SMALL = "timm:twin_small?width=4&input_size=32"
-QUICK = ("--backbone", SMALL, "--steps", 100)
+QUICK = ("--backbone", SMALL, "--steps", 40)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,11 +44,11 @@ def options(atelier: Path) -> tuple[object, ...]:
 
 def test_it_leaves_weights_that_an_index_takes_and_a_curve(atelier: Path, cli: Cli) -> None:
     result = cli.ok("train", *options(atelier), "--json").json
-    assert result["auc"] > 0.6
-    assert result["best_step"] <= result["steps"] == 100
+    assert result["auc"] > 0.55
+    assert result["best_step"] <= result["steps"] == 40
     with (atelier / "twins" / "curve.csv").open() as table:
         rows = list(csv.DictReader(table))
-    assert [int(float(row["step"])) for row in rows] == [50, 100]
+    assert [int(float(row["step"])) for row in rows] == [20, 40]
     assert max(float(row["auc"]) for row in rows) == pytest.approx(result["auc"])
     with Image.open(atelier / "twins" / "curve.png") as curve:
         assert curve.size[0] > 500
@@ -96,7 +96,7 @@ def test_killed_it_goes_on_and_ends_where_it_would_have(atelier: Path, cli: Cli)
         line.split(",")[0] for line in curves[1].split()
     ]
     again = cli.ok("train", *killed, "--json").json
-    assert again["steps"] == 100, "what is done is not done again"
+    assert again["steps"] == 40, "what is done is not done again"
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(atelier: Path, cli: Cli) -> None:

@@ -87,7 +87,7 @@ def train(
         read=pictures.reader(network.preprocessing),
         out=out,
         steps=steps,
-        every=min(50, steps),
+        every=max(1, min(50, steps // 2)),
         rate=rate,
         seed=seed,
         device=where,
