@@ -36,7 +36,7 @@ UNSURE: Final = (0.4, 0.6)
 
 #: Works read at most, so that memory does not grow with the index.
 _MOST: Final = 20_000
-_CELLS: Final = 2**26
+_CELLS: Final = 2**25
 
 _REFERENCES: Final = 1_000  # pairs of the calibration that are kept to be shown
 _SHOWN: Final = 3  # of one artist, and of two

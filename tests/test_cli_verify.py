@@ -154,6 +154,7 @@ def test_the_study_keeps_both_sides_apart(salon: Path, cli: Cli, tmp_path: Path)
     for word in ("AUC", "average precision", "equal error rate", "calibration error"):
         assert word in out.out
     assert "taken for two  taken for one" in out.out
+    assert "against look-alikes" in out.out
     assert "as promised" in plot.read_text()
     rows = list(csv.DictReader(csv_file.open()))
     with Index.open() as index:
@@ -165,6 +166,7 @@ def test_the_study_keeps_both_sides_apart(salon: Path, cli: Cli, tmp_path: Path)
     assert tn + fp == fn + tp == 9_999
     assert result["unseen"]["figures"]["accuracy"] == pytest.approx((tn + tp) / 19_998)
     assert result["unseen"]["figures"]["AUC"] > 0.8
+    assert result["look_alikes"]["AUC"] < result["unseen"]["figures"]["AUC"], "they are harder"
 
 
 def test_no_pair_crosses_folds_or_sides(salon: Path) -> None:

@@ -24,6 +24,10 @@ from paint_search.cli.study import (
 from paint_search.errors import EvalError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paint_search.eval.inputs import Bools
+    from paint_search.eval.label_pairs import Pairs
     from paint_search.eval.verify import Verification
     from paint_search.verification.trial import Material, Side
 
@@ -39,6 +43,11 @@ _FIGURES = (
     "probability of 0.5. Equal error rate: where as many pairs by two artists pass as pairs by one "
     "are refused. Calibration error: mean gap between a probability and how often it came true. "
     "Intervals: 95 %, resampling artists."
+)
+_SAMPLES = 200  # of the artists, behind the intervals
+_LOOK_ALIKES = (
+    "against look-alikes (of 16 works by other artists the one most like the first): AUC "
+    "{AUC:.3f}, accuracy {accuracy:.3f}"
 )
 _COLUMNS = ("side", "artist", "pairs by one", "recognised", "pairs by two", "told apart")
 
@@ -72,14 +81,20 @@ def verify(
             found[side] = _measure(material, side, seed)
         except EvalError as error:
             refused[side] = str(error)
+    alike = None
+    if "unseen" in found:
+        alike = _measure(material, "unseen", seed, material.look_alikes).figures
     if not found:
         raise EvalError("; ".join(refused.values()))
     output.json(
         {str(side): result.to_dict() for side, result in found.items()}
         | {str(side): {"error": reason} for side, reason in refused.items()}
+        | {"look_alikes": alike}
     )
     for side, result in found.items():
         _print(output, side, result, top)
+        if side == "unseen" and alike:
+            output.line(_LOOK_ALIKES.format(**alike))
     for side, reason in refused.items():
         output.note(f"\n{side} artists could not be measured: {reason}")
     output.note(_FIGURES)
@@ -102,12 +117,17 @@ def verify(
         output.note(f"wrote {plot}")
 
 
-def _measure(material: "Material", side: "Side", seed: int) -> "Verification":
+def _measure(
+    material: "Material",
+    side: "Side",
+    seed: int,
+    draw: "Callable[[Bools, int, int], Pairs] | None" = None,
+) -> "Verification":
     from paint_search.eval.inputs import group_labels
     from paint_search.eval.verify import verification
     from paint_search.verification.trial import cross_judge
 
-    judged = cross_judge(material, side, seed=seed)
+    judged = cross_judge(material, side, seed=seed, draw=draw)
     groups = group_labels(material.artists, len(material.artists))
     return verification(
         judged.probabilities,
@@ -115,6 +135,7 @@ def _measure(material: "Material", side: "Side", seed: int) -> "Verification":
         groups.codes[judged.pairs.left],
         groups.codes[judged.pairs.right],
         groups.names,
+        samples=_SAMPLES if draw is None else 2,
         seed=seed,
     )
 

@@ -2,7 +2,8 @@
 
 A work is taken for its artist's mean plus a deviation, both normally distributed, with one
 covariance each: the two-covariance model of speaker verification (Brümmer & de Villiers 2010), a
-probabilistic linear discriminant analysis. Fitted by expectation maximisation; numpy alone.
+probabilistic linear discriminant analysis. Fitted by expectation maximisation on principal
+components from scikit-learn; scored with numpy alone.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _COMPONENTS: Final = 100
 _WORKS_EACH: Final = 4
 
 _ROUNDS: Final = 10
+
+#: Up to this length the d x d covariance fits into 128 MB.
+_EXACT: Final = 4096
 
 #: Log likelihoods are multiplied by this: the model is surer than it should be.
 _TEMPER: Final = 0.3
@@ -57,15 +61,19 @@ class TwoCovariance:
         Raises:
             EvalError: fewer than two artists, or none with two works.
         """
+        from sklearn.decomposition import PCA
+
         works = np.bincount(labels)
         if (works > 0).sum() < 2 or works.max(initial=0) < 2:
             raise EvalError("Telling artists apart is learned from two artists with two works.")
         rooted = _rooted(vectors)
         mean = rooted.mean(axis=0)
         kept = max(1, min(_COMPONENTS, len(rooted) // _WORKS_EACH, rooted.shape[1] - 1))
-        values, axes = np.linalg.eigh(np.cov(rooted.T))
-        spread = np.sqrt(np.maximum(values[-kept:], 1e-12))
-        components = (axes[:, -kept:] / spread).T
+        exact = rooted.shape[1] <= _EXACT
+        axes = PCA(kept, svd_solver="covariance_eigh" if exact else "randomized", random_state=0)
+        axes.fit(rooted)
+        spread = np.sqrt(np.maximum(axes.explained_variance_, 1e-12))
+        components = axes.components_ / spread[:, None]
         rows = _unit((rooted - mean) @ components.T)
         within, between = _covariances(rows, labels)
         total = within + between
