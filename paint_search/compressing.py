@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.caching import open_features
-from paint_search.compress.base import Compressor, Progress, Rows
+from paint_search.compress.base import Compressor, Progress
 from paint_search.compress.kinds import make_compressor
-from paint_search.compress.record import Compression, Loss
-from paint_search.compress.split import Split, choose_split
-from paint_search.errors import CompressError, StoreError, UsageError
+from paint_search.compress.record import Compression, Loss, Told
+from paint_search.dealing import Parts
+from paint_search.errors import CompressError, EvalError, StoreError, UsageError
 from paint_search.indexer.features import FeatureCache
 from paint_search.manifest import Manifest
 from paint_search.painting import Record
@@ -38,10 +38,6 @@ AUTO: Final = "auto"
 _TRIED: Final = ("pca", "autoencoder")
 _TRIED_LONG: Final = ("pca", "convolutional")
 
-#: More vectors teach a compressor nothing, and these fit into 400 MB at 2,048 dimensions.
-_MOST_FITTED: Final = 50_000
-_MOST_HELD_OUT: Final = 5_000
-_LEAST_HELD_OUT: Final = 3
 _KS: Final = (1, 10, 50)
 _LEAST_CHOICE: Final = 4
 _PAGE: Final = 512
@@ -61,6 +57,7 @@ class CompressRequest:
     dims: int
     seed: int
     drop_full: bool
+    label: str | None
     report: Report
     note: Callable[[str], None]
 
@@ -69,13 +66,15 @@ class CompressRequest:
 class Trial:
     """One kind of compressor, fitted: what it keeps among the held-out paintings.
 
-    ``recall`` is k -> share of the k nearest kept; ``refused`` says why it could not be fitted.
+    ``recall`` is k -> share of the k nearest kept; ``refused`` says why it could not be fitted;
+    ``told`` is what a method that learned from labels is for.
     """
 
     method: str
     recall: dict[str, float]
     seconds: float
     refused: str | None = None
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,53 +87,6 @@ class CompressSummary:
     bytes_before: int
     bytes_after: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The vectors of an index, dealt out: (n, d) to learn from, (m, d) to judge by."""
-
-    split: Split
-    learned: Rows
-    held_out: NDArray[np.float32]
-
-    @classmethod
-    def read(cls, store: Store, features: FeatureCache | None, seed: int) -> Self:
-        """Read a bounded number of each from the store, or map them from a feature cache."""
-        records = [
-            (record.id, record.payload.get("artist"))
-            for record in store.scroll()
-            if features is None or record.id in features
-        ]
-        if not records:
-            raise UsageError("the index is empty; run paint-search index first")
-        ids, artists = zip(*records, strict=True)
-        split = choose_split(ids, artists, seed=seed)
-        kept_out = split.held_out(ids, artists)
-        if features is not None:
-            return cls._mapped(split, np.array(ids), kept_out, features)
-        learned: list[NDArray[np.float32]] = []
-        held_out: list[NDArray[np.float32]] = []
-        # The order of the ids, which are hashes, is as good as any shuffling.
-        for held, record in zip(kept_out, store.scroll(vectors=True), strict=True):
-            part, most = (held_out, _MOST_HELD_OUT) if held else (learned, _MOST_FITTED)
-            if record.vector is not None and len(part) < most:
-                part.append(record.vector)
-        _require_held_out(len(held_out), len(ids))
-        return cls(split, np.stack(learned), np.stack(held_out))
-
-    @classmethod
-    def _mapped(
-        cls,
-        split: Split,
-        ids: NDArray[np.str_],
-        kept_out: NDArray[np.bool_],
-        features: FeatureCache,
-    ) -> Self:
-        learned, held_out = (ids[mask].tolist() for mask in (~kept_out, kept_out))
-        _require_held_out(len(held_out), len(ids))
-        judged = features.rows(held_out[: min(_MOST_HELD_OUT, _CELLS // features.dimension)])
-        return cls(split, cast(Rows, features.view(learned[:_MOST_FITTED])), judged)
 
 
 def compress(
@@ -156,9 +108,9 @@ def compress(
             f"{index} keeps no full vectors to learn from (compress --drop-full); index the "
             "paintings anew with another --index"
         )
-    parts = _Parts.read(store, features, request.seed)
+    parts = Parts.read(store, features, request.seed, _label(request))
     compressor, trials = _choose(parts, request)
-    kept = next(trial.recall for trial in trials if trial.method == compressor.method)
+    kept = next(trial for trial in trials if trial.method == compressor.method)
     kinds: tuple[VectorName, ...] = ("full", "compact")
     if request.drop_full or features is not None:
         kinds = ("compact",)
@@ -169,7 +121,8 @@ def compress(
         seed=request.seed,
         split=parts.split,
         fitted_to=len(parts.learned),
-        recall=kept,
+        recall=kept.recall,
+        told=kept.told,
         held_out=Loss.measure(compressor, parts.held_out),
     )
     place = next_place(index, manifest.store)
@@ -223,7 +176,7 @@ def sweep(index: Path, *manifests: Manifest) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _choose(parts: _Parts, request: CompressRequest) -> tuple[Compressor, tuple[Trial, ...]]:
+def _choose(parts: Parts, request: CompressRequest) -> tuple[Compressor, tuple[Trial, ...]]:
     """Fit the kind that was asked for, or each and keep the best by recall@10."""
     long = parts.learned.shape[1] > LONGEST
     tried = _TRIED_LONG if long else _TRIED
@@ -245,19 +198,65 @@ def _choose(parts: _Parts, request: CompressRequest) -> tuple[Compressor, tuple[
     return max(fitted, key=lambda pair: pair[0])[1], tuple(trials)
 
 
-def _fit(method: str, parts: _Parts, request: CompressRequest) -> tuple[Compressor, Trial]:
+def _fit(method: str, parts: Parts, request: CompressRequest) -> tuple[Compressor, Trial]:
     from paint_search.eval.neighbourhoods import neighbours_kept
 
     start = time.monotonic()
     compressor = make_compressor(method, request.dims, seed=request.seed)
     compressor.fit(
-        parts.learned, report=lambda progress: request.report(f"fitting {method}", progress)
+        parts.learned,
+        parts.labels,
+        report=lambda progress: request.report(f"fitting {method}", progress),
     )
     seconds = time.monotonic() - start
     # Where k is near the number of paintings to choose from, any code keeps nearly all.
     ks = [k for k in _KS if k == 1 or _LEAST_CHOICE * k <= len(parts.held_out)]
-    kept = neighbours_kept(parts.held_out, compressor.transform(parts.held_out), ks)
-    return compressor, Trial(method, {str(k): kept.recall[k] for k in ks}, seconds)
+    codes = compressor.transform(parts.held_out)
+    kept = neighbours_kept(parts.held_out, codes, ks)
+    told = None
+    if compressor.learns_from_labels and (label := _label(request)) is not None:
+        told = _told(label, parts, codes)
+    return compressor, Trial(method, {str(k): kept.recall[k] for k in ks}, seconds, told=told)
+
+
+def _label(request: CompressRequest) -> str | None:
+    """Return the field to learn from, None where the method learns from vectors alone.
+
+    Raises:
+        UsageError: a field for such a method.
+    """
+    from paint_search.compress.kinds import LEARN_FROM_LABELS
+
+    if request.method in LEARN_FROM_LABELS:
+        return request.label or "artist"
+    if request.label is not None:
+        raise UsageError(
+            f"--label {request.label}: --method {request.method} does not learn from labels; use "
+            f"--method {' or '.join(LEARN_FROM_LABELS)}"
+        )
+    return None
+
+
+def _told(label: str, parts: Parts, codes: NDArray[np.float32]) -> Told:
+    """Measure what a method that learns from labels is for, beside the full vectors."""
+    from paint_search.eval.auc import same_label_auc
+    from paint_search.eval.retrieval import retrieval
+
+    try:
+        figures = [
+            (
+                same_label_auc(vectors, parts.held_labels),
+                retrieval(vectors, parts.held_labels, ks=[10]).summary()["mAP@10"],
+            )
+            for vectors in (codes, parts.held_out)
+        ]
+    except EvalError as error:
+        raise CompressError(
+            f"of {len(codes)} paintings held out to judge by, too few share a label {label!r}: "
+            f"{error}"
+        ) from error
+    (auc, precision), (auc_full, precision_full) = figures
+    return Told(label, auc, auc_full, precision, precision_full)
 
 
 def _rewrite(
@@ -307,18 +306,13 @@ class _Source:
                 yield replace(record, vector=self.features.rows([record.id])[0])
 
 
-def _require_held_out(count: int, paintings: int) -> None:
-    if count < _LEAST_HELD_OUT:
-        raise CompressError(
-            f"of {paintings} paintings only {count} can be held out to judge by; index more first"
-        )
-
-
 def measure(manifest: Manifest, store: Store) -> Manifest:
     """Return the manifest with what depends on the paintings in the store measured anew."""
-    manifest = replace(manifest, background=measure_background(store), paintings=store.count())
-    if manifest.compression is None or "full" not in manifest.vectors or not manifest.paintings:
-        return replace(manifest, recall=measure_recall(store))
+    background = measure_background(store, manifest.searched) if manifest.vectors else None
+    manifest = replace(manifest, background=background, paintings=store.count())
+    if manifest.compression is None or not manifest.two_steps or not manifest.paintings:
+        recall = measure_recall(store, manifest.searched) if manifest.vectors else None
+        return replace(manifest, recall=recall)
     oversampling, recall = choose_oversampling(store)
     compression = replace(manifest.compression, oversampling=oversampling, two_step_recall=recall)
     return replace(manifest, compression=compression, recall=recall)

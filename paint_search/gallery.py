@@ -21,6 +21,7 @@ from paint_search.errors import ImageError, PaintSearchError
 from paint_search.indexer.decode import decode
 from paint_search.indexer.preprocessing import Preprocessing
 from paint_search.painting import Hit
+from paint_search.verifying import Verdict, write_probability
 
 _PAPER: Final = (250, 249, 246)
 _INK: Final = (38, 36, 34)
@@ -29,6 +30,9 @@ _FRAME: Final = (178, 58, 42)
 _TILE: Final = 240
 _GAP: Final = 20
 _CAPTION: Final = 62
+
+#: A picture, None for an empty place; three lines below it; whether it is framed.
+_Tile = tuple[Image.Image | None, tuple[str, str, str], bool]
 
 
 def write_sheet(
@@ -45,11 +49,47 @@ def write_sheet(
     Raises:
         PaintSearchError: the suffix is of no kind of picture that can be written.
     """
-    tiles = [(thumbnail(file), ("query", _name(file), ""), True) for file in queries]
+    tiles: list[_Tile] = [(thumbnail(file), ("query", _name(file), ""), True) for file in queries]
     tiles += [
         (thumbnail(file), _caption(hit), False) for hit, file in zip(hits, files, strict=True)
     ]
     columns = min(len(tiles), max(4, round(math.sqrt(len(tiles) * 1.4))))
+    _lay_out(out, tiles, columns)
+
+
+def write_pairs(
+    out: Path,
+    asked: tuple[Path, Path],
+    verdict: Verdict,
+    references: Sequence[tuple[Path, Path]],
+) -> None:
+    """Write a sheet of two paintings and the pairs that they compare with, two pairs a row.
+
+    Args:
+        out: the picture to write, JPEG or PNG by its suffix.
+        asked: files of the two.
+        verdict: what was said of them.
+        references: files of each pair that it names.
+
+    Raises:
+        PaintSearchError: the suffix is of no kind of picture that can be written.
+    """
+    said = write_probability(verdict.probability), verdict.describe().partition(":")[0]
+    tiles: list[_Tile] = [
+        (thumbnail(file), (said[0], _name(file), said[1]), True) for file in asked
+    ]
+    tiles += [(None, ("", "", ""), False)] * 2
+    for pair, files in zip(verdict.references, references, strict=True):
+        words = (
+            f"{write_probability(pair.probability)}  {'one artist' if pair.same else 'two artists'}"
+        )
+        for painting, file in zip((pair.one, pair.other), files, strict=True):
+            caption = words, painting.artist or "", painting.title or _name(file)
+            tiles.append((thumbnail(file), caption, False))
+    _lay_out(out, tiles, columns=4)
+
+
+def _lay_out(out: Path, tiles: Sequence[_Tile], columns: int) -> None:
     rows = math.ceil(len(tiles) / columns)
     width = columns * (_TILE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, rows * (_TILE + _CAPTION + _GAP) + _GAP), _PAPER)
@@ -57,7 +97,8 @@ def write_sheet(
     for number, (picture, caption, framed) in enumerate(tiles):
         left = _GAP + number % columns * (_TILE + _GAP)
         top = _GAP + number // columns * (_TILE + _CAPTION + _GAP)
-        sheet.paste(picture, (left, top))
+        if picture is not None:
+            sheet.paste(picture, (left, top))
         if framed:
             draw.rectangle((left - 5, top - 5, left + _TILE + 4, top + _TILE + 4), None, _FRAME, 3)
         _write_caption(draw, left, top + _TILE + 8, caption)

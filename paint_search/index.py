@@ -171,6 +171,7 @@ class Index(ReadIndex):
         *,
         seed: int = 0,
         drop_full: bool = False,
+        label: str | None = None,
         report: Callable[[str, Progress], None] = lambda words, progress: None,
         note: Callable[[str], None] = lambda line: None,
     ) -> CompressSummary:
@@ -184,6 +185,7 @@ class Index(ReadIndex):
             dims: length of the compact vectors.
             seed: of the fit, and of which paintings are held out.
             drop_full: keep compact vectors alone, to save space; ``note`` is told what it costs.
+            label: field that ``siamese`` learns from; None for the artist.
             report: called with what is being done and how far it is.
             note: takes lines for the user.
 
@@ -192,7 +194,7 @@ class Index(ReadIndex):
             CompressError: too few paintings or dimensions, or vectors that teach nothing.
             StoreError: the store or the disk failed.
         """
-        request = CompressRequest(method, dims, seed, drop_full, report, note)
+        request = CompressRequest(method, dims, seed, drop_full, label, report, note)
         with self._holding.writing():
             self.manifest, self._store, summary = compress(
                 self.folder, self.manifest, self._store, request

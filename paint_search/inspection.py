@@ -50,7 +50,6 @@ def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped:
     """Measure and count what ``IndexInfo`` holds."""
     files = (file for file in folder.rglob("*") if file.is_file())
     count = store.count()
-    both = len(manifest.vectors) == 2
     vector_bytes = {name: count * _BYTES * length for name, length in manifest.dimensions.items()}
     features = open_features(folder, manifest)
     if features is not None:
@@ -63,8 +62,15 @@ def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped:
         skipped=skipped,
         fields=store.fields(),
         searched=store.describe(),
-        recall=manifest.recall if manifest.recall is not None else measure_recall(store),
+        recall=_recall(manifest, store),
         vector_bytes=vector_bytes,
-        ways=measure_ways(store, manifest.oversampling) if both else [],
+        ways=measure_ways(store, manifest.oversampling) if manifest.two_steps else [],
         bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
     )
+
+
+def _recall(manifest: Manifest, store: Store) -> float | None:
+    """Return what the last run measured; measure where a server has built its graph since."""
+    if manifest.recall is not None or not manifest.vectors or manifest.two_steps:
+        return manifest.recall
+    return measure_recall(store, manifest.searched)

@@ -96,13 +96,18 @@ class Manifest:
         return Maker(self.backbone.name + method, digest)
 
     @property
+    def two_steps(self) -> bool:
+        """Whether compact vectors find and full ones rank."""
+        return len(self.vectors) == 2 and self.searched == "full"
+
+    @property
     def oversampling(self) -> int:
         """How many candidates the first step of a search in two finds for each match wanted."""
         return (self.compression and self.compression.oversampling) or 1
 
     @property
     def searched(self) -> VectorName:
-        """The vectors that scores are taken from.
+        """The vectors that scores are taken from; those that learned from labels if there are such.
 
         Raises:
             UsageError: there are none yet.
@@ -112,7 +117,8 @@ class Manifest:
                 f"vectors of {self.backbone.dimension:,} dimensions are too long to search; run "
                 "paint-search compress --method convolutional --dims 320 first"
             )
-        return "full" if "full" in self.vectors else "compact"
+        learned = self.compression is not None and self.compression.told is not None
+        return "full" if "full" in self.vectors and not learned else "compact"
 
     def kept(self, which: VectorName | None) -> VectorName:
         """Return this kind of vectors, or by default the searched one, if the store keeps it.

@@ -1,6 +1,6 @@
 """What can be asked of an index: nearest paintings, vectors, fields, facts. Changes nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from paint_search.search.filters import Filter, FilterValue
 from paint_search.search.stores.base import VectorName
 from paint_search.selecting import check_field, read_vectors, select
 from paint_search.update import SKIPPED
+from paint_search.verifying import Verdict, Verifier
 
 if TYPE_CHECKING:
     import faiss
@@ -121,6 +122,22 @@ class ReadIndex:
         return ask_many(
             vectors, k, self.manifest, self._store, self.compressor(), conditions, exact=exact
         )
+
+    def verifier(self, note: Callable[[str], None] = lambda line: None) -> Verifier:
+        """Return what says whether one artist made two paintings; ``note`` takes lines to say."""
+        return Verifier(
+            self.folder,
+            self.root,
+            self.manifest,
+            self._store,
+            self._model,
+            self.compressor,
+            note,
+        )
+
+    def verify(self, one: str | Path, other: str | Path) -> Verdict:
+        """Say how likely one artist made both paintings; see ``Verifier.verify``."""
+        return self.verifier().verify(one, other)
 
     def vectors(
         self,

@@ -225,8 +225,9 @@ def test_codes_are_unit_rows_whatever_comes(rows: Vectors) -> None:
 def test_vectors_that_teach_nothing_are_refused(
     method: str, rows: Vectors, dims: int, words: str
 ) -> None:
+    labels = [f"artist {row % 10}" for row in range(len(rows))]
     with pytest.raises(CompressError, match=words):
-        make_compressor(method, dims).fit(rows)
+        make_compressor(method, dims).fit(rows, labels)
 
 
 def test_other_refusals_are_sentences(vectors: Vectors) -> None:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from paint_search.errors import EvalError
-from paint_search.eval.calibration import expected_calibration_error
 from paint_search.eval.classify import Classification, classify, stratified_split
 from paint_search.eval.conformal import conformal_threshold, prediction_sets
 from paint_search.eval.inputs import group_labels
@@ -202,24 +201,6 @@ def test_sets_grow_as_the_threshold_falls_and_are_never_empty(
 def test_a_coverage_of_none_or_all_is_refused(coverage: float) -> None:
     with pytest.raises(EvalError, match="coverage between 0 and 1"):
         conformal_threshold(np.ones((3, 2)), np.zeros(3, dtype=np.int64), coverage)
-
-
-@given(hnp.arrays(np.float64, 40, elements=st.floats(0, 1)), st.integers(1, 20), st.integers(0, 9))
-def test_the_calibration_error_is_that_of_its_definition(
-    stated: NDArray[np.float64], bins: int, seed: int
-) -> None:
-    true = np.random.default_rng(seed).random(40) < 0.5
-    expected = 0.0
-    places = np.minimum(np.floor(stated * bins), bins - 1)
-    for place in set(places.tolist()):
-        inside = places == place
-        expected += inside.mean() * abs(stated[inside].mean() - true[inside].mean())
-    assert expected_calibration_error(stated, true, bins) == pytest.approx(expected)
-
-
-def test_a_calibration_error_of_nothing_is_refused() -> None:
-    with pytest.raises(EvalError, match="as many probabilities as outcomes"):
-        expected_calibration_error([], [])
 
 
 # The net.

@@ -11,6 +11,8 @@ from paint_search.cli.mapping import map_paintings
 from paint_search.cli.reporting import report
 from paint_search.cli.similar import similar
 from paint_search.cli.studies import studies
+from paint_search.cli.training import train
+from paint_search.cli.verifying import verify
 
 app = typer.Typer(
     name="paint-search",
@@ -28,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(similar)
+app.command()(verify)
 app.command()(compress)
 app.command()(info)
 app.command("list")(list_paintings)
@@ -38,6 +41,7 @@ app.command()(backbones)
 app.command()(demo)
 app.command("map")(map_paintings)
 app.command()(report)
+app.command()(train)
 app.add_typer(studies)
 
 

@@ -15,6 +15,7 @@ from paint_search.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from paint_search.compress.record import Told
     from paint_search.compressing import CompressSummary
 
 
@@ -23,13 +24,23 @@ def compress(
     method: Annotated[
         str,
         typer.Option(
-            help="pca, autoencoder, convolutional, convolutional-plain (as published), or auto: "
-            "fit pca and autoencoder (convolutional for very long vectors), keep the best."
+            help="pca, autoencoder, siamese (learns from --label), convolutional, "
+            "convolutional-plain (as published), or auto: fit pca and autoencoder (convolutional "
+            "for very long vectors), keep the best."
         ),
     ] = "auto",
     dims: Annotated[
         int, typer.Option(min=1, help="Length of the compact vectors; 64 to 320 are usual.")
     ] = 128,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="What siamese brings together: works of one artist, movement, ...  "
+            "[default: artist]",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the fit, and of which paintings are held out.")] = 0,
     drop_full: Annotated[
         bool,
@@ -54,7 +65,13 @@ def compress(
     output = Output(as_json=as_json, quiet=quiet)
     with Index.open(index) as collection, shows_steps(output) as report:
         summary = collection.compress(
-            method, dims, seed=seed, drop_full=drop_full, report=report, note=output.note
+            method,
+            dims,
+            seed=seed,
+            drop_full=drop_full,
+            label=label,
+            report=report,
+            note=output.note,
         )
     output.json(asdict(summary))
     _print(output, summary)
@@ -84,9 +101,26 @@ def _print(output: Output, summary: "CompressSummary") -> None:
         f"{summary.paintings:,} paintings have compact vectors of {compression.dims} dimensions "
         f"({chosen}), made in {summary.seconds:.1f} s; all vectors take {sizes}"
     )
+    if compression.told is not None:
+        _print_told(output, compression.told)
     if compression.two_step_recall is not None:
         output.line(
             f"searches take {compression.oversampling} times as many candidates from them as hits "
             "are wanted and rank those by full vectors: recall@10 "
             f"{compression.two_step_recall:.3f}"
         )
+
+
+def _print_told(output: Output, told: "Told") -> None:
+    """Say what a method that learned from labels is for, and what that means for searches."""
+    output.table(
+        ["on the same paintings", f">AUC, same {told.label}", ">mAP@10"],
+        [
+            ["compact vectors", f"{told.auc:.3f}", f"{told.map_at_10:.3f}"],
+            ["full vectors", f"{told.auc_full:.3f}", f"{told.map_at_10_full:.3f}"],
+        ],
+    )
+    output.line(
+        f"these vectors bring works of one {told.label} together on purpose, so searches and "
+        "studies take scores from them alone; compress with another method to go back"
+    )

@@ -8,6 +8,7 @@ from paint_search.cli.study_clusters import clusters
 from paint_search.cli.study_compression import compression
 from paint_search.cli.study_retrieval import retrieval
 from paint_search.cli.study_silhouette import silhouette
+from paint_search.cli.study_verify import verify
 
 studies = typer.Typer(
     name="eval",
@@ -21,3 +22,4 @@ studies.command()(silhouette)
 studies.command()(retrieval)
 studies.command()(compression)
 studies.command()(classify)
+studies.command()(verify)

@@ -38,11 +38,13 @@ class Parts:
 
     Attributes:
         training: (n, d) vectors to fit on.
+        training_labels: of those, None where a work has none.
         held: the works to measure on.
         seed: that dealt them out.
     """
 
     training: NDArray[np.float32]
+    training_labels: list[str | None]
     held: Works
     seed: int
 
@@ -119,7 +121,8 @@ def part_works(works: Works, collection: Index, seed: int) -> Parts:
     mask = split.held_out(ids, artists)
     outside = {work.id for work, held in zip(everyone, mask, strict=True) if held}
     held = np.array([work.id in outside for work in works.paintings], dtype=np.bool_)
-    return Parts(works.vectors[~held], _only(works, held), seed)
+    learned = [label for label, out in zip(works.labels, held, strict=True) if not out]
+    return Parts(works.vectors[~held], learned, _only(works, held), seed)
 
 
 def plan_trials(
@@ -187,6 +190,7 @@ def run_trial(
         start = time.perf_counter()
         compressor.fit(
             parts.training,
+            parts.training_labels,
             report=lambda step: moved(0.9 * step.done / max(1, step.total), step.words),
         )
         seconds = time.perf_counter() - start

@@ -7,7 +7,7 @@ all similarity here is cosine. Saved as JSON and safetensors, so that loading on
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
@@ -49,12 +49,14 @@ class Compressor(ABC):
 
     Attributes:
         method: the name by which users know it.
+        learns_from_labels: whether ``fit`` needs them.
         dims: length of the vectors it makes.
         seed: of everything random in ``fit``.
         n_features_in_: length of the vectors it takes; 0 before ``fit``.
     """
 
     method: ClassVar[str]
+    learns_from_labels: ClassVar[bool] = False
 
     def __init__(self, dims: int, *, seed: int = 0) -> None:
         if dims < 1:
@@ -63,11 +65,18 @@ class Compressor(ABC):
         self.seed = seed
         self.n_features_in_ = 0
 
-    def fit(self, vectors: Rows, *, report: Report = silent) -> Self:
+    def fit(
+        self,
+        vectors: Rows,
+        labels: Sequence[str | None] | None = None,
+        *,
+        report: Report = silent,
+    ) -> Self:
         """Learn from vectors, (n, d), in memory or mapped from a file.
 
         Args:
             vectors: n of at least ``dims``, d of at least ``dims``; read in blocks.
+            labels: of the n, None where unknown; only looked at where ``learns_from_labels``.
             report: called with the progress.
 
         Raises:

@@ -10,7 +10,10 @@ from paint_search.compress.base import Compressor, damaged, load_files
 from paint_search.errors import CompressError, UsageError
 
 #: In the order in which a user meets them; the last is the published study's own training.
-METHODS: Final = ("pca", "autoencoder", "convolutional", "convolutional-plain")
+METHODS: Final = ("pca", "autoencoder", "siamese", "convolutional", "convolutional-plain")
+
+#: Those of them whose ``fit`` needs labels.
+LEARN_FROM_LABELS: Final = ("siamese",)
 
 
 def make_compressor(method: str, dims: int, *, seed: int = 0) -> Compressor:
@@ -50,6 +53,10 @@ def _class_of(method: str) -> type[Compressor]:
             from paint_search.compress.autoencoder import Autoencoder
 
             return Autoencoder
+        case "siamese":
+            from paint_search.compress.siamese import Siamese
+
+            return Siamese
         case "convolutional":
             from paint_search.compress.convolutional import ConvolutionalAutoencoder
 

@@ -5,7 +5,7 @@ Travels in the manifest; the fitted numbers themselves lie in a folder of their 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -54,6 +54,35 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """How well works of one label are told from others, among the held-out: a method's purpose.
+
+    Attributes:
+        label: the field that it learned from.
+        auc: how often two works of one label are more alike than two of two labels.
+        auc_full: the same by full vectors.
+        map_at_10: mean average precision among the ten nearest.
+        map_at_10_full: the same by full vectors.
+    """
+
+    label: str
+    auc: float
+    auc_full: float
+    map_at_10: float
+    map_at_10_full: float
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Told":
+        """Read the figures back from a manifest.
+
+        Raises:
+            KeyError, TypeError, ValueError: the record is not of that form.
+        """
+        label, *figures = (record[name.name] for name in fields(cls))
+        return cls(str(label), *map(float, figures))
+
+
+@dataclass(frozen=True, slots=True)
 class Compression:
     """The compressor of one index.
 
@@ -70,6 +99,7 @@ class Compression:
         added: the same of paintings that were indexed since.
         oversampling: of the search in two steps; None where full vectors are not kept.
         two_step_recall: recall@10 of that search when it was last measured.
+        told: what a compressor that learned from labels is for; None of the others.
     """
 
     folder: str
@@ -83,6 +113,7 @@ class Compression:
     added: Loss = Loss(0, 0.0, 0.0)
     oversampling: int | None = None
     two_step_recall: float | None = None
+    told: Told | None = None
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Compression":
@@ -106,6 +137,7 @@ class Compression:
             added=Loss.from_dict(record["added"]),
             oversampling=None if record["oversampling"] is None else int(record["oversampling"]),
             two_step_recall=record["two_step_recall"],
+            told=Told.from_dict(record["told"]) if record.get("told") else None,
         )
 
     @property
@@ -121,10 +153,14 @@ class Compression:
     def describe(self) -> str:
         """Say in a sentence what it is and what it keeps."""
         kept = ", ".join(f"{share:.3f} of the nearest {k}" for k, share in self.recall.items())
-        return (
-            f"{self.method}, {self.dims} dimensions, fitted to {self.fitted_to:,} paintings; of "
-            f"{self.held_out.count:,} held out it keeps {kept}"
-        )
+        made = f"{self.method}, {self.dims} dimensions, fitted to {self.fitted_to:,} paintings"
+        if self.told is not None:
+            return (
+                f"{made} by {self.told.label}; of {self.held_out.count:,} held out it tells the "
+                f"same {self.told.label} from another with an AUC of {self.told.auc:.3f} "
+                f"(full vectors {self.told.auc_full:.3f})"
+            )
+        return f"{made}; of {self.held_out.count:,} held out it keeps {kept}"
 
     def describe_drift(self) -> str:
         """Say in a sentence whether it still fits."""

@@ -19,6 +19,9 @@ By = Literal["artist", "id"]
 #: With fewer artists, or where a few have most of the works, artists cannot be dealt out fairly.
 _LEAST_ARTISTS: Final = 10
 
+#: Share of the works of learned artists that labels are not learned from.
+_WORKS_HELD_OUT: Final = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -65,6 +68,14 @@ def choose_split(
         if 0.5 * share <= held <= 2 * share:
             return rule
     return Split("id", seed, share)
+
+
+def works_held_out(split: Split, ids: Sequence[str]) -> NDArray[np.bool_]:
+    """Return (n,) True for single works, a tenth, that learning from labels passes over.
+
+    Those of artists that ``split`` lets be learned from are unseen works of seen artists.
+    """
+    return Split("id", split.seed, _WORKS_HELD_OUT).held_out(ids, [None] * len(ids))
 
 
 def held_out(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Labels, group_labels, unit_rows
+from paint_search.eval.inputs import Bools, Groups, Ints, Labels, group_labels, unit_rows
 from paint_search.eval.pairs import pair_cosines
 
 
@@ -31,6 +31,15 @@ def same_label_auc(
     groups = group_labels(labels, len(unit))
     if len(groups.names) < 2 or groups.counts.max() < 2:
         raise EvalError("The AUC needs two labels, and one of them with two works.")
+    left, right, truth = random_pairs(groups, pairs, seed)
+    return float(roc_auc_score(truth, pair_cosines(unit, left, right)))
+
+
+def random_pairs(groups: Groups, pairs: int, seed: int) -> tuple[Ints, Ints, Bools]:
+    """Draw `pairs` pairs of rows of one label, then as many of two, every such pair equally likely.
+
+    The labels must be two, and one of them have two works.
+    """
     rng = np.random.default_rng(seed)
     by_label = groups.by_label
     size = groups.counts[groups.codes[by_label]]
@@ -43,5 +52,4 @@ def same_label_auc(
     c = rng.choice(total, pairs, p=(total - size) / (total - size).sum())
     d = (start[c] + size[c] + rng.integers(0, total - size[c])) % total
     left, right = by_label[np.concatenate([a, c])], by_label[np.concatenate([b, d])]
-    truth = np.repeat([True, False], pairs)
-    return float(roc_auc_score(truth, pair_cosines(unit, left, right)))
+    return left, right, np.repeat([True, False], pairs)

@@ -18,6 +18,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from paint_search.errors import BackboneError
+from paint_search.indexer import small  # noqa: F401 - makes timm know it
 from paint_search.indexer.backbones import Backbone, BackboneRecord, Pooling
 from paint_search.indexer.preprocessing import Fit, Preprocessing
 from paint_search.indexer.weights import fingerprint, load_weights
@@ -32,6 +33,7 @@ class Network(nn.Module):
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, pooling: Pooling) -> None:
         super().__init__()
         self.model = model
+        self.preprocessing = preprocessing
         self.pooling = pooling
         for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
             scaled = torch.tensor(values).view(1, 3, 1, 1) * 255.0
@@ -80,23 +82,9 @@ def build_network(
     Raises:
         BackboneError: timm has no such model, or the weights are not of it.
     """
-    configuration = _configuration(backbone)
-    try:
-        model = timm.create_model(str(backbone.architecture), num_classes=0, **backbone.options)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise BackboneError(f"timm cannot make {backbone.name!r}: {error}") from error
-    if backbone.pooling == "pools":
-        model.pre_logits = nn.Identity()  # 480 MB of dense layers that would never run
-    load_weights(model, weights)
-    preprocessing = Preprocessing(
-        size=int(configuration.input_size[-1]),
-        fit=fit or backbone.fit,
-        interpolation=configuration.interpolation,
-        mean=configuration.mean,
-        std=configuration.std,
-        crop_pct=float(configuration.crop_pct),
-    )
-    network = Network(model, preprocessing, backbone.pooling).eval()
+    network = make_network(backbone, fit).eval()
+    load_weights(network.model, weights)
+    preprocessing = network.preprocessing
     sample = torch.zeros((1, preprocessing.size, preprocessing.size, 3), dtype=torch.uint8)
     with torch.inference_mode():
         dimension = network(sample).shape[1]
@@ -108,6 +96,30 @@ def build_network(
         preprocessing=preprocessing,
     )
     return network, record
+
+
+def make_network(backbone: Backbone, fit: Fit | None = None) -> Network:
+    """Make the network with random weights, to be given others or to be trained.
+
+    Raises:
+        BackboneError: timm has no such model.
+    """
+    configuration = _configuration(backbone)
+    try:
+        model = timm.create_model(str(backbone.architecture), num_classes=0, **backbone.options)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BackboneError(f"timm cannot make {backbone.name!r}: {error}") from error
+    if backbone.pooling == "pools":
+        model.pre_logits = nn.Identity()  # 480 MB of dense layers that would never run
+    preprocessing = Preprocessing(
+        size=int(configuration.input_size[-1]),
+        fit=fit or backbone.fit,
+        interpolation=configuration.interpolation,
+        mean=configuration.mean,
+        std=configuration.std,
+        crop_pct=float(configuration.crop_pct),
+    )
+    return Network(model, preprocessing, backbone.pooling)
 
 
 def export_onnx(network: Network, size: int, file: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paint_search.painting import Record
 from paint_search.search.filters import Condition
-from paint_search.search.stores.base import Store
+from paint_search.search.stores.base import Store, VectorName
 
 _SAMPLE: Final = 1000
 _ARTISTS: Final = 200
@@ -66,7 +66,7 @@ class Background:
         return cls(same, other)
 
 
-def measure_background(store: Store) -> Background | None:
+def measure_background(store: Store, using: VectorName) -> Background | None:
     """Measure the scores of up to 1,000 works, and of up to 10 works of each of 200 artists.
 
     Ids are hashes, so the first ids are a random and repeatable sample. Returns None where fewer
@@ -75,18 +75,18 @@ def measure_background(store: Store) -> Background | None:
     sample = [
         record
         for record in itertools.islice(store.scroll(vectors=True), _SAMPLE)
-        if "artist" in record.payload and record.best is not None
+        if "artist" in record.payload and _vector(record, using) is not None
     ]
     if len(sample) < 2:
         return None
     artists = list(dict.fromkeys(record.payload["artist"] for record in sample))
     same = [
-        _pair_scores(_stack(works))
+        _pair_scores(_stack(works, using))
         for artist in artists[:_ARTISTS]
-        if len(works := _works_of(store, artist)) > 1
+        if len(works := _works_of(store, artist, using)) > 1
     ]
     _, codes = np.unique([record.payload["artist"] for record in sample], return_inverse=True)
-    vectors = _stack(sample)
+    vectors = _stack(sample, using)
     first, second = np.triu_indices(len(sample), k=1)
     other = (vectors @ vectors.T)[first, second][codes[first] != codes[second]]
     if sum(map(len, same)) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
@@ -94,13 +94,18 @@ def measure_background(store: Store) -> Background | None:
     return Background(_quantiles(np.concatenate(same)), _quantiles(other))
 
 
-def _works_of(store: Store, artist: str) -> list[Record]:
+def _works_of(store: Store, artist: str, using: VectorName) -> list[Record]:
     works = store.scroll([Condition("artist", values=(artist,))], vectors=True)
-    return list(itertools.islice((work for work in works if work.best is not None), _WORKS))
+    having = (work for work in works if _vector(work, using) is not None)
+    return list(itertools.islice(having, _WORKS))
 
 
-def _stack(records: Sequence[Record]) -> NDArray[np.float32]:
-    return np.array([record.best for record in records], dtype=np.float32)
+def _stack(records: Sequence[Record], using: VectorName) -> NDArray[np.float32]:
+    return np.array([_vector(record, using) for record in records], dtype=np.float32)
+
+
+def _vector(record: Record, using: VectorName) -> NDArray[np.float32] | None:
+    return record.vector if using == "full" else record.compact
 
 
 def _pair_scores(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -77,18 +77,21 @@ def choose_effort(
             return
 
 
-def measure_recall(store: Store, oversampling: int | None = None) -> float | None:
+def measure_recall(
+    store: Store, using: VectorName, oversampling: int | None = None
+) -> float | None:
     """Return recall@10 of the default search; None where the store searches exactly.
 
     Args:
         store: where.
+        using: the vectors that scores are taken from.
         oversampling: of the search in two steps; None where the store keeps one kind of vectors.
     """
     if oversampling is None and not store.approximate():
         return None
     queries = _sample(store, _QUERIES)
-    found = [_ids(_by_default(store, query, oversampling)) for query in queries]
-    return _recall(found, _truth(store, queries))
+    found = [_ids(_by_default(store, query, using, oversampling)) for query in queries]
+    return _recall(found, _nearest(store, queries, using, exact=True)) if queries else 1.0
 
 
 def measure_ways(store: Store, oversampling: int) -> list[Way]:
@@ -117,16 +120,17 @@ def _in_two_steps(store: Store, query: Record, oversampling: int) -> list[Match]
     return store.search(_vector(query, "full"), _K, among=among, without={query.id})
 
 
-def _by_default(store: Store, query: Record, oversampling: int | None) -> list[Match]:
+def _by_default(
+    store: Store, query: Record, using: VectorName, oversampling: int | None
+) -> list[Match]:
     if oversampling is not None:
         return _in_two_steps(store, query, oversampling)
-    using = _best(query)
     return store.search(_vector(query, using), _K, using=using, without={query.id})
 
 
 def _truth(store: Store, queries: Sequence[Record]) -> list[set[str]]:
-    """Return the nearest by exact search on the best vectors there are, without the queries."""
-    return _nearest(store, queries, _best(queries[0]), exact=True) if queries else []
+    """Return the nearest by exact search on full vectors, without the queries."""
+    return _nearest(store, queries, "full", exact=True) if queries else []
 
 
 def _nearest(
@@ -141,18 +145,13 @@ def _nearest(
     ]
 
 
-def _exactly(store: Store, query: Record) -> list[Match]:
-    using = _best(query)
+def _exactly(store: Store, query: Record, using: VectorName = "full") -> list[Match]:
     return store.search(_vector(query, using), _K, using=using, without={query.id}, exact=True)
 
 
 def _alone(store: Store, query: Record) -> list[Match]:
     vector = _vector(query, "compact")
     return store.search(vector, _K, using="compact", without={query.id})
-
-
-def _best(query: Record) -> VectorName:
-    return "compact" if query.vector is None else "full"
 
 
 def _vector(query: Record, kind: VectorName) -> NDArray[np.float32]:

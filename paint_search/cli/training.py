@@ -1,0 +1,155 @@
+"""``train``: a backbone of your own, trained on pairs of your paintings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paint_search.cli.output import (
+    Exit,
+    IndexOption,
+    JsonOption,
+    Output,
+    QuietOption,
+    reports_errors,
+    shows_steps,
+)
+
+if TYPE_CHECKING:
+    from paint_search.twins.pictures import Pictures
+
+WEIGHTS = "weights.safetensors"
+_CURVE = "curve.png"
+
+
+@reports_errors
+def train(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of paintings.  [default: those of the index]", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for weights, checkpoint and curve.")] = Path(
+        "twins"
+    ),
+    backbone: Annotated[
+        str, typer.Option(help="timm:NAME of any timm model, or of ours: timm:twin_small.")
+    ] = "timm:twin_small",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights to begin with.  [default: random]", show_default=False),
+    ] = None,
+    label: Annotated[
+        str, typer.Option(metavar="FIELD", help="What is brought together.")
+    ] = "artist",
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Labels of FOLDER, as `index` takes them.", show_default=False),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Table of labels of FOLDER, instead.", show_default=False),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Batches of 16 artists with 4 works each, at most.")
+    ] = 2000,
+    rate: Annotated[
+        float, typer.Option(help="Highest learning rate; less for pretrained weights.")
+    ] = 1e-3,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    index: IndexOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> Exit:
+    """Train a twin network end to end: works of one artist together, of two artists apart.
+
+    Artists kept out of training say when to stop. Killed at any moment, the same command goes on
+    from the last checkpoint; it leaves a weights file for `paint-search index`.
+
+    Example: `paint-search train ./paintings --out twins --backbone timm:resnet18`
+    """
+    output = Output(as_json=as_json, quiet=quiet)
+    pictures = _pictures(folder, labels, table, label, index)
+    learned, judged = pictures.sides(seed)
+    from paint_search.indexer.embed import find_device
+    from paint_search.twins.learning import CURVE, Plan, begin, learn, save_weights
+
+    where = find_device(device)
+    network = begin(backbone, weights, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    plan = Plan(
+        name=backbone,
+        labels=pictures.labels,
+        learned=learned,
+        judged=judged,
+        read=pictures.reader(network.preprocessing),
+        out=out,
+        steps=steps,
+        every=max(1, min(50, steps // 2)),
+        rate=rate,
+        seed=seed,
+        device=where,
+    )
+    output.note(
+        f"{int(learned.sum()):,} paintings to learn from, {int(judged.sum()):,} by others to stop "
+        f"by; on {where}"
+    )
+    try:
+        with shows_steps(output) as report:
+            done = learn(plan, network, lambda progress: report("training", progress))
+    except KeyboardInterrupt:
+        output.note("interrupted; the same command goes on from the last checkpoint")
+        return Exit.INTERRUPTED
+    save_weights(network, out / WEIGHTS)
+    _draw(out / CURVE, out / _CURVE)
+    output.json(
+        {
+            "weights": str(out / WEIGHTS),
+            "auc": done.auc,
+            "best_step": done.best_step,
+            "steps": done.steps,
+            "unreadable": {str(file): why for file, why in pictures.unreadable.items()},
+        }
+    )
+    output.line(
+        f"AUC {done.auc:.3f} on pairs of {label}s kept out, at step {done.best_step:,} of "
+        f"{done.steps:,}; the curve is {out / _CURVE}"
+    )
+    output.line(f'index with it: --backbone "{backbone}" --weights {out / WEIGHTS}')
+    if pictures.unreadable:
+        output.note(f"{len(pictures.unreadable):,} files could not be read and were passed over")
+        return Exit.SOME_SKIPPED
+    return Exit.DONE
+
+
+def _pictures(
+    folder: Path | None,
+    labels: str | None,
+    table: Path | None,
+    label: str,
+    index: Path | None,
+) -> "Pictures":
+    from paint_search.errors import UsageError
+    from paint_search.index import Index
+    from paint_search.twins.pictures import Pictures
+
+    if folder is not None:
+        return Pictures.in_folder(folder, labels, table, label)
+    if labels or table:
+        raise UsageError("--labels and --table are of a FOLDER; an index has its labels already")
+    with Index.open(index) as collection:
+        works = [(collection.locate(work), work.to_dict()) for work in collection.paintings()]
+    return Pictures.of(works, label)
+
+
+def _draw(table: Path, picture: Path) -> None:
+    """Draw the curve that the run wrote down."""
+    import numpy as np
+
+    from paint_search.cli.study import write_plot
+    from paint_search.eval.plots_verify import curve_figure
+
+    rows = np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2)
+    write_plot(picture, curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]))

@@ -1,0 +1,138 @@
+"""Labels in; pairs of works out, half of one label and half of two, each label drawn alike often.
+
+Pairs are drawn block by block and never listed, so that memory does not grow with their number.
+Both works of a pair come from the rows that are handed in: a split is kept by handing in one side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from paint_search.errors import EvalError
+from paint_search.eval.inputs import (
+    Bools,
+    Groups,
+    Ints,
+    Labels,
+    Selection,
+    Vectors,
+    group_labels,
+    row_selection,
+)
+
+_CANDIDATES = 16  # works of other labels of which the nearest is a hard negative
+_CELLS = 2**23  # numbers of candidates' vectors held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of rows, (n,) each; `same` is True where both carry one label."""
+
+    left: Ints
+    right: Ints
+    same: Bools
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+class PairSource:
+    """Draws pairs, as many and as often as asked.
+
+    A pair of one label: a label of two works or more, each equally likely, then two of its works.
+    A pair of two labels: two labels, then a work of each. So a label of eighty works counts no
+    more than one of four.
+
+    Args:
+        labels: n labels; works labelled None are never drawn.
+        rows: which of the n may be drawn (mask or indices); all by default.
+        vectors: (n, d) unit rows, where hard negatives are wanted.
+        hard: share of the pairs of two labels whose second work is, of 16 drawn, the one most
+            like the first.
+
+    Raises:
+        EvalError: fewer than two labels, none of them with two works, or hard pairs without
+            vectors.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        *,
+        rows: Selection | None = None,
+        vectors: Vectors | None = None,
+        hard: float = 0.0,
+    ) -> None:
+        if not 0 <= hard <= 1 or (hard and vectors is None):
+            raise EvalError("Hard pairs are a share from 0 to 1, and need vectors.")
+        size = len(labels)
+        allowed = row_selection(rows, size)
+        found = group_labels(labels, size)
+        codes = np.full(size, -1)
+        codes[allowed] = found.codes[allowed]
+        counts = np.bincount(codes[codes >= 0], minlength=len(found.names))
+        self.groups = Groups(found.names, codes, counts)
+        self._order = self.groups.by_label
+        self._start = np.cumsum(counts) - counts
+        self._present, self._several = np.flatnonzero(counts), np.flatnonzero(counts > 1)
+        if len(self._present) < 2 or not len(self._several):
+            raise EvalError(
+                f"Pairs need works of two labels, and one label with two works; here are "
+                f"{int(counts.sum())} works of {len(self._present)} labels, {len(self._several)} "
+                "of them with two or more."
+            )
+        self._vectors, self._hard = vectors, hard
+
+    def draw(self, count: int, seed: int | tuple[int, ...] = 0) -> Pairs:
+        """Return `count` pairs in random order, half of them (rounded down) of one label."""
+        rng = np.random.default_rng(seed)
+        same = rng.permutation(np.arange(count) < count // 2)
+        left, right = np.empty(count, np.int64), np.empty(count, np.int64)
+        left[same], right[same] = self._of_one_label(rng, int(same.sum()))
+        left[~same], right[~same] = self._of_two_labels(rng, int((~same).sum()))
+        return Pairs(left, right, same)
+
+    def batches(self, count: int, seed: int = 0) -> Iterator[Pairs]:
+        """Yield `count` pairs at a time, for ever; the k-th batch follows from the seed and k."""
+        number = 0
+        while True:
+            yield self.draw(count, (seed, number))
+            number += 1
+
+    def _of_one_label(self, rng: np.random.Generator, count: int) -> tuple[Ints, Ints]:
+        label = rng.choice(self._several, count)
+        size = self.groups.counts[label]
+        first = rng.integers(0, size)
+        second = (first + rng.integers(1, size)) % size
+        return self._order[self._start[label] + first], self._order[self._start[label] + second]
+
+    def _of_two_labels(self, rng: np.random.Generator, count: int) -> tuple[Ints, Ints]:
+        place = rng.integers(0, len(self._present), count)
+        left = self._work_of(rng, self._present[place])
+        right = self._work_of(rng, self._another(rng, place))
+        hard = np.flatnonzero(rng.random(count) < self._hard)
+        if self._vectors is not None and len(hard):
+            step = max(1, _CELLS // (_CANDIDATES * self._vectors.shape[1]))
+            for start in range(0, len(hard), step):
+                block = hard[start : start + step]
+                right[block] = self._nearest(rng, place[block], left[block], self._vectors)
+        return left, right
+
+    def _nearest(self, rng: np.random.Generator, place: Ints, left: Ints, vectors: Vectors) -> Ints:
+        """Return, of some works of other labels for each, the one most like the first work."""
+        others = self._work_of(rng, self._another(rng, np.repeat(place, _CANDIDATES)))
+        others = others.reshape(-1, _CANDIDATES)
+        cosines = np.einsum("ncd,nd->nc", vectors[others], vectors[left])
+        return np.asarray(others[np.arange(len(others)), cosines.argmax(axis=1)])
+
+    def _another(self, rng: np.random.Generator, place: Ints) -> Ints:
+        """Return a label other than the one at that place, each equally likely."""
+        step = rng.integers(1, len(self._present), len(place))
+        return np.asarray(self._present[(place + step) % len(self._present)])
+
+    def _work_of(self, rng: np.random.Generator, label: Ints) -> Ints:
+        place = rng.integers(0, self.groups.counts[label])
+        return np.asarray(self._order[self._start[label] + place])

@@ -1,0 +1,206 @@
+"""Judged pairs of works in; how well one artist is told from two, with intervals, out.
+
+A pair comes with the probability it was given and the truth. Intervals come from resampling
+artists, not pairs: pairs of one artist are not independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from paint_search.errors import EvalError
+from paint_search.eval.calibration import Reliability, expected_calibration_error, reliability
+from paint_search.eval.inputs import Bools, Floats, Ints, plain
+from paint_search.eval.resampling import percentile_interval, resample_weights
+
+THRESHOLD: Final = 0.5
+"""Of a calibrated probability, where half of all pairs are of one artist."""
+
+
+@dataclass(frozen=True)
+class ArtistScore:
+    """How one artist's works fare.
+
+    Attributes:
+        label: the artist.
+        same: pairs of two of the works.
+        recognised: share of those taken for one artist's.
+        other: pairs of one of the works and one by somebody else.
+        told_apart: share of those taken for two artists'.
+    """
+
+    label: str
+    same: int
+    recognised: float
+    other: int
+    told_apart: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a set of judged pairs amounts to.
+
+    Attributes:
+        pairs: how many.
+        artists: how many they are of.
+        figures: AUC, average precision, accuracy, equal error rate, calibration error, by name.
+        intervals: (low, high) of each, at 95 %.
+        confusion: true negative, false positive / false negative, true positive; positive is "one
+            artist".
+        per_artist: by name.
+        diagram: forecasts beside what came true.
+    """
+
+    pairs: int
+    artists: int
+    figures: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    confusion: Ints
+    per_artist: list[ArtistScore]
+    diagram: Reliability
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON can carry it."""
+        diagram = self.diagram
+        return {
+            "pairs": self.pairs,
+            "artists": self.artists,
+            "figures": {name: plain(value) for name, value in self.figures.items()},
+            "intervals": {name: list(map(plain, ends)) for name, ends in self.intervals.items()},
+            "confusion": self.confusion.tolist(),
+            "per_artist": [vars(score) for score in self.per_artist],
+            "reliability": [
+                {"count": int(n), "forecast": plain(forecast), "observed": plain(observed)}
+                for n, forecast, observed in zip(
+                    diagram.counts, diagram.forecast, diagram.observed, strict=True
+                )
+            ],
+        }
+
+
+def verification(
+    probabilities: npt.ArrayLike,
+    same: npt.ArrayLike,
+    left: Ints,
+    right: Ints,
+    names: Sequence[str],
+    *,
+    samples: int = 200,
+    seed: int = 0,
+) -> Verification:
+    """Measure n judged pairs.
+
+    Args:
+        probabilities: (n,) that both works are by one artist.
+        same: (n,) whether they are.
+        left: (n,) artist of the first work, an index into `names`.
+        right: (n,) that of the second.
+        names: of the artists.
+        samples: resamples of the artists behind the intervals.
+        seed: of the resamples.
+
+    Raises:
+        EvalError: no pair of one, or none of two artists; lengths or probabilities amiss.
+    """
+    forecasts, truth = np.asarray(probabilities, np.float64), np.asarray(same, np.bool_)
+    diagram = reliability(forecasts, truth)
+    if len(left) != len(truth) or len(right) != len(truth):
+        raise EvalError(f"{len(truth)} pairs have {len(left)} and {len(right)} artists.")
+    if truth.all() or not truth.any():
+        raise EvalError("Verification is measured on pairs of one artist and pairs of two.")
+    shown, place = np.unique(np.concatenate([left, right]), return_inverse=True)
+    a, b = place.reshape(2, -1)
+    figures = _figures(forecasts, truth, np.ones(len(truth)))
+    taken = forecasts >= THRESHOLD
+    counts = [
+        int((taken == said)[truth == is_].sum()) for is_ in (False, True) for said in (False, True)
+    ]
+    return Verification(
+        pairs=len(truth),
+        artists=len(shown),
+        figures=figures,
+        intervals=_intervals(forecasts, truth, a, b, len(shown), samples, seed),
+        confusion=np.array(counts).reshape(2, 2),
+        per_artist=_per_artist(taken, truth, a, b, [names[code] for code in shown]),
+        diagram=diagram,
+    )
+
+
+def equal_error_rate(false_positive: Floats, true_positive: Floats) -> float:
+    """Return the rate at which as many pairs of two artists pass as pairs of one are refused.
+
+    Args:
+        false_positive: rates along an ROC curve, ascending.
+        true_positive: rates at the same thresholds.
+    """
+    gap = false_positive - (1 - true_positive)
+    after = int(np.argmax(gap >= 0))
+    if after == 0:
+        return float(false_positive[0])
+    share = -gap[after - 1] / (gap[after] - gap[after - 1])
+    before, step = false_positive[after - 1], false_positive[after] - false_positive[after - 1]
+    return float(before + share * step)
+
+
+def _figures(forecasts: Floats, truth: Bools, weights: Floats) -> dict[str, float]:
+    from sklearn.metrics import auc, average_precision_score, roc_curve
+
+    false_positive, true_positive, _ = roc_curve(truth, forecasts, sample_weight=weights)
+    right = (forecasts >= THRESHOLD) == truth
+    return {
+        "AUC": float(auc(false_positive, true_positive)),
+        "average precision": float(
+            average_precision_score(truth, forecasts, sample_weight=weights)
+        ),
+        "accuracy": float(np.average(right, weights=weights)),
+        "equal error rate": equal_error_rate(false_positive, true_positive),
+        "calibration error": expected_calibration_error(forecasts, truth, weights=weights),
+    }
+
+
+def _intervals(
+    forecasts: Floats, truth: Bools, a: Ints, b: Ints, artists: int, samples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Resample artists; a pair counts as often as its artists come together."""
+    draws = []
+    for times in resample_weights(np.array([artists]), samples, seed):
+        weights = np.where(a == b, times[a], times[a] * times[b]).astype(np.float64)
+        kept = weights > 0
+        if truth[kept].any() and not truth[kept].all():
+            # Half of one artist, half of two, as the pairs were drawn.
+            for side in (truth, ~truth):
+                weights[side] *= side.sum() / weights[side].sum()
+            draws.append(_figures(forecasts[kept], truth[kept], weights[kept]))
+    if len(draws) < 2:
+        return {}
+    ends = percentile_interval(np.array([list(draw.values()) for draw in draws]), 0.95)
+    return {
+        name: (float(low), float(high)) for name, low, high in zip(draws[0], *ends, strict=True)
+    }
+
+
+def _per_artist(
+    taken: Bools, truth: Bools, a: Ints, b: Ints, names: Sequence[str]
+) -> list[ArtistScore]:
+    right = taken == truth
+    size = len(names)
+    same, recognised = (
+        np.bincount(a[truth], weights=w, minlength=size) for w in (None, right[truth])
+    )
+    ends = np.concatenate([a[~truth], b[~truth]])
+    other, apart = (
+        np.bincount(ends, weights=w, minlength=size) for w in (None, np.tile(right[~truth], 2))
+    )
+    with np.errstate(invalid="ignore"):
+        shares = recognised / same, apart / other
+    return [
+        ArtistScore(
+            name, int(same[code]), float(shares[0][code]), int(other[code]), float(shares[1][code])
+        )
+        for code, name in enumerate(names)
+    ]

@@ -1,0 +1,1 @@
+"""Same artist or not: what two paintings' vectors say about it, as a probability."""

@@ -1,0 +1,184 @@
+"""Vectors and artists in; how much more likely one artist made two works than two did, out.
+
+A work is taken for its artist's mean plus a deviation, both normally distributed, with one
+covariance each: the two-covariance model of speaker verification (Brümmer & de Villiers 2010), a
+probabilistic linear discriminant analysis. Fitted by expectation maximisation on principal
+components from scikit-learn; scored with numpy alone.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.errors import EvalError
+
+Floats = NDArray[np.float64]
+
+#: Principal components kept, at most; more fit the artists that are learned from too closely.
+_COMPONENTS: Final = 100
+
+#: Works needed for each component, so that covariances are not those of the sample alone.
+_WORKS_EACH: Final = 4
+
+_ROUNDS: Final = 10
+
+#: Up to this length the d x d covariance fits into 128 MB.
+_EXACT: Final = 4096
+
+#: Log likelihoods are multiplied by this: the model is surer than it should be.
+_TEMPER: Final = 0.3
+_LEAST_CHANCE: Final = 1e-6
+_CELLS: Final = 2**23  # shares held at once: 64 MB
+
+
+@dataclass(frozen=True, eq=False)
+class TwoCovariance:
+    """The fitted model.
+
+    Attributes:
+        mean: (d,) of the rooted vectors.
+        components: (k, d) principal axes, each divided by its standard deviation.
+        quadratic: (k, k) and
+        product: (k, k): the log likelihood ratio of x and y is x'Qx/2 + y'Qy/2 + x'Py, less a
+            constant that calibration makes up for.
+        manners: (a, k) what each artist of two works or more is known by, and
+        offsets: (a,) what is taken off: a work's log likelihood of being theirs is linear in it.
+    """
+
+    mean: Floats
+    components: Floats
+    quadratic: Floats
+    product: Floats
+    manners: Floats
+    offsets: Floats
+
+    @classmethod
+    def fit(cls, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Self:
+        """Fit to (n, d) vectors of n works and the codes of their artists.
+
+        Raises:
+            EvalError: fewer than two artists, or none with two works.
+        """
+        from sklearn.decomposition import PCA
+
+        works = np.bincount(labels)
+        if (works > 0).sum() < 2 or works.max(initial=0) < 2:
+            raise EvalError("Telling artists apart is learned from two artists with two works.")
+        rooted = _rooted(vectors)
+        mean = rooted.mean(axis=0)
+        kept = max(1, min(_COMPONENTS, len(rooted) // _WORKS_EACH, rooted.shape[1] - 1))
+        exact = rooted.shape[1] <= _EXACT
+        axes = PCA(kept, svd_solver="covariance_eigh" if exact else "randomized", random_state=0)
+        axes.fit(rooted)
+        spread = np.sqrt(np.maximum(axes.explained_variance_, 1e-12))
+        components = axes.components_ / spread[:, None]
+        rows = _unit((rooted - mean) @ components.T)
+        within, between = _covariances(rows, labels)
+        total = within + between
+        inverse = np.linalg.inv(total)
+        joint = np.linalg.inv(total - between @ inverse @ between)
+        manners, offsets = _manners(rows, labels, within, between)
+        product = inverse @ between @ joint
+        return cls(mean, components, inverse - joint, product, manners, offsets)
+
+    def centred(self, vectors: NDArray[np.float32]) -> Floats:
+        """Return (n, d) unit rows, rooted and with the mean taken off: their cosines tell more."""
+        return _unit(_rooted(vectors) - self.mean)
+
+    def project(self, vectors: NDArray[np.float32]) -> Floats:
+        """Return what is compared, (n, k) unit rows, of (n, d) vectors."""
+        return _unit((_rooted(vectors) - self.mean) @ self.components.T)
+
+    def ratio(self, left: Floats, right: Floats) -> Floats:
+        """Return the log likelihood ratio, (n,), of n pairs of projected rows."""
+        own = [np.einsum("nk,nk->n", rows @ self.quadratic, rows) / 2 for rows in (left, right)]
+        shared = np.einsum("nk,nk->n", left @ self.product, right)
+        return np.asarray(own[0] + own[1] + shared)
+
+    def agreement(self, left: Floats, right: Floats) -> Floats:
+        """Return the log of the chance, (n,), that both works of n pairs are by one known artist.
+
+        Each work is shared out among the artists that were learned from; a pair by strangers may
+        still agree on whom they are like.
+        """
+        made = np.empty(len(left))
+        step = max(1, _CELLS // max(1, len(self.manners)))
+        for start in range(0, len(left), step):
+            block = slice(start, start + step)
+            shares = [self._shares(rows[block]) for rows in (left, right)]
+            made[block] = np.einsum("na,na->n", *shares)
+        return np.log(made + _LEAST_CHANCE)
+
+    def _shares(self, rows: Floats) -> Floats:
+        odds = _TEMPER * (rows @ self.manners.T - self.offsets)
+        shares = np.exp(odds - odds.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def _covariances(rows: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Return the covariance within artists and that of their means.
+
+    Begins with moments; each round of expectation maximisation then weighs an artist's mean by how
+    well so many works tell it.
+    """
+    names, codes = np.unique(labels, return_inverse=True)
+    counts = np.bincount(codes)
+    rows = rows - rows.mean(axis=0)
+    sums = np.zeros((len(names), rows.shape[1]))
+    np.add.at(sums, codes, rows)
+    deviations = rows - (sums / counts[:, None])[codes]
+    within = _sound(deviations.T @ deviations / max(1, len(rows) - len(names)))
+    between = _sound(rows.T @ rows / len(rows) - within)
+    for _ in range(_ROUNDS):
+        means, spread, weighed = np.zeros_like(sums), np.zeros_like(within), np.zeros_like(within)
+        precision = np.linalg.inv(within)
+        for count in np.unique(counts):
+            those = counts == count
+            posterior = np.linalg.inv(np.linalg.inv(between) + count * precision)
+            means[those] = sums[those] @ precision @ posterior
+            spread += those.sum() * posterior
+            weighed += count * those.sum() * posterior
+        cross = sums.T @ means
+        squares = rows.T @ rows - cross - cross.T + (means * counts[:, None]).T @ means
+        within = _sound((squares + weighed) / len(rows))
+        between = _sound((spread + means.T @ means) / len(names))
+    return within, between
+
+
+def _manners(
+    rows: Floats, labels: NDArray[np.int64], within: Floats, between: Floats
+) -> tuple[Floats, Floats]:
+    """Return the linear discriminants of the artists of two works or more."""
+    _, codes = np.unique(labels, return_inverse=True)
+    counts = np.bincount(codes)
+    centre = rows.mean(axis=0)
+    sums = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(sums, codes, rows - centre)
+    precision = np.linalg.inv(within)
+    means = np.empty_like(sums)
+    for count in np.unique(counts):
+        those = counts == count
+        posterior = np.linalg.inv(np.linalg.inv(between) + count * precision)
+        means[those] = sums[those] @ precision @ posterior
+    manners = means[counts > 1] @ precision
+    offsets = np.einsum("ak,ak->a", manners, means[counts > 1]) / 2 + manners @ centre
+    return manners, offsets
+
+
+def _sound(covariance: Floats) -> Floats:
+    """Return it with no direction of less than a thousandth of the mean variance."""
+    values, axes = np.linalg.eigh((covariance + covariance.T) / 2)
+    floor = max(1e-9, 1e-3 * float(np.abs(values).mean()))
+    return np.asarray((axes * np.maximum(values, floor)) @ axes.T)
+
+
+def _rooted(vectors: NDArray[np.float32]) -> Floats:
+    rows = np.asarray(vectors, dtype=np.float64)
+    return _unit(np.sign(rows) * np.sqrt(np.abs(rows)))
+
+
+def _unit(rows: Floats) -> Floats:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(norms, 1e-12))

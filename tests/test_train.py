@@ -1,0 +1,166 @@
+"""``train``: what it leaves, that a kill costs nothing, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Cli
+from PIL import Image
+from safetensors.numpy import load_file
+
+from paint_search import Index
+from paint_search.indexer.backbones import find_backbone
+from paint_search.indexer.network import Network, build_network
+
+SMALL = "timm:twin_small?width=4&input_size=32"
+QUICK = ("--backbone", SMALL, "--steps", 40)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def atelier(academy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The academy's pictures and table, without an index, as current folder."""
+    shutil.copytree(academy / "paintings", tmp_path / "paintings")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def options(atelier: Path) -> tuple[object, ...]:
+    folder = atelier / "paintings"
+    return (folder, "--table", folder / "works.csv", *QUICK)
+
+
+def test_it_leaves_weights_that_an_index_takes_and_a_curve(atelier: Path, cli: Cli) -> None:
+    result = cli.ok("train", *options(atelier), "--json").json
+    assert result["auc"] > 0.55
+    assert result["best_step"] <= result["steps"] == 40
+    with (atelier / "twins" / "curve.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert [int(float(row["step"])) for row in rows] == [20, 40]
+    assert max(float(row["auc"]) for row in rows) == pytest.approx(result["auc"])
+    with Image.open(atelier / "twins" / "curve.png") as curve:
+        assert curve.size[0] > 500
+    cli.ok("index", "paintings", "--backbone", SMALL, "--weights", "twins/weights.safetensors")
+    with Index.open() as index:
+        _, vectors = index.vectors()
+        paintings = list(index.paintings())
+    network, _ = build_network(find_backbone(SMALL), atelier / "twins" / "weights.safetensors")
+    with Image.open(atelier / "paintings" / paintings[0].path) as picture:
+        pixels = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BICUBIC))
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels[None].copy())).numpy()[0]
+    assert float(vectors[0] @ expected) > 0.99
+
+
+KILL = """
+import os, signal, sys
+import torch
+from paint_search.twins import learning
+torch.set_num_threads(1)
+check = learning._Run.check
+def die(run, *figures):
+    check(run, *figures)
+    os.kill(os.getpid(), signal.SIGKILL)
+learning._Run.check = die
+from paint_search.cli.app import app
+app(sys.argv[1:])
+"""
+
+
+def test_killed_it_goes_on_and_ends_where_it_would_have(atelier: Path, cli: Cli) -> None:
+    whole, killed = (*options(atelier), "--out", "whole"), (*options(atelier), "--out", "killed")
+    cli.ok("train", *whole)
+    command = [sys.executable, "-c", KILL, "train", *map(str, killed)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    assert (atelier / "killed" / "checkpoint.pt").exists()
+    assert not (atelier / "killed" / "weights.safetensors").exists()
+    cli.ok("train", *killed)
+    one, other = (load_file(atelier / name / "weights.safetensors") for name in ("whole", "killed"))
+    for name, values in one.items():
+        np.testing.assert_allclose(other[name], values, atol=1e-5, err_msg=name)
+    curves = [(atelier / name / "curve.csv").read_text() for name in ("whole", "killed")]
+    assert [line.split(",")[0] for line in curves[0].split()] == [
+        line.split(",")[0] for line in curves[1].split()
+    ]
+    again = cli.ok("train", *killed, "--json").json
+    assert again["steps"] == 40, "what is done is not done again"
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(atelier: Path, cli: Cli) -> None:
+    cli.ok("train", *options(atelier)[:-1], 1)
+    other = [SMALL.replace("width=4", "width=8") if o == SMALL else o for o in options(atelier)]
+    outcome = cli("train", *other[:-1], 1)
+    assert outcome.code == 1
+    assert "is of another run: its backbone is timm:twin_small?width=4" in outcome.err
+    (atelier / "twins" / "checkpoint.pt").write_bytes(b"nothing")
+    outcome = cli("train", *options(atelier))
+    assert outcome.code == 1
+    assert "checkpoint.pt is damaged" in outcome.err
+
+
+def test_an_index_can_be_trained_on_and_broken_files_are_passed_over(
+    academy: Path, cli: Cli, tmp_path: Path
+) -> None:
+    shutil.copytree(academy, tmp_path / "academy")
+    home = tmp_path / "academy"
+    for number in range(0, 160, 4):
+        (home / "paintings" / f"{number}.png").write_bytes(b"gone")
+    outcome = cli(
+        "train", "--index", home / ".paint-search", "--out", tmp_path / "out", *QUICK, "--json"
+    )
+    assert outcome.code == 3
+    assert 0 < len(outcome.json["unreadable"]) <= 40
+    assert all(name.endswith(".png") for name in outcome.json["unreadable"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (("nowhere",), "there is no folder nowhere", 2),
+        (("paintings", "--label", "genre"), "no painting has a field 'genre' to train on", 2),
+        (("paintings",), "no painting has a field 'artist' to train on", 2),
+        (("solo",), "training needs 4 labels with two works or more; here are 1 among 1", 1),
+        (("paintings", "--table", "works.csv", "--label", "title"), "here are 0 among 160", 1),
+        (("paintings", "--table", "nowhere.csv"), "there is no table nowhere.csv", 2),
+    ],
+    ids=["no folder", "no label", "no artist", "one artist", "one work each", "no table"],
+)
+def test_what_cannot_be_trained_on_is_a_sentence(
+    atelier: Path, cli: Cli, arguments: tuple[str, ...], says: str, code: int
+) -> None:
+    rows = [f"{number}.png,{number}" for number in range(160)]
+    shutil.copytree(atelier / "paintings", atelier / "solo" / "Ann", ignore=most)
+    Path("works.csv").write_text("\n".join(["path,title", *rows]))
+    outcome = cli("train", *arguments, *QUICK)
+    assert outcome.code == code
+    assert says in outcome.err
+
+
+def most(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if not name.startswith("1")]
+
+
+def test_labels_that_say_nothing_are_called_a_collapse(
+    atelier: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blank(self: Network, pixels: torch.Tensor) -> torch.Tensor:
+        weight = next(self.model.parameters()).sum() * 0
+        return torch.ones(len(pixels), 4) / 2 + weight
+
+    monkeypatch.setattr(Network, "forward", blank)
+    outcome = cli("train", *options(atelier))
+    assert outcome.code == 1
+    assert "the training collapsed" in outcome.err
