@@ -156,7 +156,7 @@ class Rival(PCA):
     components: ClassVar[int] = 0
     fails: ClassVar[BaseException | None] = None
 
-    def fit(self, vectors: Rows, *, report: Report = silent) -> Self:
+    def fit(self, vectors: Rows, labels: object = None, *, report: Report = silent) -> Self:
         if self.fails:
             raise self.fails
         self.inner = PCA(self.components).fit(vectors)

@@ -1,12 +1,11 @@
 """Labels in; pairs of works out, half of one label and half of two, each label drawn alike often.
 
-Pairs are drawn block by block and never listed, so that memory does not grow with their number.
+Pairs are drawn as they are needed and never listed, so that memory is that of the pairs in hand.
 Both works of a pair come from the rows that are handed in: a split is kept by handing in one side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,13 +93,6 @@ class PairSource:
         left[same], right[same] = self._of_one_label(rng, int(same.sum()))
         left[~same], right[~same] = self._of_two_labels(rng, int((~same).sum()))
         return Pairs(left, right, same)
-
-    def batches(self, count: int, seed: int = 0) -> Iterator[Pairs]:
-        """Yield `count` pairs at a time, for ever; the k-th batch follows from the seed and k."""
-        number = 0
-        while True:
-            yield self.draw(count, (seed, number))
-            number += 1
 
     def _of_one_label(self, rng: np.random.Generator, count: int) -> tuple[Ints, Ints]:
         label = rng.choice(self._several, count)

@@ -78,7 +78,7 @@ def choose_effort(
 
 
 def measure_recall(
-    store: Store, using: VectorName, oversampling: int | None = None
+    store: Store, using: VectorName = "full", oversampling: int | None = None
 ) -> float | None:
     """Return recall@10 of the default search; None where the store searches exactly.
 

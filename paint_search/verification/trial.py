@@ -99,9 +99,9 @@ class Material:
         return PairSource(self.artists, rows=rows).draw(count, seed)
 
     def look_alikes(self, rows: Bools, count: int, seed: int) -> Pairs:
-        """Draw such pairs, but of two artists' only those that are more alike than most."""
-        vectors = self.vectors if self.codes is None else self.codes
-        return PairSource(self.artists, rows=rows, vectors=vectors, hard=1.0).draw(count, seed)
+        """Draw such pairs, but of two artists' only those whose vectors are alike."""
+        source = PairSource(self.artists, rows=rows, vectors=self.vectors, hard=1.0)
+        return source.draw(count, seed)
 
     def _several(self, rows: Bools) -> int:
         groups = group_labels(self.artists, len(self.artists))
