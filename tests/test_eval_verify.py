@@ -51,7 +51,7 @@ def test_at_the_equal_error_rate_both_errors_are_equal(seed: int, sharp: float) 
     false_positive, true_positive, _ = roc_curve(same, p)
     rate = equal_error_rate(false_positive, true_positive)
     missed = 1 - np.interp(rate, false_positive, true_positive)
-    steps = np.diff(np.sort(np.unique(np.concatenate([false_positive, true_positive])))).max()
+    steps = max(np.diff(false_positive).max(), np.diff(true_positive).max())
     assert abs(missed - rate) <= steps + 1e-9
     thresholds = np.linspace(0, 1, 500)
     gaps = [

@@ -82,7 +82,7 @@ def grey_warning(collection: "Index") -> str | None:
 
     if not len(collection) or "grey" not in _known(collection):
         return None
-    shares = read(collection.vectors()[1], ["grey"])[:, 0]
+    shares = read(collection.vectors(which="full")[1], ["grey"])[:, 0]
     grey = shares[shares >= GREY]
     if not len(grey):
         return None
@@ -98,4 +98,4 @@ def _known(collection: "Index") -> Sequence[str]:
 
     manifest = collection.manifest
     made_by = REGISTRY.get(manifest.backbone.name)
-    return made_by.features if made_by and manifest.kept(None) == "full" else ()
+    return made_by.features if made_by and "full" in manifest.vectors else ()
