@@ -98,6 +98,8 @@ def test_killed_in_the_middle_it_goes_on(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "now\n"
+        while kind == "qdrant" and server.count("works") < 5:  # uploads are under way
+            time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     time.sleep(0.3)
     assert cli("list", "--index", "copied").code == 1  # not taken for an index yet

@@ -24,6 +24,10 @@ LONGEST: Final = 65_535
 #: Bookkeeping in payloads that nothing ever searches by.
 NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
 
+#: Fields of which nearly every point has a value of its own: their indexes stay on disk, where a
+#: query by them is quick enough, since they would fill the memory.
+UNIQUE: Final = frozenset({"path", "title", "_hash"})
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, as_number
-from paint_search.search.stores.base import NOT_INDEXED, Candidates, Match, VectorName
+from paint_search.search.stores.base import NOT_INDEXED, UNIQUE, Candidates, Match, VectorName
 from paint_search.search.ways import choose_effort
 
 _PAGE: Final = 512
@@ -43,13 +43,6 @@ _EF: Final = 256  # before anything was tried
 
 #: Where the one that does is kept, in the shard's folder.
 _EFFORT: Final = "effort.json"
-
-#: An index of integers would hide a field's other numbers.
-_KINDS: Final = {
-    str: edge.PayloadSchemaType.Keyword,
-    int: edge.PayloadSchemaType.Float,
-    float: edge.PayloadSchemaType.Float,
-}
 
 _T = TypeVar("_T")
 
@@ -292,7 +285,7 @@ class EdgeStore:
         """Index each field the first time it is seen, by the type of its first value."""
         for record in records:
             for name in record.payload.keys() - self._indexed - NOT_INDEXED:
-                kind = _KINDS[type(record.payload[name])]
+                kind = _index_of(name, record.payload[name])
                 self._update(edge.UpdateOperation.create_field_index(name, kind))
                 self._indexed.add(name)
 
@@ -315,6 +308,13 @@ class EdgeStore:
             raise
         except Exception as error:
             raise StoreError(f"the store {self._folder} failed: {error}") from error
+
+
+def _index_of(name: str, value: Value) -> edge.KeywordIndexParams | edge.FloatIndexParams:
+    """Return the kind of index for a field; one of integers would hide its other numbers."""
+    if not isinstance(value, str):
+        return edge.FloatIndexParams(memory=edge.Memory.Cold)
+    return edge.KeywordIndexParams(memory=edge.Memory.Cold if name in UNIQUE else None)
 
 
 def _record(point: Any) -> Record:

@@ -27,7 +27,7 @@ from paint_search.search.stores.base import (
 )
 from paint_search.search.stores.place import Place
 from paint_search.search.stores.qdrant_collection import enter
-from paint_search.search.stores.qdrant_points import as_record, translate
+from paint_search.search.stores.qdrant_points import as_record, index_of, translate
 from paint_search.search.stores.qdrant_wire import Wire
 
 #: Points of one request; 1.3 MB at 2,048 dimensions.
@@ -39,13 +39,6 @@ _EF: Final = 256
 
 #: Quantized vectors find this many times as many as are wanted; the stored ones rank them.
 _OVERSAMPLING: Final = 3.0
-
-#: An index of integers would hide a field's other numbers.
-_KINDS: Final = {
-    str: models.PayloadSchemaType.KEYWORD,
-    int: models.PayloadSchemaType.FLOAT,
-    float: models.PayloadSchemaType.FLOAT,
-}
 
 
 class QdrantStore:
@@ -295,7 +288,7 @@ class QdrantStore:
         """Index each field before its first value is uploaded, by the type of that value."""
         for record in records:
             for name in record.payload.keys() - self._indexed - NOT_INDEXED:
-                kind = _KINDS[type(record.payload[name])]
+                kind = index_of(name, record.payload[name])
                 self._ask(self._client.create_payload_index, self._name, name, kind, wait=True)
                 self._indexed.add(name)
 

@@ -11,6 +11,15 @@ from qdrant_client import models
 
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, as_number
+from paint_search.search.stores.base import UNIQUE
+
+
+def index_of(name: str, value: Value) -> models.KeywordIndexParams | models.FloatIndexParams:
+    """Return the kind of index for a field; one of integers would hide its other numbers."""
+    if not isinstance(value, str):
+        return models.FloatIndexParams(type=models.FloatIndexType.FLOAT, on_disk=True)
+    keyword = models.KeywordIndexType.KEYWORD
+    return models.KeywordIndexParams(type=keyword, on_disk=name in UNIQUE)
 
 
 def as_record(point: Any) -> Record:
