@@ -159,7 +159,8 @@ def test_which_colour_carries_the_grain_matters() -> None:
 
 
 def blocks(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    return descriptors._blocks(descriptors._oklab(pixels))
+    rows = descriptors._blocks([descriptors._oklab(pixels)])
+    return {name: row for name, (row,) in rows.items()}
 
 
 def test_every_block_takes_part_with_its_own_weight() -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from paint_search.errors import ImageError, NotAnImageError
+from paint_search.indexer.blas import one_blas_thread
 from paint_search.indexer.decode import Decoded, decode
 from paint_search.indexer.embed import Embedder
 from paint_search.indexer.labels import LabelSource
@@ -155,9 +156,19 @@ class Pipeline:
         plan = Counter(task.state for task in self._compare(walk(lambda path, reason: None)))
         total = plan["new"] + plan["changed"]
         summary.unchanged = plan["unchanged"]
-        done, saved = 0, time.monotonic()
         self.report(Progress(0, total, 0))
         decoded = self._decoded(self._pending(walk(self.skips.add), summary), summary)
+        with one_blas_thread():  # not batch by batch: starting its threads again costs more
+            self._work_through(decoded, total, summary)
+        summary.interrupted = self.cancelled()
+        summary.skipped = self.skips.count
+        self.store.flush()
+
+    def _work_through(
+        self, decoded: Iterator[tuple[_Task, Decoded]], total: int, summary: Summary
+    ) -> None:
+        """Embed and store what has been decoded, batch by batch."""
+        done, saved = 0, time.monotonic()
         for batch, vectors in self._embedded(_batched(decoded), total, summary):
             self._store(batch, vectors)
             for task, _ in batch:
@@ -167,9 +178,6 @@ class Pipeline:
             if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 self.store.flush()
                 saved = time.monotonic()
-        summary.interrupted = self.cancelled()
-        summary.skipped = self.skips.count
-        self.store.flush()
 
     def _compare(self, files: Iterator[ScannedFile]) -> Iterator[_Task]:
         """Tell new, changed, relabelled and unchanged files apart by what the store knows."""
