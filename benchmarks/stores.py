@@ -41,6 +41,7 @@ COLUMNS = {
     "memory_mb": ("memory, MB", "{:.0f}"),
     "disk_mb": ("disk, MB", "{:.0f}"),
     "open_ms": ("opened, ms", "{:.0f}"),
+    "first_p50_ms": ("first time p50, ms", "{:.2f}"),
     "p50_ms": ("p50, ms", "{:.2f}"),
     "p99_ms": ("p99, ms", "{:.2f}"),
     "batch_ms": ("in batches, ms", "{:.3f}"),
@@ -93,16 +94,21 @@ def rss_mb() -> float:
 
 
 def timed(ask: Callable[[int], Any], prefix: str = "") -> dict[str, float]:
-    """Ask every query, one at a time, after a few to warm up."""
-    for number in range(20):
-        ask(number)
-    times = []
-    for number in range(QUERIES):
-        start = time.perf_counter()
-        ask(number)
-        times.append(1000 * (time.perf_counter() - start))
-    p50, p99 = np.percentile(times, [50, 99])
-    return {f"{prefix}p50_ms": float(p50), f"{prefix}p99_ms": float(p99)}
+    """Ask every query, one at a time, twice: what is mapped from disk comes in at first."""
+    passes = []
+    for _ in range(2):
+        times = []
+        for number in range(QUERIES):
+            start = time.perf_counter()
+            ask(number)
+            times.append(1000 * (time.perf_counter() - start))
+        passes.append(np.percentile(times, [50, 99]))
+    (first, _), (p50, p99) = passes
+    return {
+        f"{prefix}first_p50_ms": float(first),
+        f"{prefix}p50_ms": float(p50),
+        f"{prefix}p99_ms": float(p99),
+    }
 
 
 def share(found: list[set[int]], truth: np.ndarray) -> float:
