@@ -292,13 +292,14 @@ def test_the_figure_shows_curves_and_silhouettes(study: Study) -> None:
 
 
 def test_the_page_shows_neighbours_on_both_sides(study: Study, held: Held) -> None:
-    sides = []
+    sides, alike = [], []
     for rows in held.codes(4):
         unit = rows.astype(np.float64)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
         cosines = unit @ unit.T
         np.fill_diagonal(cosines, -2)
         sides.append([np.argsort(-row, kind="stable")[:10].tolist() for row in cosines])
+        alike.append(cosines)
     shared = [len(set(a) & set(b)) for a, b in zip(*sides, strict=True)]
     artists, titles = held.of(held.artists), held.of(held.titles)
     names = [f"{artist}: {title}" for artist, title in zip(artists, titles, strict=True)]
@@ -313,7 +314,11 @@ def test_the_page_shows_neighbours_on_both_sides(study: Study, held: Held) -> No
     for number, title in enumerate(asked):
         row = titles.index(title)
         shown = near[20 * number : 20 * (number + 1)]
-        assert [one["title"] for one in shown] == [names[i] for side in sides for i in side[row]]
+        for side, cosines, ten in zip(sides, alike, (shown[:10], shown[10:]), strict=True):
+            found = [names.index(one["title"]) for one in ten]
+            assert len(set(found)) == 10
+            # Cosines of single precision may order two that are as good as equal otherwise.
+            assert np.allclose(cosines[row, found], cosines[row, side[row]], atol=1e-6)
         assert counts[number] == shared[row]
         assert sum(one["class"] == "near both" for one in shown) == 2 * shared[row]
 
