@@ -23,6 +23,7 @@ LEAST_WORKS = 5
 """Works of a class below which it cannot be learned, set by and tested."""
 
 _CHANCE_DRAWS = 200
+_BINS = 15  # of the calibration error
 _SET_BY = 0.2  # share of the works to learn from that sets the sets of classes instead
 
 
@@ -108,7 +109,7 @@ class Classification:
     @property
     def calibration_error(self) -> float:
         """Expected calibration error of the stated probabilities."""
-        return expected_calibration_error(self.confidence, self.right)
+        return expected_calibration_error(self.confidence, self.right, bins=_BINS)
 
     @property
     def calibration_error_by_chance(self) -> float:
@@ -116,7 +117,9 @@ class Classification:
         rng = np.random.default_rng(0)
         stated = self.confidence
         draws = rng.random((_CHANCE_DRAWS, len(stated))) < stated
-        return float(np.mean([expected_calibration_error(stated, true) for true in draws]))
+        return float(
+            np.mean([expected_calibration_error(stated, true, bins=_BINS) for true in draws])
+        )
 
     @property
     def errors(self) -> Ints:
