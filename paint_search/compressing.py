@@ -126,6 +126,11 @@ def compress(
         held_out=Loss.measure(compressor, parts.held_out),
     )
     place = next_place(index, manifest.store)
+    if not place.embedded and place.generation > manifest.store.generation + 1:
+        request.note(
+            f"the vectors go into the collection {place.name}; of those numbered before it, delete "
+            "what no index uses: a run that is killed leaves one behind"
+        )
     new = replace(manifest, store=place, vectors=kinds, compression=compression)
     before, after = (store.count() * 2 * sum(m.dimensions.values()) for m in (manifest, new))
     if features is not None:
@@ -152,7 +157,10 @@ def compress(
     store.close()
     if features is not None and request.drop_full:
         features.delete()
-    delete_store(index, manifest.store)
+    try:
+        delete_store(index, manifest.store)
+    except StoreError as error:  # the index has its new store all the same
+        request.note(f"the collection {manifest.store.name} is still there: {error}")
     sweep(index, new)
     seconds = time.monotonic() - start
     summary = CompressSummary(

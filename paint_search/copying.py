@@ -9,7 +9,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -85,13 +85,16 @@ def copy_index(
         UsageError: the folder is an index already or holds something else, or both stores are one.
         StoreError: a store failed, or what was read back differs.
     """
-    if folder == index or (not to.embedded and to.same_as(manifest.store)):
+    if folder.is_relative_to(index) or (not to.embedded and to.same_as(manifest.store)):
         raise UsageError("the copy needs another place than the index that is copied")
     if is_index(folder):
         raise UsageError(f"{folder} is an index already; name another folder for the copy")
     check_reach(to)
     ours = {"of": manifest.maker.fingerprint, "created": manifest.created, "to": str(to)}
-    _enter(folder, ours)
+    if not _is_resumed(folder, ours):
+        _require_empty(folder, to, manifest)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _UNFINISHED).write_text(json.dumps(ours), encoding="utf-8")
     with ExitStack() as stack:
         stack.callback(Holding(folder, to).release)
         shutil.copytree(
@@ -115,24 +118,32 @@ def copy_index(
     return CopySummary(folder, str(to), made.paintings, written, checksum, difference)
 
 
-def _enter(folder: Path, ours: dict[str, str]) -> None:
-    """Make the folder, or check that it holds an unfinished copy of the same kind."""
+def _is_resumed(folder: Path, ours: dict[str, str]) -> bool:
+    """Tell whether the folder holds an unfinished copy of the same kind."""
     note = folder / _UNFINISHED
-    if note.exists():
-        try:
-            theirs = json.loads(note.read_text(encoding="utf-8"))
-        except ValueError:
-            theirs = None
-        if theirs == ours:
-            return
+    if not note.exists():
+        return False
+    try:
+        theirs = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError:
+        theirs = None
+    if theirs != ours:
         raise UsageError(
             f"{folder} holds an unfinished copy of something else; delete it, or name another "
             "folder for the copy"
         )
+    return True
+
+
+def _require_empty(folder: Path, to: Place, manifest: Manifest) -> None:
+    """Raise UsageError if the folder or the collection holds anything: a copy replaces nothing."""
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name another folder for the copy")
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(ours), encoding="utf-8")
+    if to.embedded:
+        return
+    with closing(open_store(folder, to, manifest.dimensions, manifest.maker)) as target:
+        if count := target.count():
+            raise UsageError(f"{to} holds {count:,} paintings already; name another collection")
 
 
 def _write(source: Store, target: Store, report: Report) -> int:

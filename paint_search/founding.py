@@ -71,6 +71,8 @@ def found(
             store = open_store(folder, place, manifest.dimensions, manifest.maker)
             if not place.embedded:
                 manifest.write(folder)  # last: what a server refuses was never an index
+                if count := store.count():
+                    note(f"{place} holds {count:,} paintings already; this index shares them")
     except OSError as error:
         undo.close()
         raise StoreError(

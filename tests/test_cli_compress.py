@@ -307,6 +307,8 @@ def test_a_manifest_that_points_out_of_the_index_is_refused(compressed: Path, cl
         {"store": good["store"] | {"base": "../store"}},
         {"store": good["store"] | {"kind": "pickle"}},
         {"store": good["store"] | {"kind": "qdrant"}},
+        {"store": good["store"] | {"kind": "qdrant", "server": "http://evil:80", "base": "x"}},
+        {"store": good["store"] | {"kind": "qdrant", "server": "qdrant://a:1", "base": "../x"}},
         {"store": good["store"] | {"settings": {"path": "/tmp"}}},
         {"vectors": ["full", "thin"]},
         {"vectors": []},

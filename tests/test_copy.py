@@ -157,6 +157,21 @@ def test_a_difference_is_found(
     assert "holds other paintings" in refused.json["error"]
 
 
+def test_a_collection_in_use_is_not_copied_into(
+    server: QdrantServer, compressed: Path, cli: Cli
+) -> None:
+    url = server.url("works")
+    cli.ok("copy", "--to", url, "--into", "first")
+    with Index.open("first") as index:
+        index.remove(where={"year": (None, 1950)})
+        left = len(index)
+    refused = cli("copy", "--to", url, "--into", "second")
+    assert refused.code == 2
+    assert f"holds {left} paintings already" in refused.err
+    assert server.count("works") == left
+    assert not Path("second").exists()
+
+
 def test_places_that_are_taken(compressed: Path, cli: Cli) -> None:
     shutil.copytree(".paint-search", "index")
     Path("full").mkdir()
@@ -165,8 +180,9 @@ def test_places_that_are_taken(compressed: Path, cli: Cli) -> None:
         refused = cli("copy", "--to", "faiss", "--into", folder)
         assert refused.code == 2
         assert says in refused.err
-    refused = cli("copy", "--to", "edge", "--into", ".paint-search")
-    assert refused.code == 2
+    for folder in (".paint-search", ".paint-search/inside"):
+        refused = cli("copy", "--to", "edge", "--into", folder)
+        assert refused.code == 2
     assert cli("copy", "--to", "milvus").code == 2
     assert Path("full/notes.txt").read_text() == "mine"
 

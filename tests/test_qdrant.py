@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from conftest import Cli, copy_tree
-from qdrant_server import QdrantServer
+from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
 from paint_search.search.stores.base import Maker
@@ -107,11 +108,25 @@ def test_a_failed_compress_leaves_the_old_collection_and_no_other(
         assert cli("compress", "--method", "pca", "--dims", "6").code == 1
     assert [c.name for c in server.engine.get_collections().collections] == ["works"]
     assert len(cli.ok("list", "--json").json["paintings"]) == 30
-    # What a killed run leaves half written goes with the next one.
+    # What a killed run leaves half written is not touched, it might be another index's, but named.
     place = Place.parse(server.url("works"))
     QdrantStore(place.successor(lambda name: False), {"full": 3}, MAKER).close()
-    cli.ok("compress", "--method", "pca", "--dims", "6")
-    assert [c.name for c in server.engine.get_collections().collections] == ["works-2"]
+    told = cli.ok("compress", "--method", "pca", "--dims", "6").err
+    assert "the collection works-3; of those numbered before it, delete" in told
+    names = {c.name for c in server.engine.get_collections().collections}
+    assert names == {"works-2", "works-3"}
+    assert len(cli.ok("list", "--json").json["paintings"]) == 30
+
+
+def test_an_old_collection_that_cannot_be_deleted_is_said(
+    server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
+    refused = grpc.StatusCode.PERMISSION_DENIED
+    server.faults = [Fault("Delete", refused, "collections are not yours to delete", times=1)]
+    told = cli.ok("compress", "--method", "pca", "--dims", "6").err
+    assert "the collection works is still there" in told
+    assert "in two steps" in cli.ok("info").out
 
 
 def test_parts_of_a_corpus_fill_one_collection(server: QdrantServer, home: Path, cli: Cli) -> None:
@@ -126,6 +141,9 @@ def test_parts_of_a_corpus_fill_one_collection(server: QdrantServer, home: Path,
     assert sum(news) == 30
     assert all(news)
     assert server.count("works") == 30
+    joined = cli.ok("index", "paintings", "--store", url, "--index", "late", "--backbone",
+                    "descriptors")  # fmt: skip
+    assert "holds 30 paintings already" in joined.err
     whole = cli.ok("index", "paintings", "--store", url, "--index", "machine-1", "--json").json
     assert (whole["new"], whole["unchanged"]) == (0, 30)
 

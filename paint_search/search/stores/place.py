@@ -115,6 +115,13 @@ class Place:
             raise ValueError("unknown kind of store")
         if server is None and base != "store":
             raise ValueError("the store lies in the index itself")
+        if server is not None:
+            try:
+                written = cls.parse(f"{server}/{base}")
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+            if (written.server, written.base) != (server, base):
+                raise ValueError("the store is no place of a server")
         given = {name: str(value) for name, value in record["settings"].items()}
         settings = _checked(kind, given, "the manifest")
         return cls(kind, base, int(record["generation"]), server, settings)

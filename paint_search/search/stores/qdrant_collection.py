@@ -77,8 +77,6 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
             _METADATA: {
                 "maker": maker.name,
                 "fingerprint": maker.fingerprint,
-                "base": place.base,
-                "generation": place.generation,
             }
         },
     )
@@ -111,23 +109,11 @@ def ping(place: Place) -> None:
 
 
 def free_successor(place: Place) -> Place:
-    """Return a free place for the same points written anew, on the same server.
-
-    A later generation beside this one is what a killed run has left half written: it is deleted.
-    """
+    """Return a free place for the same points written anew, on the same server."""
     with closing(Wire(place)) as wire:
-
-        def taken(name: str) -> bool:
-            if not wire.call(lambda: wire.client.collection_exists(name)):
-                return False
-            info = wire.call(lambda: wire.client.get_collection(name))
-            made = (info.config.metadata or {}).get(_METADATA) or {}
-            if made.get("base") != place.base or made.get("generation", 0) <= place.generation:
-                return True
-            wire.call(lambda: wire.client.delete_collection(name))
-            return False
-
-        return place.successor(taken)
+        return place.successor(
+            lambda name: bool(wire.call(lambda: wire.client.collection_exists(name)))
+        )
 
 
 def delete_collection(place: Place) -> None:
