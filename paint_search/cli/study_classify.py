@@ -29,8 +29,6 @@ from paint_search.cli.study import (
 from paint_search.errors import EvalError, ImageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -209,9 +207,10 @@ def _plane(result: "Classification", works: Works, features: Features | None) ->
     tested = np.arange(len(rows)) >= len(split.learned)
     wrong = tested.copy()
     wrong[tested] = ~result.right
-    predict: Callable[[NDArray[np.float64]], NDArray[np.int64]] = lambda points: (  # noqa: E731
-        result.ensemble.probabilities(features.vectors(points)).argmax(axis=1)
-    )
+
+    def predict(points: "NDArray[np.float64]") -> "NDArray[np.int64]":
+        return np.asarray(result.ensemble.probabilities(features.vectors(points)).argmax(axis=1))
+
     return Plane(
         points=features.values(features.only(works.vectors[rows])),
         codes=result.groups.codes[rows],
