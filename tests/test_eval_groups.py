@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paint_search.eval.groups import NOT_GIVEN, OTHER, PALETTE, group_values
@@ -63,6 +64,8 @@ def test_each_number_lies_in_the_step_that_names_it() -> None:
 
 
 @given(VALUES)
+@example([*map(float, range(9)), 1.597693134862316e308, -1.0])
+@example([*map(float, range(9)), 99999999999.0, -1.0])
 def test_every_painting_is_in_one_group_whatever_the_values(values: list[object]) -> None:
     groups = group_values("field", values)
     assert len(groups.codes) == len(values)
@@ -71,6 +74,15 @@ def test_every_painting_is_in_one_group_whatever_the_values(values: list[object]
     np.testing.assert_array_equal(
         np.bincount(groups.codes, minlength=len(groups.names)), groups.counts
     )
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=11, unique=True))
+@example([*range(10), -sys.float_info.max, sys.float_info.max])
+def test_numbers_rise_from_step_to_step_however_far_apart(values: list[float]) -> None:
+    groups = group_values("field", values)
+    in_order = groups.codes[np.argsort(values)]
+    assert (np.diff(in_order) >= 0).all()
+    assert 1 <= len(groups.names) <= 12
 
 
 @given(st.lists(st.sampled_from(["Monet", "Braque", None]), max_size=30), st.randoms())

@@ -26,6 +26,7 @@ PALETTE = (
 OTHER = "#9a978f"
 """The grey of all groups after the first ten."""
 NOT_GIVEN = "(not given)"
+_HUGE = 1e300
 _STEPS = 10  # of a number's range; also the least distinct values that make a range worthwhile
 
 
@@ -89,15 +90,12 @@ def _categories(field: str, values: Sequence[str | None]) -> Groups:
 def _steps(field: str, values: NDArray[np.float64]) -> Groups:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
-    from matplotlib.ticker import MaxNLocator
 
     given = np.isfinite(values)
     low, high = float(values[given].min()), float(values[given].max())
     whole = bool((values[given] == np.round(values[given])).all())
     top = high + 1 if whole else high
-    locator = MaxNLocator(nbins=_STEPS, steps=[1, 2, 2.5, 5, 10], integer=whole)
-    edges = np.asarray(locator.tick_values(low, top))
-    edges = edges[np.searchsorted(edges, low, "right") - 1 : np.searchsorted(edges, top) + 1]
+    edges = _round_edges(low, top, whole=whole)
     count = len(edges) - 1
     codes = np.clip(np.searchsorted(edges, values, "right") - 1, 0, count - 1)
     codes[~given] = count
@@ -109,6 +107,23 @@ def _steps(field: str, values: NDArray[np.float64]) -> Groups:
     # The ends of viridis vanish on a dark and on a white page.
     colours = [to_hex(c) for c in colormaps["viridis"](np.linspace(0.25, 0.94, count))]
     return _with_missing(field, names, codes, colours, values)
+
+
+def _round_edges(low: float, top: float, *, whole: bool) -> NDArray[np.float64]:
+    """Return the edges of round steps, the first at most ``low`` and the last at least ``top``."""
+    from matplotlib.ticker import MaxNLocator
+
+    # It counts in numbers a little beyond the range, which must not overflow.
+    scale = 1e10 if max(-low, top) > _HUGE else 1.0
+    locator = MaxNLocator(nbins=_STEPS, steps=[1, 2, 2.5, 5, 10], integer=whole)
+    edges = np.asarray(locator.tick_values(low / scale, top / scale))
+    # And it lets the range begin and end a ten-thousand-millionth of itself too late and too early.
+    step = edges[1] - edges[0]
+    edges = np.concatenate([[edges[0] - step], edges, [edges[-1] + step]])
+    with np.errstate(over="ignore"):
+        edges = scale * edges
+    edges = np.clip(edges, np.finfo(float).min, np.finfo(float).max)
+    return edges[np.searchsorted(edges, low, "right") - 1 : np.searchsorted(edges, top) + 1]
 
 
 def _with_missing(
