@@ -16,11 +16,12 @@ COUNT, DIMENSION = 3000, 64
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edge.EdgeStore:
     monkeypatch.setattr(edge, "_EXACT_BYTES", 64 * 1024)
+    monkeypatch.setattr(edge, "_COMPARED_KIB", 40)  # 320 vectors: one in ten of them
     store = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
     vectors = np.random.default_rng(0).standard_normal((COUNT, DIMENSION), dtype=np.float32)
     store.upsert(
         [
-            Record(painting_id(str(i)), {"path": str(i), "even": i % 2}, vector)
+            Record(painting_id(str(i)), {"path": str(i), "even": i % 2, "number": i}, vector)
             for i, vector in enumerate(vectors)
         ]
     )
@@ -55,6 +56,24 @@ def test_exact_search_ignores_the_approximate_index(store: edge.EdgeStore) -> No
     assert {match.record.id for match in found} == wanted
     even = store.search(vectors[0], 20, [Condition("even", values=(0,))])
     assert {match.record.payload["even"] for match in even} == {0}
+    store.close()
+
+
+@pytest.mark.parametrize("kept", [30, 300, 400, 600, 1000, 1500, 2900])
+def test_few_neighbours_are_missed_however_much_a_filter_keeps(
+    store: edge.EdgeStore, kept: int
+) -> None:
+    store.optimize()
+    where = [Condition("number", low=0, high=kept - 1)]
+    records = list(store.scroll(where, vectors=True))
+    vectors = np.array([record.vector for record in records])
+    queries = np.random.default_rng(1).standard_normal((50, DIMENSION), dtype=np.float32)
+    hits = 0
+    for query, row in zip(queries, store.search_many(queries, 10, where), strict=True):
+        wanted = {records[i].id for i in np.argsort(-(vectors @ query))[:10]}
+        hits += len(wanted & {match.record.id for match in row})
+    assert len(records) == kept
+    assert hits / 500 >= 0.95
     store.close()
 
 
