@@ -4,7 +4,7 @@ SQLite holds the ids, payloads and float16 vectors and is the truth; the FAISS i
 vectors that are searched first is derived from it. Knows nothing of paintings.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -143,13 +143,13 @@ class FaissStore:
     ) -> list[Found]:
         if not self._dimensions:
             return [Found.none() for _ in vectors]
-        queries = [self._query(vector, using) for vector in vectors]
+        queries = self._queries(vectors, using)
         ignored = self._labels(without, using if among is None else "compact")
         count = _SPREAD_AMONG * limit if spread > 0 else limit
         if among is None:
             found = self._nearest(queries, count, where, ignored, using=using, exact=exact)
         else:
-            firsts = [self._query(first.vector, "compact") for first in among]
+            firsts = self._queries([first.vector for first in among], "compact")
             wide = max([count, *(first.count for first in among)])
             near = self._nearest(firsts, wide, where, ignored, using="compact", exact=exact)
             found = [
@@ -219,7 +219,7 @@ class FaissStore:
 
     def _nearest(
         self,
-        queries: Sequence[Floats],
+        queries: Floats,
         k: int,
         where: Filter,
         without: Labels,
@@ -229,10 +229,10 @@ class FaissStore:
     ) -> list[Found]:
         index = self._index
         if using == self._first and index is not None:
-            return [index.nearest(query, k, where, without, exact=exact) for query in queries]
+            return index.nearest(queries, k, where, without, exact=exact)
         keeps = partial(self._filters.kept, where=where) if where else None
         more = k + len(without)
-        found = scan(self._points, using, np.stack(queries), more, keeps=keeps)
+        found = scan(self._points, using, queries, more, keeps=keeps)
         return [each.without(without, k) for each in found]
 
     def _spread_out(self, found: Found, limit: int, spread: float, using: VectorName) -> Found:
@@ -243,10 +243,12 @@ class FaissStore:
         labels = self._points.labels(name, ids) if ids else ()
         return np.fromiter(labels, dtype=np.int64)
 
-    def _query(self, vector: NDArray[np.float32], name: VectorName) -> Floats:
+    def _queries(self, vectors: Iterable[NDArray[np.float32]], name: VectorName) -> Floats:
+        """Return queries, (n, d), of unit norms."""
         if name not in self._dimensions:
             raise StoreError(f"the store {self._folder} keeps no {name} vectors")
-        return _unit(self._of_length(vector, name))
+        queries = [_unit(self._of_length(vector, name)) for vector in vectors]
+        return np.array(queries, dtype=np.float32).reshape(-1, self._dimensions[name])
 
     def _checked(self, record: Record) -> Record:
         """Return a record with the vectors that are kept, of unit norm."""

@@ -11,13 +11,11 @@ import numpy as np
 
 from paint_search.search.stores import faiss_plans
 from paint_search.search.stores.base import VectorName
+from paint_search.search.stores.faiss_kept import FEW, Kept
 from paint_search.search.stores.faiss_plans import Plan, Wanted
 from paint_search.search.stores.faiss_points import Points
-from paint_search.search.stores.faiss_scan import Floats, Found, Mask, rank, scan
+from paint_search.search.stores.faiss_scan import Floats, Found, rank, scan
 from paint_search.search.stores.faiss_segment import Segment
-
-#: So few that a filter keeps are compared by their stored vectors, rather than by a lossy index.
-_FEW: Final = 2000
 
 #: Vectors that the knobs are tuned on, and as many others that the recall is measured on.
 _QUERIES: Final = 200
@@ -40,22 +38,28 @@ def near(
     plan: Plan,
     points: Points,
     name: VectorName,
-    query: Floats,
+    queries: Floats,
     k: int,
-    mask: Mask | None = None,
+    kept: Kept | None = None,
     *,
     fill: bool = True,
-) -> Found:
-    """Search a segment as planned; stored vectors rank what a lossy one finds.
+) -> list[Found]:
+    """Search a segment as planned, for each query, (n, d); stored vectors rank what is lossy.
 
     ``fill`` makes it find ``k`` even where what is planned finds fewer.
     """
     if segment.flat:
-        return segment.exact(query, k, mask)
-    if plan.factor > 1 and mask is not None and mask.sum() <= _FEW:
-        return rank(points, name, query, segment.labels[mask], k)
-    found = segment.near(query, k * plan.factor, mask, plan.effort, k if fill else 0)
-    return found if plan.factor == 1 else rank(points, name, query, found.labels, k)
+        return segment.exact(queries, k, kept)
+    few = None if kept is None else kept.few
+    if plan.factor > 1 and few is not None and len(few) <= FEW:  # each read from SQLite
+        return [rank(points, name, query, segment.labels[few], k) for query in queries]
+    found = segment.near(queries, k * plan.factor, kept, plan.effort, k if fill else 0)
+    if plan.factor == 1:
+        return found
+    return [
+        rank(points, name, query, each.labels, k)
+        for query, each in zip(queries, found, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +165,10 @@ class Builder:
     def _recall(self, segment: Segment, plan: Plan, trials: Sequence[_Trial]) -> float:
         """Return the share of the nearest, or of others no less near, that a search finds."""
         kept = wanted = 0
-        for trial in trials:
-            where = self.points, self.name
-            found = near(segment, plan, *where, trial.vector, _K + 1, fill=False)
-            scores = found.without(np.array([trial.label]), _K).scores
+        queries = np.array([trial.vector for trial in trials]).reshape(-1, self.dimension)
+        found = near(segment, plan, self.points, self.name, queries, _K + 1, fill=False)
+        for trial, each in zip(trials, found, strict=True):
+            scores = each.without(np.array([trial.label]), _K).scores
             wanted += len(trial.scores)
             if len(trial.scores):
                 kept += int((scores >= trial.scores[-1] - _TIE).sum())

@@ -16,8 +16,9 @@ from paint_search.errors import StoreError
 from paint_search.search.filters import Filter
 from paint_search.search.stores import faiss_file, faiss_plans
 from paint_search.search.stores.faiss_building import Builder, near
+from paint_search.search.stores.faiss_kept import Kept
 from paint_search.search.stores.faiss_plans import Plan
-from paint_search.search.stores.faiss_scan import Filters, Floats, Found, Labels, Mask, scan
+from paint_search.search.stores.faiss_scan import Filters, Floats, Found, Labels, scan
 from paint_search.search.stores.faiss_segment import Segment
 
 #: The index is added to, or built anew, once this many vectors are not in it.
@@ -30,9 +31,8 @@ _TAIL_BYTES: Final = 256 * 1024 * 1024
 _GONE_SHARE: Final = 0.1
 _GROWTH: Final = 2
 
-#: Most bytes of masks, one a vector, and of copied vectors that are remembered for filters.
-_MASK_BYTES: Final = 32 * 1024 * 1024
-_SUBSET_BYTES: Final = 64 * 1024 * 1024
+#: Most bytes that remember which vectors filters keep; the oldest filters are forgotten.
+_KEPT_BYTES: Final = 32 * 1024 * 1024
 
 _NOTE: Final = "index"
 
@@ -49,19 +49,18 @@ class DerivedIndex:
         self._tail: Segment | None = None
         self._tail_is_long = False
         self._gone = np.empty(0, dtype=np.int64)
-        self._masks: dict[tuple[str, int], Mask | None] = {}
-        self._subsets: dict[str, Segment] = {}
+        self._kept: dict[tuple[str, int], Kept | None] = {}
         self._version = -1
         note = self._points.note(_NOTE)
         self._plan = None if note is None else Plan(**note["plan"])
 
     def nearest(
-        self, query: Floats, k: int, where: Filter, without: Labels, *, exact: bool
-    ) -> Found:
-        """Return the ``k`` nearest, by inner product, that meet a filter.
+        self, queries: Floats, k: int, where: Filter, without: Labels, *, exact: bool
+    ) -> list[Found]:
+        """Return the ``k`` nearest to each query, by inner product, that meet a filter.
 
         Args:
-            query: (d,) with unit norm.
+            queries: (n, d) with unit norms.
             k: how many.
             where: conditions.
             without: labels that are not wanted; few.
@@ -69,26 +68,27 @@ class DerivedIndex:
         """
         self._catch_up()
         more = k + len(without)
-        found, main, after = Found.none(), self._main, 0
+        main, after = self._main, 0
+        found = [Found.none() for _ in queries]
         if main is not None and self._plan is not None:
-            asked_before = (repr(where), id(main)) in self._masks
-            mask = self._mask(main, where)
-            if main.needs_scan(exact=exact, masked=mask is not None):
-                return self._scan(query, more, where, 0).without(without, k)
+            kept = self._which(main, where)
+            if main.needs_scan(exact=exact, masked=kept is not None):
+                found = self._scan(queries, more, where, 0)
+                return [each.without(without, k) for each in found]
             after = main.last
-            if where and mask is not None and asked_before and main.is_sparse(mask):
-                found = self._subset(main, where, mask).exact(query, more, None)
-            elif exact:
-                found = main.exact(query, more, mask)
+            if exact:
+                found = main.exact(queries, more, kept)
             else:
                 names = self._points, self._builder.name
-                found = near(main, self._plan, *names, query, more, mask)
+                found = near(main, self._plan, *names, queries, more, kept)
+        newer = None
         if self._tail_is_long:
-            found = found.merged(self._scan(query, more, where, after), more)
+            newer = self._scan(queries, more, where, after)
         elif self._tail is not None:
-            newer = self._tail.exact(query, more, self._mask(self._tail, where))
-            found = found.merged(newer, more)
-        return found.without(without, k)
+            newer = self._tail.exact(queries, more, self._which(self._tail, where))
+        if newer is not None:
+            found = [each.merged(new, more) for each, new in zip(found, newer, strict=True)]
+        return [each.without(without, k) for each in found]
 
     def optimize(self) -> None:
         """Fold in what was written since, by another kind of index where it is time for it."""
@@ -191,8 +191,7 @@ class DerivedIndex:
             return
         if self._version == -1 and self._main is None:
             self._open()
-        self._masks.clear()
-        self._subsets.clear()
+        self._kept.clear()
         self._gone = self._points.gone()
         pending = self._pending()
         if self._tail is not None and self._gone_share(self._tail) > 0.5:
@@ -217,33 +216,22 @@ class DerivedIndex:
     def _gone_share(self, segment: Segment) -> float:
         return float(np.isin(segment.labels, self._gone).mean()) if len(segment) else 0.0
 
-    def _scan(self, query: Floats, k: int, where: Filter, after: int) -> Found:
+    def _scan(self, queries: Floats, k: int, where: Filter, after: int) -> list[Found]:
         keeps = partial(self._filters.kept, where=where) if where else None
-        name = self._builder.name
-        return scan(self._points, name, query[np.newaxis], k, keeps=keeps, after=after)[0]
+        return scan(self._points, self._builder.name, queries, k, keeps=keeps, after=after)
 
-    def _mask(self, segment: Segment, where: Filter) -> Mask | None:
+    def _which(self, segment: Segment, where: Filter) -> Kept | None:
         """Return which of a segment's vectors take part; None for all."""
         key = (repr(where) if where else "", id(segment))
-        if key not in self._masks:
-            if len(self._masks) * len(segment) > _MASK_BYTES:
-                self._masks.clear()
-            kept = ~np.isin(segment.labels, self._gone)
+        if key not in self._kept:
+            mask = ~np.isin(segment.labels, self._gone)
             if where:
-                kept &= self._filters.kept(segment.labels, where)
-            self._masks[key] = None if kept.all() else kept
-        return self._masks[key]
-
-    def _subset(self, main: Segment, where: Filter, mask: Mask) -> Segment:
-        """Return the few vectors that a filter keeps, side by side, for the next times."""
-        key = repr(where)
-        if key not in self._subsets:
-            made = main.subset(mask)
-            held = sum(map(len, self._subsets.values())) + len(made)
-            if 2 * self._builder.dimension * held > _SUBSET_BYTES:
-                self._subsets.clear()
-            self._subsets[key] = made
-        return self._subsets[key]
+                mask &= self._filters.kept(segment.labels, where)
+            self._kept[key] = Kept.of(mask)
+            held = [0 if kept is None else kept.nbytes for kept in self._kept.values()]
+            while sum(held) > _KEPT_BYTES and len(held) > 1:
+                del self._kept[next(iter(self._kept))], held[0]
+        return self._kept[key]
 
 
 def _file_name(number: int) -> str:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from paint_search.errors import UsageError
 
 #: Up to this many bytes of float16 vectors exact search is quick enough; see benchmarks/README.md.
@@ -199,6 +202,18 @@ def storage(index: Any) -> Any | None:
     if isinstance(index, faiss.IndexScalarQuantizer):
         return index if _is_half(index.sq) else None
     return index if isinstance(index, faiss.IndexFlat) else None
+
+
+def copy_some(flat: Any, at: NDArray[np.int64]) -> Any:
+    """Return a flat index of the same kind with the numbers of some positions, in their order."""
+    faiss = library()
+    if isinstance(flat, faiss.IndexScalarQuantizer):
+        copy = faiss.IndexScalarQuantizer(flat.d, flat.sq.qtype, flat.metric_type)
+    else:
+        copy = faiss.IndexFlat(flat.d, flat.metric_type)
+    codes = faiss.rev_swig_ptr(flat.codes.data(), flat.ntotal * flat.code_size)
+    copy.add_sa_codes(np.take(codes.reshape(-1, flat.code_size), at, axis=0, mode="clip"))
+    return copy
 
 
 def is_lossless(index: Any) -> bool:

@@ -9,10 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from paint_search.search.stores import faiss_plans
-from paint_search.search.stores.faiss_scan import Floats, Found, Labels, Mask
-
-#: A filter that keeps a smaller share than this is answered by comparing with all that it keeps.
-_SPARSE: Final = 0.1
+from paint_search.search.stores.faiss_kept import Kept
+from paint_search.search.stores.faiss_scan import Floats, Found, Labels
 
 #: Most that a GPU index returns.
 _GPU_MOST: Final = 2048
@@ -79,59 +77,70 @@ class Segment:
         self.index.add_with_ids(vectors, labels)
         self.labels = np.concatenate([self.labels, labels])
 
-    def is_sparse(self, mask: Mask) -> bool:
-        """Tell whether so little is kept that a ``subset`` of it is quicker to search."""
-        return self._storage is not None and float(mask.mean()) < _SPARSE
-
-    def subset(self, mask: Mask) -> "Segment":
-        """Return a flat copy of what a mask keeps, of the very same numbers."""
-        at = np.flatnonzero(mask)
-        made = Segment.empty(faiss_plans.FLAT, int(self._core.d))
-        if len(at) and self._storage is not None:
-            made.add(self._storage.reconstruct_batch(at), self.labels[at])
-        return made
-
-    def exact(self, query: Floats, k: int, mask: Mask | None) -> Found:
-        """Return the ``k`` nearest to a query, (d,), where the mask is true; needs ``lossless``."""
+    def exact(self, queries: Floats, k: int, kept: Kept | None) -> list[Found]:
+        """Return the ``k`` nearest to each query, (n, d), of what is kept; needs ``lossless``."""
         if self._storage is None:
-            return self._search(self._core, query, k, mask, self._lists)
-        return self._search(self._storage, query, k, mask, None)
+            return self._search(self._core, queries, k, kept, self._lists)
+        if kept is not None and kept.few is not None:
+            return self._search_few(queries, k, kept.few)
+        return self._search(self._storage, queries, k, kept, None)
 
     def near(
-        self, query: Floats, k: int, mask: Mask | None, effort: int | None, least: int
-    ) -> Found:
-        """Return about the ``k`` nearest; never fewer than ``least``, if there are as many.
+        self, queries: Floats, k: int, kept: Kept | None, effort: int | None, least: int
+    ) -> list[Found]:
+        """Return about the ``k`` nearest to each; never fewer than ``least``, if there are as many.
 
         Where a filter keeps little, all that it keeps is compared, and where it keeps more, the
         search is as much more thorough as the kept ones are rarer.
         """
-        share = 1.0 if mask is None else float(mask.mean())
-        if self.lossless and (share < _SPARSE or not self.selects):
-            return self.exact(query, k, mask)
+        if self.lossless and kept is not None and (kept.few is not None or not self.selects):
+            return self.exact(queries, k, kept)
+        share, count = (1.0, len(self)) if kept is None else (kept.share, kept.count)
         more = None if effort is None else math.ceil(effort / max(share, 1 / len(self)))
-        found = self._search(self._core, query, k, mask, more)
-        if len(found.labels) >= min(least, round(share * len(self))):
-            return found
-        if self.lossless:  # a graph may come apart
-            return self.exact(query, k, mask)
-        return self._search(self._core, query, k, mask, len(self))
+        found = self._search(self._core, queries, k, kept, more)
+        short = [i for i, each in enumerate(found) if len(each.labels) < min(least, count)]
+        if short:  # a graph may come apart
+            again = queries[short]
+            whole = (
+                self.exact(again, k, kept)
+                if self.lossless
+                else self._search(self._core, again, k, kept, len(self))
+            )
+            for i, each in zip(short, whole, strict=True):
+                found[i] = each
+        return found
 
     def _search(
-        self, index: Any, query: Floats, k: int, mask: Mask | None, effort: int | None
-    ) -> Found:
-        k = min(k, len(self) if mask is None else int(mask.sum()))
+        self, index: Any, queries: Floats, k: int, kept: Kept | None, effort: int | None
+    ) -> list[Found]:
+        k = min(k, len(self) if kept is None else kept.count)
         if k == 0:
-            return Found.none()
+            return [Found.none() for _ in queries]
         same = self._storage is not None or effort == self._gpu_effort
-        gpu = self._woken_gpu() if mask is None and same and k <= _GPU_MOST else None
+        gpu = self._woken_gpu() if kept is None and same and k <= _GPU_MOST else None
         if gpu is not None:
-            scores, at = gpu.search(query[np.newaxis], k)
+            scores, at = gpu.search(queries, k)
         else:
-            selector = _selector(mask)
+            selector = None if kept is None else kept.selector()
             params = faiss_plans.parameters(index, effort, selector)
-            scores, at = index.search(query[np.newaxis], k, params=params)
-        real = at[0] >= 0  # FAISS fills up with -1
-        return Found(self.labels[at[0][real]], scores[0][real])
+            scores, at = index.search(queries, k, params=params)
+        return self._labelled(scores, at)
+
+    def _search_few(self, queries: Floats, k: int, few: Labels) -> list[Found]:
+        """Compare with a few positions, copied side by side: FAISS would visit every position."""
+        if not len(few):
+            return [Found.none() for _ in queries]
+        side_by_side = faiss_plans.copy_some(self._storage, few)
+        scores, at = side_by_side.search(queries, min(k, len(few)))
+        return self._labelled(scores, few[at])
+
+    def _labelled(self, scores: Floats, at: Labels) -> list[Found]:
+        """Return what was found at these positions, (n, k) each; FAISS fills up with -1."""
+        real = at >= 0
+        return [
+            Found(self.labels[row[has]], score[has])
+            for row, score, has in zip(at, scores, real, strict=True)
+        ]
 
     def _woken_gpu(self) -> Any | None:
         """Return the copy on the GPUs once there have been searches enough to make it."""
@@ -143,19 +152,14 @@ class Segment:
     def _selects(self) -> bool:
         if self.flat or not len(self):
             return True
-        nobody = np.zeros(len(self), dtype=bool)
-        params = faiss_plans.parameters(self._core, 1, _selector(nobody))
+        nobody = Kept.of(np.zeros(len(self), dtype=bool))
+        selector = None if nobody is None else nobody.selector()
+        params = faiss_plans.parameters(self._core, 1, selector)
         try:
             _, at = self._core.search(np.zeros((1, self._core.d), np.float32), 1, params=params)
         except RuntimeError:
             return False
         return bool(at[0, 0] == -1)
-
-
-def _selector(mask: Mask | None) -> Any | None:
-    if mask is None:
-        return None
-    return faiss_plans.library().IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
 
 def _labels_of(index: Any) -> Labels:
