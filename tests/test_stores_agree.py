@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qdrant_server import QdrantServer
@@ -68,6 +68,8 @@ def _records(count: int, payloads: list[dict[str, Value]] | None = None) -> list
     where=st.lists(conditions(), max_size=3),
     seed=st.integers(0, 2**16),
 )
+@example([{"artist": "2.0"}, {"artist": 2.0}, {"artist": "2"}], [Condition("artist", (2,))], 0)
+@example([{"artist": "2.0"}, {"artist": 2}], [Condition("artist", ("2.0",), negated=True)], 0)
 def test_random_payloads_vectors_and_filters(
     shelf: Shelf, payloads: list[dict[str, Value]], where: list[Condition], seed: int
 ) -> None:

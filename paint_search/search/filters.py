@@ -38,7 +38,13 @@ class Condition:
         number = as_number(value)
         if self.values:
             return any(
-                str(value) == str(wanted) or (number is not None and number == as_number(wanted))
+                str(value) == str(wanted)
+                # The text "2.0" is not the number 2: no store can look up every spelling of it.
+                or (
+                    not isinstance(value, str)
+                    and number is not None
+                    and number == as_number(wanted)
+                )
                 for wanted in self.values
             )
         if isinstance(value, str) or number is None:

@@ -41,9 +41,9 @@ _COMPARED_KIB: Final = 25_000
 #: of each field would double the build, and were seen to miss nine of ten in a range.
 _ACORN: Final = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
 
-#: Where a filter keeps a smaller share, the search is as much more thorough, up to a limit.
-_RARE: Final = 0.3
-_MOST_THOROUGH: Final = 8
+#: Where a filter keeps a smaller share than this and more than that many KiB, everything it keeps
+#: is compared: the graph comes apart, and missed up to half of the neighbours.
+_RARE: Final = 0.25
 
 #: The graph is built and walked on 4 bits a number, a quarter of the vectors' own bytes; what the
 #: walk keeps is ordered by the vectors themselves.
@@ -211,8 +211,9 @@ class EdgeStore:
         kept = self._guard(
             lambda: self._shard.count(edge.CountRequest(exact=False, filter=condition))
         )
-        rarity = _RARE * self._shard.info().points_count / max(1, kept)
-        return condition, round(self._ef * min(max(1.0, rarity), _MOST_THOROUGH))
+        rare = kept < _RARE * self._shard.info().points_count
+        compared = 2 * self._dimensions[self._first] * kept <= 1024 * _COMPARED_KIB
+        return condition, self._ef if compared or not rare else None
 
     def _request(
         self,

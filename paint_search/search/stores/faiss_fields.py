@@ -25,13 +25,19 @@ def words_of(payload: Mapping[str, Value]) -> Iterator[tuple[str, tuple[str, flo
     for field, value in payload.items():
         if field not in _NOT_INDEXED:
             number = None if isinstance(value, str) else as_number(value)
-            yield json.dumps(field), (_key(value), number)
+            key = json.dumps(str(value)) if number is None else _key(number)
+            yield json.dumps(field), (key, number)
 
 
-def _key(value: Value) -> str:
-    """Return a text that is the same for equal values: a number equals its text, 0 equals -0."""
+def _key(number: float) -> str:
+    """Return a text that is the same for equal numbers: 0 equals -0."""
+    return repr(number + 0.0)
+
+
+def _keys(value: Value) -> set[str]:
+    """Return the keys of what equals a value: its text, and the number that it is or spells."""
     number = as_number(value)
-    return json.dumps(str(value)) if number is None else repr(number + 0.0)
+    return {json.dumps(str(value))} | (set() if number is None else {_key(number)})
 
 
 def holding(condition: Condition) -> tuple[str, list[Any]]:
@@ -39,7 +45,7 @@ def holding(condition: Condition) -> tuple[str, list[Any]]:
     field = "field = (SELECT number FROM fields WHERE name = ?)"
     values: list[Any] = [json.dumps(condition.field)]
     if condition.values:
-        keys = {key for value in condition.values for key in (_key(value), _key(str(value)))}
+        keys = set[str]().union(*map(_keys, condition.values))
         query = f"SELECT label FROM words WHERE {field} AND key IN {LISTED}"  # noqa: S608
         return query, [*values, json.dumps(sorted(keys))]
     query = f"SELECT label FROM numbers WHERE {field}"  # noqa: S608
