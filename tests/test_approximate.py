@@ -77,6 +77,23 @@ def test_few_neighbours_are_missed_however_much_a_filter_keeps(
     store.close()
 
 
+def test_a_rare_filter_does_not_depend_on_the_graph(
+    store: edge.EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "_EFS", (1,))  # a search that misses nearly everything
+    store.optimize()
+    queries = np.random.default_rng(1).standard_normal((50, DIMENSION), dtype=np.float32)
+
+    def found(kept: int, *, exact: bool) -> list[str]:
+        where = [Condition("number", low=0, high=kept - 1)]
+        rows = store.search_many(queries, 3, where, exact=exact)
+        return [match.record.id for row in rows for match in row]
+
+    assert found(1500, exact=False) != found(1500, exact=True)
+    assert found(600, exact=False) == found(600, exact=True)
+    store.close()
+
+
 def test_the_effort_is_the_least_that_finds_nearly_all_and_is_remembered(
     store: edge.EdgeStore, tmp_path: Path
 ) -> None:
