@@ -57,6 +57,7 @@ class QdrantServer:
         self.api_key = api_key
         self.faults: list[Fault] = []
         self.calls: list[str] = []
+        self.asked: list[wire.QueryPoints] = []
         self.before: Callable[[str], None] = lambda method: None
         self.lock = threading.RLock()
         self.port = 0
@@ -251,6 +252,7 @@ class _Points(wire.PointsServicer):
 
     @_served
     def QueryBatch(self, request: Any) -> Any:  # noqa: N802
+        self.owner.asked += request.query_points
         answers = [
             self.owner.engine.query_points(
                 request.collection_name,

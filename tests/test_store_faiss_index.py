@@ -13,7 +13,7 @@ from clustered import COUNT, DIMENSION, clustered, filled, points, recall, shrin
 from paint_search.errors import UsageError
 from paint_search.painting import Record, painting_id
 from paint_search.search.filters import Condition
-from paint_search.search.stores import faiss_index, faiss_segment
+from paint_search.search.stores import faiss_index, faiss_plans, faiss_segment
 from paint_search.search.stores.faiss import FaissStore, Wanted
 from paint_search.search.ways import measure_recall
 
@@ -147,7 +147,12 @@ def test_changes_after_the_index_was_built(tmp_path: Path, factory: str) -> None
 
 
 @pytest.mark.usefixtures("small")
-def test_a_filter_that_keeps_little_finds_all_it_keeps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [1, 7 * 2 * DIMENSION, 1024 * 1024])
+def test_a_filter_that_keeps_little_finds_all_it_keeps(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faiss_plans, "_BLOCK_BYTES", block)
+    vectors = clustered()
     store = filled(tmp_path / "store")
     store.optimize()
     assert store.approximate()
@@ -155,7 +160,10 @@ def test_a_filter_that_keeps_little_finds_all_it_keeps(tmp_path: Path) -> None:
         query, where = clustered(1, seed=rare)[0], [Condition("rare", (rare,))]
         found = store.search(query, 100, where)
         assert {match.record.payload["rare"] for match in found} == {rare}
-        assert len(found) == 30
+        scores = np.sort(vectors[30 * rare : 30 * rare + 30] @ query)[::-1]
+        assert [match.score for match in found] == pytest.approx(scores, abs=1e-3)
+        few = store.search(query, 10, where)
+        assert [m.record.id for m in few] == [m.record.id for m in found[:10]]
         again = store.search(query, 100, where)  # from what is remembered
         assert [m.record.id for m in again] == [m.record.id for m in found]
         assert [m.score for m in again] == pytest.approx([m.score for m in found], abs=1e-5)

@@ -24,9 +24,8 @@ LONGEST: Final = 65_535
 #: Bookkeeping in payloads that nothing ever searches by.
 NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
 
-#: Fields of which nearly every point has a value of its own: their indexes stay on disk, where a
-#: query by them is quick enough, since they would fill the memory.
-UNIQUE: Final = frozenset({"path", "title", "_hash"})
+#: What a filter keeps is compared by Qdrant vector by vector up to this many KiB of a segment.
+COMPARED_KIB: Final = 25_000
 
 
 @dataclass(frozen=True, slots=True)

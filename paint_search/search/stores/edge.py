@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Filter
-from paint_search.search.stores.base import NOT_INDEXED, UNIQUE, Candidates, Match, VectorName
+from paint_search.search.stores.base import (
+    COMPARED_KIB,
+    NOT_INDEXED,
+    Candidates,
+    Match,
+    VectorName,
+)
 from paint_search.search.stores.edge_filter import translate
 from paint_search.search.ways import choose_effort
 
@@ -30,12 +36,9 @@ _PAGE: Final = 512
 #: closer than this. Twice the 32 MiB in which it grows its files.
 _FREE_BYTES: Final = 64 * 1024 * 1024
 
-#: Above this many bytes of vectors an approximate index is built; see benchmarks/README.md.
+#: Above this many bytes of vectors an approximate index is built; see benchmarks/README.md. More
+#: than ``COMPARED_KIB``, below which no graph is walked.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
-
-#: What a filter keeps is compared vector by vector up to this many KiB; must be less than
-#: ``_EXACT_BYTES``, since the graph is not walked at all in a collection as small as that.
-_COMPARED_KIB: Final = 25_000
 
 #: What keeps more is found through the neighbours of neighbours. Links of its own for each value
 #: of each field would double the build, and were seen to miss nine of ten in a range.
@@ -99,7 +102,7 @@ class EdgeStore:
                     hnsw_config=edge.HnswIndexConfig(
                         m=16 if name == self._first else 0,
                         ef_construct=128,
-                        full_scan_threshold=_COMPARED_KIB,
+                        full_scan_threshold=COMPARED_KIB,
                         payload_m=0,
                     ),
                     quantization_config=_CODES if name == self._first else None,
@@ -212,7 +215,7 @@ class EdgeStore:
             lambda: self._shard.count(edge.CountRequest(exact=False, filter=condition))
         )
         rare = kept < _RARE * self._shard.info().points_count
-        compared = 2 * self._dimensions[self._first] * kept <= 1024 * _COMPARED_KIB
+        compared = 2 * self._dimensions[self._first] * kept <= 1024 * COMPARED_KIB
         return condition, self._ef if compared or not rare else None
 
     def _request(
@@ -320,7 +323,7 @@ class EdgeStore:
         """Index each field the first time it is seen, by the type of its first value."""
         for record in records:
             for name in record.payload.keys() - self._indexed - NOT_INDEXED:
-                kind = _index_of(name, record.payload[name])
+                kind = _index_of(record.payload[name])
                 self._update(edge.UpdateOperation.create_field_index(name, kind))
                 self._indexed.add(name)
 
@@ -345,11 +348,15 @@ class EdgeStore:
             raise StoreError(f"the store {self._folder} failed: {error}") from error
 
 
-def _index_of(name: str, value: Value) -> edge.KeywordIndexParams | edge.FloatIndexParams:
-    """Return the kind of index for a field; one of integers would hide its other numbers."""
-    if not isinstance(value, str):
-        return edge.FloatIndexParams(memory=edge.Memory.Cold)
-    return edge.KeywordIndexParams(memory=edge.Memory.Cold if name in UNIQUE else None)
+def _index_of(value: Value) -> edge.KeywordIndexParams | edge.FloatIndexParams:
+    """Return the kind of index for a field; one of integers would hide its other numbers.
+
+    Either is read from disk: in memory it answers no sooner and takes a million paintings a fifth
+    of a second to open.
+    """
+    if isinstance(value, str):
+        return edge.KeywordIndexParams(memory=edge.Memory.Cold)
+    return edge.FloatIndexParams(memory=edge.Memory.Cold)
 
 
 def _params(effort: int | None, limit: int) -> edge.SearchParams:

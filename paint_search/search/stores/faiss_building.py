@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from paint_search.search.outside import step_outside
 from paint_search.search.stores import faiss_plans
 from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.faiss_kept import FEW, Kept
@@ -64,9 +65,8 @@ def near(
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A stored vector, its label, and the scores of its nearest by exact search."""
+    """A vector, and the scores of its nearest by exact search."""
 
-    label: int
     vector: Floats
     scores: Floats
 
@@ -122,8 +122,8 @@ class Builder:
     def tune(self, index: Any, plan: Plan, remark: str) -> Plan:
         """Return the plan with the quickest knobs that reach the wanted recall, and that recall.
 
-        The knobs are tuned on some vectors of the collection, the recall is measured on others;
-        the best there is, with a remark, where none is enough.
+        The knobs are tuned with vectors near some of the collection, the recall is measured with
+        others; the best there is, with a remark, where none is enough.
         """
         segment = Segment(index)
         remarks = [text for text in (plan.remark, remark) if text]
@@ -151,27 +151,22 @@ class Builder:
         return replace(plan, remark="; ".join(filter(None, [plan.remark, said])))
 
     def _trials(self) -> list[_Trial]:
-        """Draw vectors, and find by exact search how near the nearest others are."""
-        labels, vectors = self.points.vectors(
-            self.name, self.points.sample(self.name, 2 * _QUERIES)
-        )
-        truth = scan(self.points, self.name, vectors, _K + 1)
-        trials = []
-        for label, vector, found in zip(labels, vectors, truth, strict=True):
-            others = found.without(np.array([label]), _K)
-            trials.append(_Trial(int(label), vector, others.scores))
-        return trials
+        """Draw vectors near stored ones, and find by exact search how near their nearest are."""
+        stored = self.points.vectors(self.name, self.points.sample(self.name, 2 * _QUERIES))[1]
+        nearest = [found.scores[-1] for found in scan(self.points, self.name, stored, 2)]
+        vectors = step_outside(stored, np.array(nearest))
+        truth = scan(self.points, self.name, vectors, _K)
+        return [_Trial(vector, found.scores) for vector, found in zip(vectors, truth, strict=True)]
 
     def _recall(self, segment: Segment, plan: Plan, trials: Sequence[_Trial]) -> float:
         """Return the share of the nearest, or of others no less near, that a search finds."""
         kept = wanted = 0
         queries = np.array([trial.vector for trial in trials]).reshape(-1, self.dimension)
-        found = near(segment, plan, self.points, self.name, queries, _K + 1, fill=False)
+        found = near(segment, plan, self.points, self.name, queries, _K, fill=False)
         for trial, each in zip(trials, found, strict=True):
-            scores = each.without(np.array([trial.label]), _K).scores
             wanted += len(trial.scores)
             if len(trial.scores):
-                kept += int((scores >= trial.scores[-1] - _TIE).sum())
+                kept += int((each.scores >= trial.scores[-1] - _TIE).sum())
         return kept / wanted if wanted else 1.0
 
 

@@ -127,12 +127,9 @@ class Segment:
         return self._labelled(scores, at)
 
     def _search_few(self, queries: Floats, k: int, few: Labels) -> list[Found]:
-        """Compare with a few positions, copied side by side: FAISS would visit every position."""
         if not len(few):
             return [Found.none() for _ in queries]
-        side_by_side = faiss_plans.copy_some(self._storage, few)
-        scores, at = side_by_side.search(queries, min(k, len(few)))
-        return self._labelled(scores, few[at])
+        return self._labelled(*faiss_plans.search_some(self._storage, few, queries, k))
 
     def _labelled(self, scores: Floats, at: Labels) -> list[Found]:
         """Return what was found at these positions, (n, k) each; FAISS fills up with -1."""

@@ -4,14 +4,17 @@ The translation means what ``Condition.matches`` says.
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from qdrant_client import models
 
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, as_number
-from paint_search.search.stores.base import UNIQUE
+
+#: Fields of which nearly every point has a value of its own: their indexes stay on disk, where a
+#: query by them is quick enough, since they would fill the memory.
+_UNIQUE: Final = frozenset({"path", "title", "_hash"})
 
 
 def index_of(name: str, value: Value) -> models.KeywordIndexParams | models.FloatIndexParams:
@@ -19,7 +22,7 @@ def index_of(name: str, value: Value) -> models.KeywordIndexParams | models.Floa
     if not isinstance(value, str):
         return models.FloatIndexParams(type=models.FloatIndexType.FLOAT, on_disk=True)
     keyword = models.KeywordIndexType.KEYWORD
-    return models.KeywordIndexParams(type=keyword, on_disk=name in UNIQUE)
+    return models.KeywordIndexParams(type=keyword, on_disk=name in _UNIQUE)
 
 
 def as_record(point: Any) -> Record:
