@@ -77,6 +77,36 @@ def test_few_neighbours_are_missed_however_much_a_filter_keeps(
     store.close()
 
 
+def test_a_filter_that_leaves_out_the_nearest_finds_the_next(store: edge.EdgeStore) -> None:
+    store.optimize()
+    queries = np.random.default_rng(1).standard_normal((20, DIMENSION), dtype=np.float32)
+    hits = 0
+    for query in queries:
+        nearest = store.search(query, 60, exact=True)
+        numbers = tuple(match.record.payload["number"] for match in nearest)
+        where = [Condition("number", numbers[:50], negated=True)]
+        found = store.search(query, 10, where)
+        (again,) = store.search_many(query[None], 10, where)
+        assert [match.record.id for match in found] == [match.record.id for match in again]
+        assert not {match.record.payload["number"] for match in found} & set(numbers[:50])
+        wanted = {match.record.id for match in nearest[50:]}
+        hits += len(wanted & {match.record.id for match in found})
+    assert hits / 200 >= 0.95
+    store.close()
+
+
+def test_points_that_are_not_wanted_are_not_found_by_a_sifted_filter(
+    store: edge.EdgeStore,
+) -> None:
+    store.optimize()
+    where = [Condition("number", low=0, high=2699)]
+    query = np.random.default_rng(1).standard_normal(DIMENSION, dtype=np.float32)
+    found = [match.record.id for match in store.search(query, 11, where)]
+    left = store.search(query, 10, where, without=found[:1])
+    assert [match.record.id for match in left] == found[1:]
+    store.close()
+
+
 def test_a_rare_filter_does_not_depend_on_the_graph(
     store: edge.EdgeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

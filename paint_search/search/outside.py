@@ -1,7 +1,7 @@
 """Queries as they come from outside: a graph finds its own nodes sooner than anything else.
 
-On 11,267 paintings a search that missed 5 of 1,000 neighbours of its own paintings missed 18 of
-those of 500 paintings kept out; of these vectors, 7. See benchmarks/README.md.
+In a million vectors, a search that found 0.997 of the neighbours of its own found 0.975 of those of
+others, and 0.980 of those of the vectors made here; benchmarks/outside.py has more.
 """
 
 from typing import Final

@@ -8,8 +8,8 @@ write-ahead log, so a killed process loses nothing that was written.
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -18,7 +18,7 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from paint_search.errors import StoreError
-from paint_search.painting import Record, Value
+from paint_search.painting import Record
 from paint_search.search.filters import Filter
 from paint_search.search.stores.base import (
     COMPARED_KIB,
@@ -28,6 +28,8 @@ from paint_search.search.stores.base import (
     VectorName,
 )
 from paint_search.search.stores.edge_filter import translate
+from paint_search.search.stores.edge_plan import Plan
+from paint_search.search.stores.edge_points import as_match, as_record, index_of
 from paint_search.search.ways import choose_effort
 
 _PAGE: Final = 512
@@ -40,20 +42,9 @@ _FREE_BYTES: Final = 64 * 1024 * 1024
 #: than ``COMPARED_KIB``, below which no graph is walked.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
 
-#: What keeps more is found through the neighbours of neighbours. Links of its own for each value
-#: of each field would double the build, and were seen to miss nine of ten in a range.
-_ACORN: Final = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
-
-#: Where a filter keeps a smaller share than this and more than that many KiB, everything it keeps
-#: is compared: the graph comes apart, and missed up to half of the neighbours.
-_RARE: Final = 0.25
-
 #: The graph is built and walked on 4 bits a number, a quarter of the vectors' own bytes; what the
 #: walk keeps is ordered by the vectors themselves.
 _CODES: Final = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4)
-
-#: For each point that is wanted, at least this many are compared by the vectors themselves.
-_OVERSAMPLING: Final = 2.0
 
 #: How many candidates HNSW keeps while it searches: the least that is tried and found to do.
 _EFS: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -147,7 +138,7 @@ class EdgeStore:
         found = self._guard(
             lambda: self._shard.retrieve(list(ids), with_payload=True, with_vector=vectors)
         )
-        return {record.id: record for record in map(_record, found)}
+        return {record.id: record for record in map(as_record, found)}
 
     def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one page in memory at a time."""
@@ -161,7 +152,7 @@ class EdgeStore:
                 with_vector=vectors,
             )
             page, offset = self._guard(partial(self._shard.scroll, request))
-            yield from map(_record, page)
+            yield from map(as_record, page)
             if offset is None:
                 return
 
@@ -178,10 +169,13 @@ class EdgeStore:
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        condition, effort = self._prepare(where, without, exact=exact)
-        request = self._request(vector, limit, condition, using, among, spread, effort)
-        found = self._guard(lambda: self._shard.query(request))
-        return [Match(_record(point), float(point.score)) for point in found]
+        plan = self._plan(limit, where, without, exact=exact)
+        if plan.sifted and among is None and spread == 0:
+            found = self._sift(vector[None], limit, where, without, using, plan)[0]
+            if len(found) == limit:
+                return found
+        request = self._request(vector, limit, using, among, spread, plan)
+        return [as_match(point) for point in self._guard(lambda: self._shard.query(request))]
 
     def search_many(
         self,
@@ -194,39 +188,72 @@ class EdgeStore:
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return up to ``limit`` points by falling cosine for each of many queries at once."""
-        condition, effort = self._prepare(where, exact=exact)
+        plan = self._plan(limit, where, exact=exact)
+        found: list[list[Match]] = [[] for _ in vectors]
+        if plan.sifted and among is None:
+            found = self._sift(vectors, limit, where, (), using, plan)
+        short = [number for number, row in enumerate(found) if len(row) < limit]
         requests = [
-            self._request(vector, limit, condition, using, first, 0.0, effort)
-            for vector, first in zip(vectors, among or repeat(None, len(vectors)), strict=True)
+            self._request(vectors[i], limit, using, among[i] if among else None, 0.0, plan)
+            for i in short
         ]
-        found = self._guard(lambda: self._shard.query_batch(edge.QueryBatchRequest(requests)))
-        return [[Match(_record(point), float(point.score)) for point in points] for points in found]
+        for number, row in zip(short, self._query(requests), strict=True):
+            found[number] = row
+        return found
 
-    def _prepare(
-        self, where: Filter, without: Collection[str] = (), *, exact: bool
-    ) -> tuple[edge.Filter | None, int | None]:
-        """Return a filter as the engine takes it, and ``ef``; None to compare with everything."""
+    def _query(self, requests: Sequence[edge.QueryRequest]) -> list[list[Match]]:
+        batch = edge.QueryBatchRequest(list(requests))
+        found = self._guard(lambda: self._shard.query_batch(batch)) if requests else []
+        return [list(map(as_match, points)) for points in found]
+
+    def _sift(
+        self,
+        vectors: NDArray[np.float32],
+        limit: int,
+        where: Filter,
+        without: Collection[str],
+        using: VectorName,
+        plan: Plan,
+    ) -> list[list[Match]]:
+        """Return what meets a filter of the nearest without one; fewer than wanted if too few do.
+
+        Where it is as many as wanted, those are the nearest that meet it: all others are farther.
+        """
+        anything = replace(plan, condition=None)
+        requests = [self._request(v, plan.sifted, using, None, 0.0, anything) for v in vectors]
+        return [
+            [
+                match
+                for match in row
+                if match.record.id not in without
+                and all(condition.matches(match.record.payload) for condition in where)
+            ][:limit]
+            for row in self._query(requests)
+        ]
+
+    def _plan(
+        self, limit: int, where: Filter, without: Collection[str] = (), *, exact: bool
+    ) -> Plan:
         condition = translate(where, without)
         if exact or not self.approximate():
-            return condition, None
+            return Plan(condition, None)
         if not where:
-            return condition, self._ef
-        kept = self._guard(
-            lambda: self._shard.count(edge.CountRequest(exact=False, filter=condition))
-        )
-        rare = kept < _RARE * self._shard.info().points_count
-        compared = 2 * self._dimensions[self._first] * kept <= 1024 * COMPARED_KIB
-        return condition, self._ef if compared or not rare else None
+            return Plan(condition, self._ef)
+        request = edge.CountRequest(exact=False, filter=condition)
+        kept = self._guard(lambda: self._shard.count(request))
+        if 2 * self._dimensions[self._first] * kept <= 1024 * COMPARED_KIB:
+            return Plan(condition, self._ef)
+        share = kept / self._shard.info().points_count
+        return Plan.of_share(condition, share, self._ef, limit)
 
     def _request(
         self,
         vector: NDArray[np.float32],
         limit: int,
-        condition: edge.Filter | None,
         using: VectorName,
         among: Candidates | None,
         spread: float,
-        effort: int | None,
+        plan: Plan,
     ) -> edge.QueryRequest:
         count = max(1, self._shard.info().points_count)
         limit = max(1, min(limit, count))
@@ -240,15 +267,15 @@ class EdgeStore:
         if among is not None:
             wanted = min(max(among.count, 10 * limit if spread > 0 else limit), count)
             nearest = edge.Query.Nearest(cast("Any", among.vector), using="compact")
-            params = _params(effort, wanted)
-            prefetches = [edge.Prefetch(wanted, nearest, filter=condition, params=params)]
+            params = plan.params(wanted)
+            prefetches = [edge.Prefetch(wanted, nearest, filter=plan.condition, params=params)]
         return edge.QueryRequest(
             query=query,
             prefetches=prefetches,
             limit=limit,
-            filter=condition,
+            filter=plan.condition,
             with_payload=True,
-            params=_params(effort, limit),
+            params=plan.params(limit),
         )
 
     def count(self, where: Filter = ()) -> int:
@@ -323,7 +350,7 @@ class EdgeStore:
         """Index each field the first time it is seen, by the type of its first value."""
         for record in records:
             for name in record.payload.keys() - self._indexed - NOT_INDEXED:
-                kind = _index_of(record.payload[name])
+                kind = index_of(record.payload[name])
                 self._update(edge.UpdateOperation.create_field_index(name, kind))
                 self._indexed.add(name)
 
@@ -346,39 +373,3 @@ class EdgeStore:
             raise
         except Exception as error:
             raise StoreError(f"the store {self._folder} failed: {error}") from error
-
-
-def _index_of(value: Value) -> edge.KeywordIndexParams | edge.FloatIndexParams:
-    """Return the kind of index for a field; one of integers would hide its other numbers.
-
-    Either is read from disk: in memory it answers no sooner and takes a million paintings a fifth
-    of a second to open.
-    """
-    if isinstance(value, str):
-        return edge.KeywordIndexParams(memory=edge.Memory.Cold)
-    return edge.FloatIndexParams(memory=edge.Memory.Cold)
-
-
-def _params(effort: int | None, limit: int) -> edge.SearchParams:
-    """Return how to search for ``limit`` points: with ``ef``, or exactly where that is None."""
-    if effort is None:
-        return edge.SearchParams(exact=True)
-    return edge.SearchParams(
-        hnsw_ef=max(effort, limit),
-        quantization=edge.QuantizationSearchParams(
-            rescore=True, oversampling=max(_OVERSAMPLING, effort / limit)
-        ),
-        acorn=_ACORN,
-    )
-
-
-def _record(point: Any) -> Record:
-    vectors = {
-        name: np.asarray(vector, dtype=np.float32) for name, vector in (point.vector or {}).items()
-    }
-    return Record(
-        id=str(point.id),
-        payload=point.payload or {},
-        vector=vectors.get("full"),
-        compact=vectors.get("compact"),
-    )
