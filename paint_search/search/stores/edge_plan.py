@@ -1,7 +1,7 @@
 """How searches through the graph of Qdrant Edge go, with a filter and without.
 
-Of 1,000,000 x 320 vectors one thread takes: a filter that keeps 1 %, compared point by point, 1.0 ms;
-one that keeps 10 %, likewise, 26 ms; one that keeps 30 %, sifted, 1.4 ms; no filter, 0.7 ms.
+Of 1,000,000 x 320 vectors one thread takes: a filter that keeps 1 %, compared point by point,
+1.0 ms; one that keeps 10 %, likewise, 26 ms; 30 %, sifted, 1.4 ms; no filter, 0.7 ms.
 """
 
 import math
