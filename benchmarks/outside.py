@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    edge._EXACT_BYTES, edge.COMPARED_KIB = 64 * 1024, 40  # walk a graph at every size
+    edge._EXACT_BYTES, edge._COMPARED_KIB = 64 * 1024, 40  # walk a graph at every size
     cells = []
     print("| collection | ef chosen | queries | " + " | ".join(map(str, EFS)) + " |")
     print("|---" * (3 + len(EFS)) + "|")

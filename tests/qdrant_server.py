@@ -57,7 +57,6 @@ class QdrantServer:
         self.api_key = api_key
         self.faults: list[Fault] = []
         self.calls: list[str] = []
-        self.asked: list[wire.QueryPoints] = []
         self.before: Callable[[str], None] = lambda method: None
         self.lock = threading.RLock()
         self.port = 0
@@ -252,7 +251,6 @@ class _Points(wire.PointsServicer):
 
     @_served
     def QueryBatch(self, request: Any) -> Any:  # noqa: N802
-        self.owner.asked += request.query_points
         answers = [
             self.owner.engine.query_points(
                 request.collection_name,

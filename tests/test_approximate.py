@@ -16,7 +16,7 @@ COUNT, DIMENSION = 3000, 64
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edge.EdgeStore:
     monkeypatch.setattr(edge, "_EXACT_BYTES", 64 * 1024)
-    monkeypatch.setattr(edge, "COMPARED_KIB", 40)  # 320 vectors: one in ten of them
+    monkeypatch.setattr(edge, "_COMPARED_KIB", 40)  # 320 vectors: one in ten of them
     store = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
     vectors = np.random.default_rng(0).standard_normal((COUNT, DIMENSION), dtype=np.float32)
     store.upsert(

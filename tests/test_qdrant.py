@@ -16,7 +16,7 @@ from conftest import Cli, copy_tree
 from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
-from paint_search.search.stores.base import COMPARED_KIB, Maker
+from paint_search.search.stores.base import Maker
 from paint_search.search.stores.opening import delete_store
 from paint_search.search.stores.place import Place
 from paint_search.search.stores.qdrant import QdrantStore
@@ -168,22 +168,7 @@ def test_how_a_collection_is_made(server: QdrantServer, home: Path) -> None:
     assert all(params.on_disk for params in vectors.values())
     assert all(params.quantization_config.HasField("scalar") for params in vectors.values())
     assert vectors["full"].hnsw_config.m == 0
-    graph = vectors["compact"].hnsw_config
-    assert graph.m == 16
-    assert (graph.payload_m, graph.full_scan_threshold) == (0, COMPARED_KIB)
-
-
-def test_a_filtered_search_asks_for_the_neighbours_of_neighbours(
-    server: QdrantServer, home: Path, cli: Cli
-) -> None:
-    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
-    server.asked.clear()
-    cli.ok("similar", _first(cli), "--where", "artist=Nobody")
-    assert server.asked
-    for query in server.asked:
-        assert query.HasField("filter")
-        assert query.params.acorn.enable
-        assert query.params.acorn.max_selectivity == 1
+    assert vectors["compact"].hnsw_config.m == 16
 
 
 def test_fields_are_indexed_before_their_first_value_is_uploaded(

@@ -24,9 +24,6 @@ LONGEST: Final = 65_535
 #: Bookkeeping in payloads that nothing ever searches by.
 NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
 
-#: What a filter keeps is compared by Qdrant vector by vector up to this many KiB of a segment.
-COMPARED_KIB: Final = 25_000
-
 
 @dataclass(frozen=True, slots=True)
 class Candidates:

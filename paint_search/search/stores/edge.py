@@ -21,7 +21,6 @@ from paint_search.errors import StoreError
 from paint_search.painting import Record
 from paint_search.search.filters import Filter
 from paint_search.search.stores.base import (
-    COMPARED_KIB,
     NOT_INDEXED,
     Candidates,
     Match,
@@ -38,9 +37,12 @@ _PAGE: Final = 512
 #: closer than this. Twice the 32 MiB in which it grows its files.
 _FREE_BYTES: Final = 64 * 1024 * 1024
 
-#: Above this many bytes of vectors an approximate index is built; see benchmarks/README.md. More
-#: than ``COMPARED_KIB``, below which no graph is walked.
+#: Above this many bytes of vectors an approximate index is built; see benchmarks/README.md.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
+
+#: What a filter keeps is compared vector by vector up to this many KiB; must be less than
+#: ``_EXACT_BYTES``, since the graph is not walked at all in a collection as small as that.
+_COMPARED_KIB: Final = 25_000
 
 #: The graph is built and walked on 4 bits a number, a quarter of the vectors' own bytes; what the
 #: walk keeps is ordered by the vectors themselves.
@@ -93,7 +95,7 @@ class EdgeStore:
                     hnsw_config=edge.HnswIndexConfig(
                         m=16 if name == self._first else 0,
                         ef_construct=128,
-                        full_scan_threshold=COMPARED_KIB,
+                        full_scan_threshold=_COMPARED_KIB,
                         payload_m=0,
                     ),
                     quantization_config=_CODES if name == self._first else None,
@@ -241,7 +243,7 @@ class EdgeStore:
             return Plan(condition, self._ef)
         request = edge.CountRequest(exact=False, filter=condition)
         kept = self._guard(lambda: self._shard.count(request))
-        if 2 * self._dimensions[self._first] * kept <= 1024 * COMPARED_KIB:
+        if 2 * self._dimensions[self._first] * kept <= 1024 * _COMPARED_KIB:
             return Plan(condition, self._ef)
         share = kept / self._shard.info().points_count
         return Plan.of_share(condition, share, self._ef, limit)

@@ -37,9 +37,6 @@ _PAGE: Final = 512
 
 _EF: Final = 256
 
-#: Filters that keep more than is compared go through the neighbours of neighbours.
-_ACORN: Final = models.AcornSearchParams(enable=True, max_selectivity=1.0)
-
 #: Quantized vectors find this many times as many as are wanted; the stored ones rank them.
 _OVERSAMPLING: Final = 3.0
 
@@ -277,7 +274,7 @@ class QdrantStore:
 
     def _params(self, exact: bool, *, ef: int) -> models.SearchParams:
         quantized = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
-        return models.SearchParams(exact=exact, hnsw_ef=ef, quantization=quantized, acorn=_ACORN)
+        return models.SearchParams(exact=exact, hnsw_ef=ef, quantization=quantized)
 
     def _vectors_of(self, record: Record) -> dict[str, Any]:
         stored = {"full": record.vector, "compact": record.compact}

@@ -10,14 +10,11 @@ from typing import Any, Final
 from qdrant_client import models
 
 from paint_search.errors import StoreError
-from paint_search.search.stores.base import COMPARED_KIB, Maker, VectorName
+from paint_search.search.stores.base import Maker, VectorName
 from paint_search.search.stores.place import Place
 from paint_search.search.stores.qdrant_wire import Wire
 
-#: No links for each value of a field: they double the build, and miss most of a range.
-_HNSW: Final = models.HnswConfigDiff(
-    m=16, ef_construct=128, full_scan_threshold=COMPARED_KIB, payload_m=0
-)
+_HNSW: Final = models.HnswConfigDiff(m=16, ef_construct=128)
 
 #: Full vectors beside compact ones only rescore what those have found.
 _NO_GRAPH: Final = models.HnswConfigDiff(m=0)
