@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 import qdrant_edge as edge
 
-from paint_search.painting import Value
 from paint_search.search.filters import Condition, Filter, as_number
 
 
@@ -33,20 +32,16 @@ def translate(where: Filter, without: Collection[str] = ()) -> edge.Filter | Non
 
 
 def _options(condition: Condition) -> list[edge.ConditionType]:
-    """Return what a point must meet one of."""
+    """Return what a point must meet one of; a number equals its text, whichever a point has."""
+    field = condition.field
     if not condition.values:
         bounds = edge.RangeFloat(gte=condition.low, lte=condition.high)
-        return [edge.FieldCondition(condition.field, range=bounds)]
-    return [option for value in condition.values for option in _equals(condition.field, value)]
-
-
-def _equals(field: str, value: Value) -> list[edge.ConditionType]:
-    """A number equals its text, whichever of the two the payload holds."""
-    options: list[edge.ConditionType] = [
-        edge.FieldCondition(field, match=edge.MatchValue(str(value)))
+        return [edge.FieldCondition(field, range=bounds)]
+    texts = [str(value) for value in condition.values]
+    # One condition for all: of eighty, each of its own, a search takes ten times as long.
+    match = edge.MatchAny(texts) if len(texts) > 1 else edge.MatchValue(texts[0])
+    numbers = [number for value in condition.values if (number := as_number(value)) is not None]
+    return [
+        edge.FieldCondition(field, match=match),
+        *(edge.FieldCondition(field, range=edge.RangeFloat(gte=n, lte=n)) for n in numbers),
     ]
-    number = as_number(value)
-    if number is not None:
-        bounds = edge.RangeFloat(gte=number, lte=number)
-        options.append(edge.FieldCondition(field, range=bounds))
-    return options

@@ -50,17 +50,12 @@ def _any_of(condition: Condition) -> models.Filter:
     if not condition.values:
         bounds = models.Range(gte=condition.low, lte=condition.high)
         return models.Filter(should=[models.FieldCondition(key=condition.field, range=bounds)])
-    options: list[models.Condition] = []
+    # One condition for all texts: of eighty, each of its own, a search takes ten times as long.
+    texts = models.MatchAny(any=[str(value) for value in condition.values])
+    options: list[models.Condition] = [models.FieldCondition(key=condition.field, match=texts)]
     for value in condition.values:
-        options += _equals(condition.field, value)
+        number = as_number(value)
+        if number is not None:
+            bounds = models.Range(gte=number, lte=number)
+            options.append(models.FieldCondition(key=condition.field, range=bounds))
     return models.Filter(should=options)
-
-
-def _equals(field: str, value: Value) -> list[models.FieldCondition]:
-    """A number equals its text, whichever of the two the payload holds."""
-    match = models.MatchValue(value=str(value))
-    options = [models.FieldCondition(key=field, match=match)]
-    number = as_number(value)
-    if number is not None:
-        options.append(models.FieldCondition(key=field, range=models.Range(gte=number, lte=number)))
-    return options
