@@ -1,6 +1,7 @@
 """Above a size the store builds HNSW: it says so, and its recall is measured, not assumed."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,3 +141,26 @@ def test_the_effort_is_the_least_that_finds_nearly_all_and_is_remembered(
     damaged = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
     assert damaged.describe() == f"HNSW (m=16, ef={edge._EF})"
     damaged.close()
+
+
+def test_the_effort_is_chosen_anew_only_after_something_was_built(
+    store: edge.EdgeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[int] = []
+    choose = edge.choose_effort
+
+    def counted(*given: Any) -> None:
+        chosen.append(len(chosen))
+        choose(*given)
+
+    monkeypatch.setattr(edge, "choose_effort", counted)
+    store.optimize()
+    store.optimize()
+    assert len(chosen) == 1
+    store.delete([painting_id(str(i)) for i in range(COUNT // 2)])
+    store.optimize()
+    assert len(chosen) == 2
+    (tmp_path / "store" / "effort.json").unlink()
+    store.optimize()
+    assert len(chosen) == 3
+    store.close()

@@ -77,7 +77,7 @@ class EdgeStore:
         # Full vectors beside compact ones only rescore what those have found.
         self._first: VectorName = "compact" if "compact" in dimensions else "full"
         self._shard = self._guard(self._open)
-        self._ef = self._read_effort()
+        self._ef = self._read_effort() or _EF
         # Stores made before all numbers had one kind of index are mended by the next write.
         self._indexed = {
             name
@@ -314,19 +314,19 @@ class EdgeStore:
         """Merge segments, and build HNSW where there are more vectors than exact search likes."""
         used = sum(file.stat().st_blocks * 512 for file in self._folder.rglob("*"))
         self._require_space(used)
-        self._guard(self._shard.optimize)
-        if self.approximate():
+        built = self._guard(self._shard.optimize)
+        if self.approximate() and (built or self._read_effort() is None):
             choose_effort(self, self._first, _EFS, self._take_effort)
             (self._folder / _EFFORT).write_text(json.dumps({"ef": self._ef}))
 
     def _take_effort(self, ef: int) -> None:
         self._ef = ef
 
-    def _read_effort(self) -> int:
+    def _read_effort(self) -> int | None:
         try:
             return int(json.loads((self._folder / _EFFORT).read_text())["ef"])
         except (OSError, ValueError, LookupError, TypeError):
-            return _EF
+            return None
 
     def approximate(self) -> bool:
         """Tell whether searches go through HNSW."""
