@@ -143,6 +143,16 @@ def test_the_effort_is_the_least_that_finds_nearly_all_and_is_remembered(
     damaged.close()
 
 
+def test_vectors_of_zeros_do_not_disturb_the_choice(store: edge.EdgeStore) -> None:
+    zeros = np.zeros(DIMENSION, dtype=np.float32)
+    store.upsert([Record(painting_id(str(i)), {"path": str(i)}, zeros) for i in range(300)])
+    store.optimize()
+    recall = measure_recall(store)
+    assert recall is not None
+    assert 0.95 <= recall <= 1
+    store.close()
+
+
 def test_the_effort_is_chosen_anew_only_after_something_was_built(
     store: edge.EdgeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,8 @@ def _from_outside(store: Store, using: VectorName) -> NDArray[np.float32]:
     vectors = np.array([_vector(record, using) for record in _sample(store, _OUTSIDE)])
     if not len(vectors):
         return vectors
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.where(norms > 0, norms, 1)
     nearest = [row[-1].score for row in store.search_many(vectors, 2, using=using, exact=True)]
     return step_outside(vectors, np.array(nearest, dtype=np.float32))
 
