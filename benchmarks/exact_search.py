@@ -14,8 +14,8 @@ import numpy as np
 from measure import median
 
 from paint_search.painting import Record, painting_id
+from paint_search.search.recall import measure_recall
 from paint_search.search.stores import edge
-from paint_search.search.ways import measure_recall
 
 
 def clustered(count: int, dimension: int, seed: int = 0) -> np.ndarray:

@@ -25,9 +25,9 @@ from paint_search.eval.classifiers import Kind
 from paint_search.eval.classify import classify, stratified_split
 from paint_search.eval.convnet import SIDE
 from paint_search.eval.inputs import group_labels
-from paint_search.indexer import ink
-from paint_search.indexer.decode import decode
-from paint_search.indexer.preprocessing import Preprocessing
+from paint_search.indexer.backbones.ink import ink
+from paint_search.indexer.images.decode import decode
+from paint_search.indexer.images.preprocessing import Preprocessing
 
 TWO = ("blackness", "eye-fill")
 TASKS = {"shape": (200, 59), "eyes": (370, 111), "strokes": (440, 87)}

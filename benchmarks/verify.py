@@ -26,7 +26,7 @@ from paint_search.eval.auc import random_pairs
 from paint_search.eval.inputs import group_labels
 from paint_search.eval.label_pairs import Pairs
 from paint_search.eval.verify import verification
-from paint_search.verification.trial import PAIRS, Material, Side, cross_judge
+from paint_search.verify.trial import PAIRS, Material, Side, cross_judge
 
 SCORES = ("raw", "centred", "code", "judge")
 SIDES: tuple[Side, ...] = ("unseen", "seen")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paint_search.errors import PaintSearchError
-    from paint_search.index import Index
+    from paint_search.index.index import Index
     from paint_search.painting import Hit, Painting
 
 __all__ = ["Hit", "Index", "PaintSearchError", "Painting"]
 
 _HOMES = {
     "Hit": "paint_search.painting",
-    "Index": "paint_search.index",
+    "Index": "paint_search.index.index",
     "PaintSearchError": "paint_search.errors",
     "Painting": "paint_search.painting",
 }

@@ -8,8 +8,8 @@ import pytest
 
 from paint_search.painting import Record, painting_id
 from paint_search.search.filters import Condition
+from paint_search.search.recall import measure_recall
 from paint_search.search.stores import edge
-from paint_search.search.ways import measure_recall
 
 COUNT, DIMENSION = 3000, 64
 

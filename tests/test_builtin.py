@@ -21,13 +21,13 @@ from threadpoolctl import threadpool_info
 
 from paint_search import Index
 from paint_search.errors import BackboneError, UsageError
-from paint_search.indexer import builtin
-from paint_search.indexer.backbones import REGISTRY
-from paint_search.indexer.blas import one_blas_thread
-from paint_search.indexer.embed import BuiltInEmbedder
+from paint_search.indexer.backbones.blas import one_blas_thread
+from paint_search.indexer.backbones.builtin import builtin
+from paint_search.indexer.backbones.engines import BuiltInEmbedder
+from paint_search.indexer.backbones.registry import REGISTRY
 from tests.conftest import COMMAND, Cli, copy_tree
 
-NETWORK = Path(str(resources.files(builtin) / "network.onnx"))
+NETWORK = Path(str(resources.files(builtin.__package__) / "network.onnx"))
 DIMENSION = REGISTRY["builtin"].dimension
 
 
@@ -66,7 +66,7 @@ def test_the_network_is_small_and_stands_alone() -> None:
 
 
 def test_the_card_tells_terms_and_licence() -> None:
-    card = (resources.files(builtin) / "README.md").read_text(encoding="utf-8")
+    card = (resources.files(builtin.__package__) / "README.md").read_text(encoding="utf-8")
     for words in ("WikiArt", "non-commercial", "Apache-2.0", "Where it fails"):
         assert words in card
 

@@ -18,9 +18,11 @@ import pytest
 from conftest import WORKS, Cli
 from qdrant_server import QdrantServer
 
-from paint_search import Index, caching, manifest
+from paint_search import Index
 from paint_search.errors import UsageError
-from paint_search.indexer.features import FeatureCache
+from paint_search.index import long_vectors as caching
+from paint_search.index import manifest
+from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.painting import painting_id
 
 TOTAL = 10 * WORKS

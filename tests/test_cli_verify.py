@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from paint_search import Index
 from paint_search.compress.split import works_held_out
 from paint_search.errors import EvalError
-from paint_search.verification.trial import Material, cross_judge
-from paint_search.verification.two_covariance import TwoCovariance
+from paint_search.verify.trial import Material, cross_judge
+from paint_search.verify.two_covariance import TwoCovariance
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_they_are_shown_as_paintings(salon: Path, cli: Cli, tmp_path: Path) -> N
 def test_near_even_odds_and_strange_pictures_are_not_judged(
     salon: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paint_search import verifying
+    from paint_search.index import verification as verifying
 
     noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")

@@ -24,7 +24,7 @@ from paint_search.errors import (
     StoreError,
     UsageError,
 )
-from paint_search.indexer import descriptors
+from paint_search.indexer.backbones.builtin import descriptors
 
 TOTAL = 10 * WORKS
 
@@ -281,7 +281,7 @@ def test_the_second_run_needs_no_weights(
     for number, file in enumerate(sorted((home / "paintings").rglob("*.jpg"))[:8]):
         with Image.open(file) as image:
             image.rotate(90, expand=True).save(home / f"paintings/{number}.jpg")
-    monkeypatch.setattr("paint_search.indexer.model._WORTH_TORCH", 1)
+    monkeypatch.setattr("paint_search.indexer.backbones.model._WORTH_TORCH", 1)
     with Index.open(home / ".paint-search") as index:
         assert index.add().new == 8
         assert len(index) == TOTAL + 8

@@ -29,9 +29,9 @@ import os, signal, sys
 from unittest import mock
 from paint_search import Index
 from paint_search.compress.base import Compressor
-from paint_search.manifest import Manifest
+from paint_search.index.manifest import Manifest
 from paint_search.search.stores.edge import EdgeStore
-import paint_search.compressing as compressing
+import paint_search.index.compression as compressing
 
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -114,7 +114,7 @@ def test_ctrl_c_exits_130_and_leaves_the_old_state(
 def test_ctrl_c_right_after_the_new_manifest_leaves_the_new_state(
     compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paint_search.manifest import Manifest
+    from paint_search.index.manifest import Manifest
 
     query = first(cli)
     found = paths(cli, query)

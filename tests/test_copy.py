@@ -144,7 +144,7 @@ def _other_vectors(server: QdrantServer, name: str) -> object:
 def test_a_difference_is_found(
     server: QdrantServer, compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paint_search.search.stores.qdrant import QdrantStore
+    from paint_search.search.stores.qdrant.store import QdrantStore
 
     upsert = QdrantStore.upsert
 

@@ -23,8 +23,8 @@ from images import (
 from PIL import Image, ImageCms
 from torchvision import transforms
 
-from paint_search.indexer.decode import decode, is_image
-from paint_search.indexer.preprocessing import Fit, Preprocessing
+from paint_search.indexer.images.decode import decode, is_image
+from paint_search.indexer.images.preprocessing import Fit, Preprocessing
 
 NO_IMAGE = "not an image, or of a kind that cannot be read"
 CUT_SHORT = "damaged image: the file is cut short"
@@ -256,7 +256,7 @@ def test_reduced_decoding_agrees_with_full_decoding(
 def test_pictures_reduced_in_strips_agree_with_plain_resizing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("paint_search.indexer.decode._STRIP", 100_000)
+    monkeypatch.setattr("paint_search.indexer.images.decode._STRIP", 100_000)
     image = picture(1211, 803)
     if mode in ("I;16", "F"):
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.float32) / 255)

@@ -18,8 +18,8 @@ from images import PLAIN, chunk, difference, picture, png, write
 from PIL import Image
 
 from paint_search.errors import ImageError, NotAnImageError
-from paint_search.indexer.decode import decode, is_image
-from paint_search.indexer.preprocessing import Preprocessing
+from paint_search.indexer.images.decode import decode, is_image
+from paint_search.indexer.images.preprocessing import Preprocessing
 
 NO_IMAGE = "not an image, or of a kind that cannot be read"
 CUT_SHORT = "damaged image: the file is cut short"
@@ -117,8 +117,8 @@ BOMB = """
 import resource, sys
 from pathlib import Path
 from paint_search.errors import ImageError
-from paint_search.indexer.decode import decode
-from paint_search.indexer.preprocessing import Preprocessing
+from paint_search.indexer.images.decode import decode
+from paint_search.indexer.images.preprocessing import Preprocessing
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 try:

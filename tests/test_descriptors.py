@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from paint_search.indexer import descriptors
-from paint_search.indexer.descriptors import DIMENSION, INPUT_SIZE, describe
+from paint_search.indexer.backbones.builtin import descriptors
+from paint_search.indexer.backbones.builtin.descriptors import DIMENSION, INPUT_SIZE, describe
 
 CANVAS = (INPUT_SIZE, INPUT_SIZE, 3)
 PAINTERS = ("blue strokes", "warm planes", "pale dots")
@@ -93,7 +93,8 @@ def test_memory_order_does_not_matter() -> None:
 
 def test_another_process_gives_the_same_vector() -> None:
     program = (
-        "import sys, numpy as np; from paint_search.indexer.descriptors import *; "
+        "import sys, numpy as np\n"
+        "from paint_search.indexer.backbones.builtin.descriptors import *\n"
         "pixels = np.arange(INPUT_SIZE**2 * 3).reshape(1, INPUT_SIZE, INPUT_SIZE, 3) % 251; "
         "sys.stdout.buffer.write(describe(pixels.astype(np.uint8)).tobytes())"
     )

@@ -11,10 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError
-from paint_search.indexer.backbones import REGISTRY, Backbone, find_backbone
-from paint_search.indexer.embed import LEAST_COSINE, OnnxEmbedder, TorchEmbedder, fastest_engine
-from paint_search.indexer.network import Network, build_network, export_onnx
-from paint_search.indexer.preprocessing import Preprocessing
+from paint_search.indexer.backbones.engines import (
+    LEAST_COSINE,
+    OnnxEmbedder,
+    TorchEmbedder,
+    fastest_engine,
+)
+from paint_search.indexer.backbones.registry import REGISTRY, Backbone, find_backbone
+from paint_search.indexer.backbones.timm_network import Network, build_network, export_onnx
+from paint_search.indexer.images.preprocessing import Preprocessing
 
 SIZE = 64
 SIDE = (3, 64, 64)

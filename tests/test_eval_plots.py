@@ -18,10 +18,11 @@ from scipy.cluster.hierarchy import cophenet, fcluster, leaves_list, linkage
 from scipy.spatial.distance import pdist
 
 from paint_search.errors import EvalError
-from paint_search.eval.groups import OTHER, group_values
 from paint_search.eval.maps import Projection
-from paint_search.eval.plot_parts import MOST_LEAVES
-from paint_search.eval.plots import (
+from paint_search.eval.silhouette import compare, silhouettes
+from paint_search.report.groups import OTHER, group_values
+from paint_search.report.plot_parts import MOST_LEAVES
+from paint_search.report.plots import (
     FEW_LEAVES,
     dendrogram_figure,
     heat_map_figure,
@@ -29,8 +30,7 @@ from paint_search.eval.plots import (
     save_figure,
     scatter_figure,
 )
-from paint_search.eval.plots_fidelity import Curve, fidelity_figure
-from paint_search.eval.silhouette import compare, silhouettes
+from paint_search.report.plots_fidelity import Curve, fidelity_figure
 
 TEX = r"A $\frac{ of_ ^ & <b>"
 GAP = "\N{NO-BREAK SPACE}" * 2  # between a dot and its name; SVG drops plain leading spaces

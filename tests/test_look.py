@@ -11,7 +11,7 @@ from images import PLAIN, Pixels, picture
 from PIL import Image, ImageEnhance
 from scipy.fft import dctn
 
-from paint_search.indexer.look import look
+from paint_search.indexer.images.perceptual_hash import look
 from paint_search.search.query import COPY_BITS, is_copy
 
 

@@ -18,8 +18,8 @@ from qdrant_server import Fault, QdrantServer
 from paint_search import Index
 from paint_search.search.stores.base import Maker
 from paint_search.search.stores.opening import delete_store
-from paint_search.search.stores.place import Place
-from paint_search.search.stores.qdrant import QdrantStore
+from paint_search.search.stores.qdrant.store import QdrantStore
+from paint_search.search.stores.uri import Place
 
 MAKER = Maker("test", "fingerprint")
 

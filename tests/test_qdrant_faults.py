@@ -14,7 +14,8 @@ import pytest
 from conftest import COMMAND, Cli, copy_tree
 from qdrant_server import Fault, QdrantServer
 
-from paint_search.search.stores import qdrant, qdrant_wire
+from paint_search.search.stores.qdrant import store as qdrant
+from paint_search.search.stores.qdrant import wire as qdrant_wire
 
 MAKE = ("--backbone", "descriptors", "--json")
 

@@ -13,9 +13,9 @@ from clustered import COUNT, DIMENSION, clustered, filled, points, recall, shrin
 from paint_search.errors import UsageError
 from paint_search.painting import Record, painting_id
 from paint_search.search.filters import Condition
+from paint_search.search.recall import measure_recall
 from paint_search.search.stores import faiss_index, faiss_plans, faiss_segment
 from paint_search.search.stores.faiss import FaissStore, Wanted
-from paint_search.search.ways import measure_recall
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from images import write
 
 from paint_search.errors import UsageError
-from paint_search.indexer.labels import TableLabels
-from paint_search.indexer.table import LabelTable, _typed
+from paint_search.indexer.corpus.labels import TableLabels
+from paint_search.indexer.corpus.table import LabelTable, _typed
 
 Row = dict[str, Any]
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from paint_search import Index
 from paint_search.errors import BackboneError, UsageError
-from paint_search.indexer.backbones import find_backbone
-from paint_search.indexer.model import Model
+from paint_search.indexer.backbones.model import Model
+from paint_search.indexer.backbones.registry import find_backbone
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def three(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def network(weights: Path, name: str = TINY) -> Any:
-    from paint_search.indexer.network import build_network
+    from paint_search.indexer.backbones.timm_network import build_network
 
     return build_network(find_backbone(name), weights)[0]
 
@@ -54,7 +54,7 @@ def test_pth_and_safetensors_give_the_same_vectors(tiny_weights: Path, tmp_path:
     import torch
     from safetensors.torch import load_file
 
-    from paint_search.indexer.embed import TorchEmbedder
+    from paint_search.indexer.backbones.engines import TorchEmbedder
 
     state = load_file(tiny_weights)
     head = {"fc.weight": torch.zeros(1000, 96), "fc.bias": torch.zeros(1000)}
@@ -154,7 +154,7 @@ def test_other_weights_than_the_index_was_made_with_are_refused(
 
 
 def test_a_name_carries_settings_to_timm(tiny_weights: Path, tmp_path: Path) -> None:
-    from paint_search.indexer.network import build_network
+    from paint_search.indexer.backbones.timm_network import build_network
 
     name = f"{TINY}?input_size=96&mean=0.25&interpolation=bicubic&act_layer=gelu"
     _, record = build_network(find_backbone(name), tiny_weights, "pad")
@@ -252,7 +252,9 @@ def test_auto_with_weights_is_resnet50(three: Path, tiny_weights: Path, cli: Cli
 def test_cached_weights_are_found_without_a_network(
     three: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paint_search.indexer.weights.cached_weights", lambda hub: tiny_weights)
+    monkeypatch.setattr(
+        "paint_search.indexer.backbones.weights.cached_weights", lambda hub: tiny_weights
+    )
     (three / "made").mkdir()
     lines: list[str] = []
     model = Model.create(TINY, three / "made", weights_file=None, fit=None, note=lines.append)

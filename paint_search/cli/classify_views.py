@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paint_search.eval.classify import Classification
-    from paint_search.manifest import Manifest
+    from paint_search.index.manifest import Manifest
 
 _FEW = 12  # classes of which the whole confusion matrix fits a screen
 _LISTED = 12  # confusions listed where it does not
@@ -49,8 +49,8 @@ def write_gallery(
     output: Output,
 ) -> None:
     """Write the page of errors; ``vectors``, (n, d), say which works are near."""
-    from paint_search.eval.classify_page import ErrorPage, shown_rows, write_error_page
-    from paint_search.thumbnails import decoding
+    from paint_search.indexer.images.thumbnails import decoding
+    from paint_search.report.classify_page import ErrorPage, shown_rows, write_error_page
 
     rows, near = shown_rows(result, vectors)
     wanted = sorted({*rows.tolist(), *near.ravel().tolist()})

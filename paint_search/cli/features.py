@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
 FeaturesOption = Annotated[
     str | None,
@@ -35,19 +35,19 @@ class Features:
 
     def only(self, vectors: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """Return unit vectors of these features alone, from those of the index."""
-        from paint_search.indexer.ink import only
+        from paint_search.indexer.backbones.ink.ink import only
 
         return only(vectors, self.names)
 
     def values(self, vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
         """Return the features, (n, len(names)), from vectors of ``only``, or means of such."""
-        from paint_search.indexer.ink import read
+        from paint_search.indexer.backbones.ink.ink import read
 
         return read(vectors, self.names, self.names)
 
     def vectors(self, values: "NDArray[np.float64]") -> "NDArray[np.float32]":
         """Return the unit vectors of features (n, len(names)): the inverse of ``values``."""
-        from paint_search.indexer.ink import lift
+        from paint_search.indexer.backbones.ink.ink import lift
 
         return lift(values, self.names)
 
@@ -58,7 +58,7 @@ def read_features(collection: "Index", wanted: str | None) -> Features | None:
     Raises:
         UsageError: a feature that this index has not, or one named twice.
     """
-    from paint_search.indexer.ink import check
+    from paint_search.indexer.backbones.ink.ink import check
 
     if wanted is None:
         return None
@@ -78,7 +78,7 @@ def read_features(collection: "Index", wanted: str | None) -> Features | None:
 
 def grey_warning(collection: "Index") -> str | None:
     """Say how many paintings of an ink index are not black and white; None where all are."""
-    from paint_search.indexer.ink import GREY, read
+    from paint_search.indexer.backbones.ink.ink import GREY, read
 
     if not len(collection) or "grey" not in _known(collection):
         return None
@@ -94,7 +94,7 @@ def grey_warning(collection: "Index") -> str | None:
 
 def _known(collection: "Index") -> Sequence[str]:
     """Return the names of the features that the vectors of an index hold."""
-    from paint_search.indexer.backbones import REGISTRY
+    from paint_search.indexer.backbones.registry import REGISTRY
 
     manifest = collection.manifest
     made_by = REGISTRY.get(manifest.backbone.name)

@@ -95,11 +95,11 @@ def index(
     Example: `paint-search index ./paintings --table works.csv`
     """
     from paint_search.errors import UsageError
-    from paint_search.index import Index
-    from paint_search.indexer.parts import Part
-    from paint_search.indexer.preprocessing import FITS
-    from paint_search.locating import FOLDER, find_index, named_index
-    from paint_search.update import check_options
+    from paint_search.index.index import Index
+    from paint_search.index.paths import FOLDER, find_index, named_index
+    from paint_search.index.sync import check_options
+    from paint_search.indexer.corpus.shards import Part
+    from paint_search.indexer.images.preprocessing import FITS
 
     output = Output(as_json=as_json, quiet=quiet)
     if fit is not None and fit not in FITS:
@@ -147,8 +147,8 @@ def backbones(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
 
     Example: `paint-search backbones`
     """
-    from paint_search.indexer.backbones import REGISTRY
-    from paint_search.indexer.model import dimension_of, weights_state
+    from paint_search.indexer.backbones.model import dimension_of, weights_state
+    from paint_search.indexer.backbones.registry import REGISTRY
 
     output = Output(as_json=as_json, quiet=quiet)
     rows = [
@@ -217,7 +217,7 @@ def _progress(output: Output) -> Iterator[Callable[[Any], None]]:
 
 
 def _print_summary(output: Output, info: Any, summary: Any) -> None:
-    from paint_search.update import SKIPPED, UNMATCHED
+    from paint_search.index.sync import SKIPPED, UNMATCHED
 
     result = dataclasses.asdict(summary) | {"paintings": info.paintings, "index": str(info.folder)}
     output.json(result)

@@ -71,7 +71,7 @@ def map_paintings(
     Example: `paint-search map map.html --method umap --method pca --by movement`
     """
     from paint_search.eval.maps import project
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     _check(method or (), out, plot, coordinates)
@@ -111,8 +111,8 @@ def _check(methods: Sequence[str], out: Path, plot: Path | None, coordinates: Pa
 
 
 def _figure(exhibit: Exhibit, view: "Projection", field: str) -> "Figure":
-    from paint_search.eval.groups import group_values
-    from paint_search.eval.plots import scatter_figure
+    from paint_search.report.groups import group_values
+    from paint_search.report.plots import scatter_figure
 
     groups = group_values(field, exhibit.columns[field])
     title = f"{exhibit.name} by {field}, {view.name}"

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paint_search.eval.maps import Projection
-    from paint_search.eval.report_data import Collection
-    from paint_search.index import Index
-    from paint_search.manifest import Manifest
+    from paint_search.index.index import Index
+    from paint_search.index.manifest import Manifest
+    from paint_search.report.report_data import Collection
 
 _SHOWN = 280  # pixels of a picture in the report, twice what it takes on the screen
 _HASH_DIGITS = 16  # of a look; the others are its mean colour
@@ -51,8 +51,8 @@ def report(
     Both open anywhere without a network; the report stays small enough to be sent without the map.
     Example: `paint-search report report.html`
     """
-    from paint_search.eval.report import SECTIONS, write_report
-    from paint_search.index import Index
+    from paint_search.index.index import Index
+    from paint_search.report.report import SECTIONS, write_report
 
     output = Output(as_json=as_json, quiet=quiet)
     check_page(out)
@@ -103,7 +103,7 @@ def _show(
     import numpy as np
 
     from paint_search.eval.maps import project
-    from paint_search.indexer.look import look
+    from paint_search.indexer.images.perceptual_hash import look
 
     works, views = exhibit.works, list[Any]()
     with thumbnails(works.files, output) as picture:
@@ -123,8 +123,8 @@ def _describe(
     skipped: "Sequence[tuple[str, str]]",
 ) -> "Collection":
     """Gather what the report is made from; ``page`` is the address of the map to explore."""
-    from paint_search.eval.report_data import Collection
-    from paint_search.thumbnails import thumbnail
+    from paint_search.indexer.images.thumbnails import thumbnail
+    from paint_search.report.report_data import Collection
 
     works = exhibit.works
     return Collection(

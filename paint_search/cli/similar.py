@@ -65,7 +65,7 @@ def similar(
     Example: `paint-search similar query.jpg -k 24 --not artist="Claude Monet" --sheet hits.jpg`
     """
     from paint_search.errors import UsageError
-    from paint_search.index import Index
+    from paint_search.index.index import Index
     from paint_search.search.filters import parse_filter
 
     if as_csv and as_json:
@@ -86,7 +86,7 @@ def similar(
         files = [collection.locate(hit.painting) for hit in hits]
         examples = [collection.locate_query(query) for query in queries]
     if sheet or html:
-        from paint_search.gallery import write_page, write_sheet
+        from paint_search.report.gallery import write_page, write_sheet
 
         for file, write in ((sheet, write_sheet), (html, write_page)):
             if file is not None:

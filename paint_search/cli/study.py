@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from paint_search.index import Index
+    from paint_search.index.index import Index
     from paint_search.painting import Painting, Value
     from paint_search.search.stores.base import VectorName
 
@@ -208,7 +208,7 @@ def write_csv(file: Path, columns: Sequence[str], rows: Iterable[Iterable[object
 
 def write_plot(file: Path, figure: "Figure") -> None:
     """Write a figure beside its place and then into it."""
-    from paint_search.eval.plots import save_figure
+    from paint_search.report.plots import save_figure
 
     fresh = file.with_name(f"{file.stem}.new{file.suffix}")
     save_figure(figure, fresh)

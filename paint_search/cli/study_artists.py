@@ -62,7 +62,7 @@ def artists(
     Example: `paint-search eval artists --pair "Georges Braque" "Pablo Picasso"`
     """
     from paint_search.eval.artists import artist_similarity
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)
@@ -177,7 +177,7 @@ _MEANING = (
 
 def _heat_map(similarity: "ArtistSimilarity", works: Works) -> "Figure":
     from paint_search.eval.clusters import centroids, hierarchy
-    from paint_search.eval.plots import heat_map_figure
+    from paint_search.report.plots import heat_map_figure
 
     names, centres = centroids(works.vectors, works.labels)
     tree = hierarchy(centres, names)

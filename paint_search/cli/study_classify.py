@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from paint_search.eval.classifiers import Kind
     from paint_search.eval.classify import Classification
-    from paint_search.eval.plots_classify import Plane
-    from paint_search.indexer.preprocessing import Fit
+    from paint_search.indexer.images.preprocessing import Fit
+    from paint_search.report.plots_classify import Plane
 
 _MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
 
@@ -87,7 +87,7 @@ def classify(
     """
     from paint_search.eval.classifiers import KINDS, epochs_of
     from paint_search.eval.classify import classify as learn
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)
@@ -144,8 +144,8 @@ def _pixels(works: Works, fit: "Fit", output: Output) -> "NDArray[np.uint8]":
     import numpy as np
 
     from paint_search.eval.convnet import SIDE
-    from paint_search.indexer.decode import decode
-    from paint_search.indexer.preprocessing import Preprocessing
+    from paint_search.indexer.images.decode import decode
+    from paint_search.indexer.images.preprocessing import Preprocessing
 
     rows = [row for row, label in enumerate(works.labels) if label is not None]
     if len(rows) > _MOST_PICTURES:
@@ -198,7 +198,7 @@ def _plane(result: "Classification", works: Works, features: Features | None) ->
     """Return the works in the plane of two features, with the regions of the model."""
     import numpy as np
 
-    from paint_search.eval.plots_classify import Plane
+    from paint_search.report.plots_classify import Plane
 
     if features is None or len(features.names) != 2:
         return None
@@ -224,7 +224,7 @@ def _plane(result: "Classification", works: Works, features: Features | None) ->
 
 
 def _figure(result: "Classification", label: str, plane: "Plane | None") -> "Figure":
-    from paint_search.eval.plots_classify import confusion_figure
+    from paint_search.report.plots_classify import confusion_figure
 
     title = f"Telling {label} with {result.ensemble.kind}: {result.accuracy:.0%} right"
     return confusion_figure(

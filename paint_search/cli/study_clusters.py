@@ -110,7 +110,7 @@ def clusters(
     Of two --features it is their plane, with the k-means clusters.
     Example: `paint-search eval clusters -k 10 --min-works 20 --plot tree.svg`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)
@@ -211,8 +211,8 @@ def _print_members(output: Output, result: _Clustering, works: Works) -> None:
 
 
 def _dendrogram(result: _Clustering, works: Works, height: float | None) -> "Figure":
-    from paint_search.eval.plots import dendrogram_figure
-    from paint_search.gallery import thumbnail
+    from paint_search.report.gallery import thumbnail
+    from paint_search.report.plots import dendrogram_figure
 
     tree, found = result.tree, int(result.cut.max()) + 1
     if height is None and found > 1:
@@ -236,7 +236,7 @@ def _dendrogram(result: _Clustering, works: Works, height: float | None) -> "Fig
 
 def _plane(result: _Clustering, works: Works, features: Features) -> "Figure":
     """Draw what is clustered, by its k-means cluster, in the plane of two features."""
-    from paint_search.eval.plots_classify import Plane, plane_figure
+    from paint_search.report.plots_classify import Plane, plane_figure
 
     means = result.means
     counts = sorted(Counter(means.codes.tolist()).items())

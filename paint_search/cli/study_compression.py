@@ -47,7 +47,7 @@ from paint_search.errors import CompressError, UsageError
 
 if TYPE_CHECKING:
     from paint_search.compress.base import Compressor
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
 _METHODS = ("pca", "autoencoder")
 _DIMS = (64, 128, 256, 320)
@@ -105,7 +105,7 @@ def compression(
     Example: `paint-search eval compression --dims 64 --dims 128 --html changed.html`
     """
     from paint_search.cli.exhibit import check_page
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)

@@ -109,7 +109,7 @@ def retrieval(
     from paint_search.eval.inputs import plain
     from paint_search.eval.neighbours import exclude_copies
     from paint_search.eval.retrieval import retrieval as score
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)
@@ -146,8 +146,8 @@ def retrieval(
 
 def _read_split(file: Path, root: Path, works: Works) -> list[str | None]:
     """Return the part of each work: query, gallery, or None where the file does not name it."""
-    from paint_search.indexer.labels import TableLabels
-    from paint_search.indexer.table import LabelTable
+    from paint_search.indexer.corpus.labels import TableLabels
+    from paint_search.indexer.corpus.table import LabelTable
 
     if not file.is_file():
         raise UsageError(f"there is no split file {file}")
@@ -248,7 +248,7 @@ def _heat_map(result: "Retrieval", task: _Task, by: str) -> "Figure":
     import numpy as np
 
     from paint_search.eval.clusters import centroids, hierarchy
-    from paint_search.eval.plots import heat_map_figure
+    from paint_search.report.plots import heat_map_figure
 
     names, centres = centroids(task.vectors, task.labels)
     codes = result.groups.codes

@@ -71,7 +71,7 @@ def silhouette(
     Example: `paint-search eval silhouette --by movement --pair Impressionism Baroque`
     """
     from paint_search.eval.silhouette import silhouettes
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)
@@ -199,7 +199,7 @@ def _print_labels(
 def _figure(result: "Silhouette", by: str) -> "Figure":
     import numpy as np
 
-    from paint_search.eval.plots import interval_figure
+    from paint_search.report.plots import interval_figure
 
     labels = result.per_label
     return interval_figure(

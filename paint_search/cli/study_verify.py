@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from paint_search.eval.inputs import Bools
     from paint_search.eval.label_pairs import Pairs
     from paint_search.eval.verify import Verification
-    from paint_search.verification.trial import Material, Side
+    from paint_search.verify.trial import Material, Side
 
 _SIDES: "tuple[Side, ...]" = ("unseen", "seen")
 _MEANING = {
@@ -68,7 +68,7 @@ def verify(
 
     Example: `paint-search eval verify --plot reliability.png --csv artists.csv`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     check_outputs(plot, table)
@@ -110,7 +110,7 @@ def verify(
         )
         output.note(f"wrote {table}")
     if plot:
-        from paint_search.eval.plots_verify import reliability_figure
+        from paint_search.report.plots_verify import reliability_figure
 
         diagrams = {f"{side} artists": result.diagram for side, result in found.items()}
         write_plot(plot, reliability_figure(diagrams, "Probability of one artist"))
@@ -125,7 +125,7 @@ def _measure(
 ) -> "Verification":
     from paint_search.eval.inputs import group_labels
     from paint_search.eval.verify import verification
-    from paint_search.verification.trial import cross_judge
+    from paint_search.verify.trial import cross_judge
 
     judged = cross_judge(material, side, seed=seed, draw=draw)
     groups = group_labels(material.artists, len(material.artists))

@@ -16,7 +16,7 @@ from paint_search.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from paint_search.twins.pictures import Pictures
+    from paint_search.train.pictures import Pictures
 
 WEIGHTS = "weights.safetensors"
 _CURVE = "curve.png"
@@ -73,8 +73,8 @@ def train(
     output = Output(as_json=as_json, quiet=quiet)
     pictures = _pictures(folder, labels, table, label, index)
     learned, judged = pictures.sides(seed)
-    from paint_search.indexer.embed import find_device
-    from paint_search.twins.learning import CURVE, Plan, begin, learn, save_weights
+    from paint_search.indexer.backbones.engines import find_device
+    from paint_search.train.learning import CURVE, Plan, begin, learn, save_weights
 
     where = find_device(device)
     network = begin(backbone, weights, seed)
@@ -132,8 +132,8 @@ def _pictures(
     index: Path | None,
 ) -> "Pictures":
     from paint_search.errors import UsageError
-    from paint_search.index import Index
-    from paint_search.twins.pictures import Pictures
+    from paint_search.index.index import Index
+    from paint_search.train.pictures import Pictures
 
     if folder is not None:
         return Pictures.in_folder(folder, labels, table, label)
@@ -149,7 +149,7 @@ def _draw(table: Path, picture: Path) -> None:
     import numpy as np
 
     from paint_search.cli.study import write_plot
-    from paint_search.eval.plots_verify import curve_figure
+    from paint_search.report.plots_verify import curve_figure
 
     rows = np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2)
     write_plot(picture, curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]))

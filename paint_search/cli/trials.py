@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from paint_search.compress.base import Compressor
     from paint_search.eval.fidelity import Fidelity
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
 BASELINE = "pca"
 """The method that every other one has to beat."""

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.painting import Record
 from paint_search.search.filters import Filter
+from paint_search.search.recall import choose_effort
 from paint_search.search.stores.base import NOT_INDEXED, Candidates, Match, VectorName
 from paint_search.search.stores.edge_filter import translate
 from paint_search.search.stores.edge_plan import Plan
 from paint_search.search.stores.edge_points import as_match, as_record, index_of
-from paint_search.search.ways import choose_effort
 
 _PAGE: Final = 512
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from paint_search.search.stores.base import Maker, Store, VectorName
-from paint_search.search.stores.place import Place
+from paint_search.search.stores.uri import Place
 
 
 def open_store(
@@ -38,7 +38,7 @@ def open_store(
                 index / place.name, dimensions, Wanted(**cast("dict[str, Any]", place.settings))
             )
         case "qdrant":
-            from paint_search.search.stores.qdrant import QdrantStore
+            from paint_search.search.stores.qdrant.store import QdrantStore
 
             return QdrantStore(place, dimensions, maker)
 
@@ -51,7 +51,7 @@ def next_place(index: Path, place: Place) -> Place:
     """
     if place.embedded:
         return place.successor(lambda name: (index / name).exists())
-    from paint_search.search.stores.qdrant_collection import free_successor
+    from paint_search.search.stores.qdrant.collection import free_successor
 
     return free_successor(place)
 
@@ -65,7 +65,7 @@ def delete_store(index: Path, place: Place) -> None:
     if place.embedded:
         shutil.rmtree(index / place.name, ignore_errors=True)
         return
-    from paint_search.search.stores.qdrant_collection import delete_collection
+    from paint_search.search.stores.qdrant.collection import delete_collection
 
     delete_collection(place)
 
@@ -73,6 +73,6 @@ def delete_store(index: Path, place: Place) -> None:
 def check_reach(place: Place) -> None:
     """Raise StoreError if ``place`` is a server's and cannot be reached; creates nothing."""
     if not place.embedded:
-        from paint_search.search.stores.qdrant_collection import ping
+        from paint_search.search.stores.qdrant.collection import ping
 
         ping(place)

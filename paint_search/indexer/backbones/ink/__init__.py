@@ -1,0 +1,5 @@
+"""The backbone for ink on paper: eleven measures of blackness, eyes and strokes, which can be read.
+
+In come pixels of black-and-white works, out go vectors, and the measures back from vectors.
+Called by the registry, the engines, and by studies that take features by name.
+"""

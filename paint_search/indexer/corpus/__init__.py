@@ -1,0 +1,5 @@
+"""What there is to index: files found, labels read, tables joined, and what had to be left out.
+
+In come folders, patterns and tables; out go paths with labels, one at a time and in bounded memory.
+Opens no image. Called by the pipeline and by the index.
+"""
