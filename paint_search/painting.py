@@ -1,4 +1,4 @@
-"""The records that travel through the house: a painting, its stored point, and a hit.
+"""What travels between rooms: a painting, its stored point, a hit; and how far a long run is.
 
 A painting is one image file and what is known of it; a record is what the store keeps of it, with
 its vector; a hit is a painting with its rank and score. None holds pixels.
@@ -116,6 +116,15 @@ class Hit:
             "above_other_artists": _rounded(self.above_other_artists),
             "copies": [copy.to_dict() for copy in self.copies],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long run is, in steps of its own, and a few words on how it goes."""
+
+    done: int
+    total: int
+    words: str = ""
 
 
 def _rounded(share: float | None) -> float | None:

@@ -15,12 +15,13 @@ from sklearn import decomposition
 
 from paint_search.compress import pca as pca_module
 from paint_search.compress.autoencoder import Autoencoder
-from paint_search.compress.base import Compressor, Progress
+from paint_search.compress.base import Compressor
 from paint_search.compress.kinds import METHODS, load_compressor, make_compressor
 from paint_search.compress.pca import PCA
 from paint_search.compress.split import choose_split, held_out
 from paint_search.errors import CompressError, UsageError
 from paint_search.eval.neighbourhoods import neighbours_kept
+from paint_search.painting import Progress
 
 Vectors = NDArray[np.float32]
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from paint_search.cli.output import (
     Output,
     QuietOption,
     reports_errors,
+    shows_steps,
 )
 
 
@@ -119,7 +121,7 @@ def index(
         )
     else:
         collection = Index.open(existing)
-    with collection, _interruptible() as cancelled, _progress(output) as report:
+    with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
         collection.check_made(backbone, fit, store)
         summary = collection.add(
             folder,
@@ -130,7 +132,7 @@ def index(
             weights=weights,
             device=device,
             part=share,
-            report=report,
+            report=partial(report, "indexing"),
             cancelled=cancelled,
         )
         _print_summary(output, collection.info(), summary)
@@ -182,38 +184,6 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(output: Output) -> Iterator[Callable[[Any], None]]:
-    """Draw a bar with rate and time left, on a terminal only."""
-    if not output.shows_progress:
-        yield lambda progress: None
-        return
-    from rich import progress as bars
-
-    columns = (
-        bars.TextColumn("indexing"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[rate]}"),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[skipped]}"),
-    )
-    with bars.Progress(*columns, console=output.errors, transient=True) as bar:
-        task = bar.add_task("", total=None, rate="", skipped="")
-
-        def report(progress: Any) -> None:
-            bar.update(
-                task,
-                completed=progress.done,
-                total=progress.total,
-                skipped=f"{progress.skipped} skipped" if progress.skipped else "",
-            )
-            speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.0f} images/s" if speed else "")
-
-        yield report
 
 
 def _print_summary(output: Output, info: Any, summary: Any) -> None:

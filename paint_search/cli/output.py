@@ -22,7 +22,7 @@ from rich.text import Text
 from paint_search.errors import PaintSearchError
 
 if TYPE_CHECKING:
-    from paint_search.compress.base import Progress
+    from paint_search.painting import Progress
 
 P = ParamSpec("P")
 
@@ -161,8 +161,8 @@ def _fail(message: str, as_json: bool) -> None:
 
 
 @contextmanager
-def shows_steps(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
-    """Draw a bar for each step of a long run, with the time left, on a terminal only."""
+def shows_steps(output: Output, unit: str = "steps") -> "Iterator[Callable[[str, Progress], None]]":
+    """Draw a bar for each step of a long run, with rate and time left, on a terminal only."""
     if not output.shows_progress:
         yield lambda words, progress: None
         return
@@ -172,20 +172,20 @@ def shows_steps(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[words]}"),
+        bars.TextColumn("{task.fields[rate]}"),
         bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[words]}"),
     )
     with bars.Progress(*columns, console=output.errors, transient=True) as bar:
         tasks: dict[str, bars.TaskID] = {}
 
         def report(words: str, progress: "Progress") -> None:
             if words not in tasks:
-                tasks[words] = bar.add_task(words, total=progress.total, words="")
-            bar.update(
-                tasks[words],
-                completed=progress.done,
-                total=progress.total,
-                words=progress.words,
-            )
+                tasks[words] = bar.add_task(words, total=None, rate="", words="")
+            task = tasks[words]
+            total = progress.total or None  # without one, the bar just beats
+            bar.update(task, completed=progress.done, total=total, words=progress.words)
+            speed = bar.tasks[bar.task_ids.index(task)].speed
+            bar.update(task, rate=f"{speed:.3g} {unit}/s" if speed else "")
 
         yield report

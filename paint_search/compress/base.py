@@ -8,7 +8,6 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import CompressError
+from paint_search.painting import Progress
 
 FORMAT: Final = 1
 _SETTINGS: Final = "compressor.json"
@@ -26,15 +26,6 @@ _CELLS: Final = 2**24
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a fit is, in steps, and a few words on how it goes."""
-
-    done: int
-    total: int
-    words: str = ""
 
 
 Report = Callable[[Progress], None]

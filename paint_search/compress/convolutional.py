@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from paint_search.compress.base import (
     Compressor,
     Floats,
-    Progress,
     Report,
     Rows,
     blocks,
     unit_rows,
 )
 from paint_search.errors import CompressError
+from paint_search.painting import Progress
 
 if TYPE_CHECKING:
     from paint_search.compress.networks import ConvolutionalCoder

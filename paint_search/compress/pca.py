@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from paint_search.compress.base import (
     Compressor,
     Floats,
-    Progress,
     Report,
     Rows,
     blocks,
@@ -22,6 +21,7 @@ from paint_search.compress.base import (
     unit_rows,
 )
 from paint_search.errors import CompressError
+from paint_search.painting import Progress
 
 #: Up to this length the d x d matrix of second moments fits (128 MB) and is solved exactly.
 _EXACT: Final = 4096

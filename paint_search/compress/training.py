@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paint_search.compress.base import Progress, Report, unit_rows
+from paint_search.compress.base import Report, unit_rows
 from paint_search.compress.networks import Coder
 from paint_search.errors import CompressError
+from paint_search.painting import Progress
 
 _DRAWN: Final = 4096  # rows a step
 _CELLS: Final = 2**23  # numbers in them, at most: 32 MB; fewer rows where they are long

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import Compressor, Progress
+from paint_search.compress.base import Compressor
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.record import Compression, Loss, Told
 from paint_search.errors import CompressError, EvalError, StoreError, UsageError
@@ -25,7 +25,7 @@ from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
 from paint_search.index.sample import Parts
 from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.painting import Record
+from paint_search.painting import Progress, Record
 from paint_search.search.background import measure_background
 from paint_search.search.recall import choose_oversampling, measure_recall
 from paint_search.search.stores.base import LONGEST, Store, VectorName

@@ -16,13 +16,12 @@ from typing import Final
 
 import numpy as np
 
-from paint_search.compress.base import Progress
 from paint_search.errors import StoreError, UsageError
 from paint_search.index.compression import measure
 from paint_search.index.lock import Holding
 from paint_search.index.manifest import Manifest, is_index
 from paint_search.index.paths import read_path, write_path
-from paint_search.painting import Record
+from paint_search.painting import Progress, Record
 from paint_search.search.stores.base import Store
 from paint_search.search.stores.opening import check_reach, open_store
 from paint_search.search.stores.uri import Place

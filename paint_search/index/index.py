@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from paint_search.compress.base import Progress
 from paint_search.errors import IndexMissingError, UsageError
 from paint_search.index.collection import check_made, found, reopen
 from paint_search.index.compression import AUTO as AUTO_METHOD
@@ -23,8 +22,8 @@ from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.shards import Part
 from paint_search.indexer.images.decode import MAX_PIXELS
 from paint_search.indexer.images.preprocessing import Fit
-from paint_search.indexer.pipeline import Progress as IndexingProgress
 from paint_search.indexer.pipeline import Summary
+from paint_search.painting import Progress
 from paint_search.search.filters import Filter, FilterValue
 from paint_search.search.stores.uri import Place
 
@@ -125,7 +124,7 @@ class Index(ReadIndex):
         weights: str | Path | None = None,
         device: str = "auto",
         part: Part | None = None,
-        report: Callable[[IndexingProgress], None] = lambda progress: None,
+        report: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Index what is new or changed below ``folder``, the whole corpus if None.

@@ -31,8 +31,8 @@ from paint_search.indexer.corpus.shards import Part
 from paint_search.indexer.corpus.skips import SkipList, inside
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import is_image
-from paint_search.indexer.pipeline import Pipeline, Progress, Summary, Walk, gone
-from paint_search.painting import Painting, Record
+from paint_search.indexer.pipeline import Pipeline, Summary, Walk, gone
+from paint_search.painting import Painting, Progress, Record
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
 

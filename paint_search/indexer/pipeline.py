@@ -27,7 +27,7 @@ from paint_search.indexer.corpus.skips import SkipList
 from paint_search.indexer.images.decode import Decoded, decode
 from paint_search.indexer.images.perceptual_hash import look
 from paint_search.indexer.images.preprocessing import Preprocessing
-from paint_search.painting import Painting, Record, painting_id
+from paint_search.painting import Painting, Progress, Record, painting_id
 
 #: Images embedded at once. On a CPU 8 to 32 run equally fast, and fewer hold less memory.
 BATCH: Final = 16
@@ -84,15 +84,6 @@ class Summary:
     def touched(self) -> bool:
         """Tell whether the collection is another one than before the run."""
         return bool(self.new + self.changed + self.relabelled + self.moved + self.pruned)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is, in files that need work."""
-
-    done: int
-    total: int
-    skipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +147,7 @@ class Pipeline:
         plan = Counter(task.state for task in self._compare(walk(lambda path, reason: None)))
         total = plan["new"] + plan["changed"]
         summary.unchanged = plan["unchanged"]
-        self.report(Progress(0, total, 0))
+        self.report(Progress(0, total))
         decoded = self._decoded(self._pending(walk(self.skips.add), summary), summary)
         with one_blas_thread():  # not batch by batch: starting its threads again costs more
             self._work_through(decoded, total, summary)
@@ -174,7 +165,9 @@ class Pipeline:
             for task, _ in batch:
                 setattr(summary, task.state, getattr(summary, task.state) + 1)
             done += len(batch)
-            self.report(Progress(done + self.skips.count, total, self.skips.count))
+            skipped = self.skips.count
+            words = f"{skipped:,} skipped" if skipped else ""
+            self.report(Progress(done + skipped, total, words))
             if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 self.store.flush()
                 saved = time.monotonic()
