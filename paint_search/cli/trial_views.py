@@ -145,7 +145,7 @@ def write_trials(
         figure=draw_trials(parts, trials),
         made=_making(parts, trials),
     )
-    with steps(output, "pictures", len(choose_works(kept).all)) as done:
+    with steps(output, "pictures", sum(map(len, choose_works(kept)))) as done:
         write_fidelity_page(out, page, done)
 
 
