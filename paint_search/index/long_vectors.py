@@ -14,9 +14,8 @@ from uuid import UUID
 import numpy as np
 
 from paint_search.index.manifest import Manifest
-from paint_search.indexer.corpus.scan import ScannedFile
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.indexer.pipeline import Walk
 from paint_search.painting import Record, painting_id
 from paint_search.search.stores.base import Store
 

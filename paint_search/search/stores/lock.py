@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from paint_search.errors import StoreBusyError, StoreError
+from paint_search.search.stores.base import patience
 
 _PATIENCE = 5.0  # seconds
 
@@ -19,7 +20,8 @@ class StoreLock:
     """The right to use the store in ``folder``, held until ``release``.
 
     Raises:
-        StoreBusyError: another process still holds it after five seconds.
+        StoreBusyError: another process still holds it after five seconds, or as many as
+            ``PAINT_SEARCH_PATIENCE`` says.
         StoreError: the folder cannot be written.
     """
 
@@ -27,7 +29,7 @@ class StoreLock:
         self._lock = FileLock(folder / "lock")
         self._holder = folder / "lock.holder"
         try:
-            self._lock.acquire(timeout=_PATIENCE)
+            self._lock.acquire(timeout=patience(_PATIENCE))
             self._holder.write_text(f"{os.getpid()} {shlex.join(_command())}\n")
         except Timeout:
             raise StoreBusyError(
