@@ -14,8 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from paint_search.indexer.backbones.builtin import descriptors
-from paint_search.indexer.backbones.builtin.descriptors import DIMENSION, INPUT_SIZE, describe
+from paint_search.indexer.backbones.builtin import DIMENSION, INPUT_SIZE, describe, descriptors
 
 CANVAS = (INPUT_SIZE, INPUT_SIZE, 3)
 PAINTERS = ("blue strokes", "warm planes", "pale dots")

@@ -22,7 +22,7 @@ from paint_search.search.stores.uri import Place
 API_KEY: Final = "QDRANT_API_KEY"
 
 #: Seconds for which a server that answered before may be away, such as for a restart; the
-#: environment may say another number, which then bounds the two below as well.
+#: environment may say another number.
 PATIENCE: Final = 120.0
 
 #: Seconds to find out that there is no server.
@@ -70,7 +70,7 @@ class Wire:
                 prefer_grpc=True,
                 https=scheme == "qdrants",
                 api_key=os.environ.get(API_KEY) or None,
-                timeout=max(1, int(min(CALL_SECONDS, self._longest))),
+                timeout=CALL_SECONDS,
                 check_compatibility=False,  # that would ask the other, HTTP port
             )
         self._answered = self._said = False
