@@ -200,7 +200,7 @@ def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: C
 
 @pytest.mark.skipif(
     not os.environ.get("PAINT_SEARCH_TEST_QDRANT"),
-    reason="PAINT_SEARCH_TEST_QDRANT names no Qdrant server (host:port)",
+    reason="no Qdrant server; name one with PAINT_SEARCH_TEST_QDRANT=host:port",
 )
 def test_a_real_server(home: Path, cli: Cli, museum: Path) -> None:
     address, name = os.environ["PAINT_SEARCH_TEST_QDRANT"], f"test-{uuid.uuid4()}"

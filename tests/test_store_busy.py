@@ -35,7 +35,7 @@ def test_every_command_says_who_holds_it(
     holder: subprocess.Popen[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("paint_search.search.stores.lock._PATIENCE", 0.1)
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.1")
     for arguments in (["info"], ["list"], ["similar", "a"], ["remove", "a"], ["export", "a.npy"]):
         outcome = cli(*arguments)
         assert (outcome.code, outcome.out) == (1, "")
@@ -78,7 +78,7 @@ def test_an_error_inside_the_block_lets_go_too(studio: Path) -> None:
 def test_the_same_process_cannot_open_it_twice(
     studio: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paint_search.search.stores.lock._PATIENCE", 0.1)
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.1")
     with Index.open(), pytest.raises(StoreBusyError, match="in use by process"):
         Index.open()
 

@@ -9,6 +9,17 @@ from paint_search.indexer.backbones.builtin.descriptors import (
     INPUT_SIZE,
     VERSION,
     describe,
+    measure_blocks,
+    measure_neutral,
+    stored_neutral,
 )
 
-__all__ = ["DIMENSION", "INPUT_SIZE", "VERSION", "describe"]
+__all__ = [
+    "DIMENSION",
+    "INPUT_SIZE",
+    "VERSION",
+    "describe",
+    "measure_blocks",
+    "measure_neutral",
+    "stored_neutral",
+]
