@@ -13,7 +13,7 @@ from paint_search.search.filters import (
     parse_filter,
 )
 from paint_search.search.outside import step_outside
-from paint_search.search.query import Group, Query, combine, find, is_copy
+from paint_search.search.query import Group, Query, combine, find, find_all, is_copy
 from paint_search.search.recall import (
     Way,
     choose_effort,
@@ -35,6 +35,7 @@ __all__ = [
     "choose_oversampling",
     "combine",
     "find",
+    "find_all",
     "is_copy",
     "measure_background",
     "measure_recall",

@@ -11,7 +11,13 @@ from paint_search.search.stores.base import (
     Store,
     VectorName,
 )
-from paint_search.search.stores.opening import check_reach, delete_store, next_place, open_store
+from paint_search.search.stores.opening import (
+    check_reach,
+    delete_store,
+    faiss_of,
+    next_place,
+    open_store,
+)
 from paint_search.search.stores.uri import Place
 
 __all__ = [
@@ -23,6 +29,7 @@ __all__ = [
     "VectorName",
     "check_reach",
     "delete_store",
+    "faiss_of",
     "next_place",
     "open_store",
 ]

@@ -4,7 +4,6 @@ A store knows nothing of paintings, files or backbones: a payload is a flat mapp
 start with ``_`` are bookkeeping that no filter of a user sees.
 """
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -12,7 +11,6 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import UsageError
 from paint_search.painting import Record
 from paint_search.search.filters import Filter
 
@@ -23,29 +21,8 @@ VectorName = Literal["full", "compact"]
 LONGEST: Final = 65_535
 
 
-#: Environment variable: the seconds to wait for an index in use, or a server that is away.
-PATIENCE: Final = "PAINT_SEARCH_PATIENCE"
-
 #: Bookkeeping in payloads that nothing ever searches by.
-NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
-
-
-def patience(default: float) -> float:
-    """Return how many seconds to wait: what ``PAINT_SEARCH_PATIENCE`` says, else the default.
-
-    Raises:
-        UsageError: it says no number of seconds.
-    """
-    said = os.environ.get(PATIENCE, "").strip()
-    if not said:
-        return default
-    try:
-        seconds = float(said)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(f"{PATIENCE}={said}: give a number of seconds, such as 30")
-    return seconds
+NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,15 @@ import tenacity
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
-from paint_search.errors import StoreError
-from paint_search.search.stores.base import patience as patience_or
+from paint_search.errors import StoreError, UsageError
 from paint_search.search.stores.uri import Place
 
 API_KEY: Final = "QDRANT_API_KEY"
 
-#: Seconds for which a server that answered before may be away, such as for a restart; the
-#: environment may say another number.
-PATIENCE: Final = 120.0
+#: Environment variable: seconds for which a server that answered before may be away, such as for a
+#: restart.
+PATIENCE: Final = "PAINT_SEARCH_PATIENCE"
+_PATIENCE: Final = 120.0
 
 #: Seconds to find out that there is no server.
 FIRST_PATIENCE: Final = 5.0
@@ -58,7 +58,7 @@ class Wire:
     def __init__(self, place: Place) -> None:
         self._server = str(place.server)
         self._name = place.name
-        self._longest = patience_or(PATIENCE)
+        self._longest = _patience()
         scheme, _, address = self._server.partition("://")
         host, _, port = address.rpartition(":")
         with warnings.catch_warnings():
@@ -134,6 +134,18 @@ class Wire:
                 "and that this is its gRPC port, then run the same command to go on"
             )
         return StoreError(f"the Qdrant server {self._server} rejected the request: {words}")
+
+
+def _patience() -> float:
+    """Return what the environment says, else two minutes."""
+    said = os.environ.get(PATIENCE, "").strip()
+    try:
+        seconds = float(said or _PATIENCE)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{PATIENCE}={said}: give a number of seconds, such as 30")
+    return seconds
 
 
 def _passes(error: BaseException) -> bool:
