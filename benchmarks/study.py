@@ -219,7 +219,7 @@ def extract(works: list[Work], weights: Path, folder: Path) -> None:
             pixels = np.stack(list(decoded))
         if embedder is None:
             engines = torch_engines(network, find_device("auto"))
-            embedder, choice = fastest_engine(network, engines, pixels, "")
+            embedder, choice = fastest_engine(network, engines, pixels, "", print)
             print(choice.describe())
         cache.append([work.id for work in batch], embedder.embed(pixels))
     print(f"{len(missing) / (time.monotonic() - start):.1f} images/s")

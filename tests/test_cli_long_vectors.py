@@ -22,7 +22,7 @@ from paint_search import Index
 from paint_search.errors import UsageError
 from paint_search.index import long_vectors as caching
 from paint_search.index import manifest
-from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.indexer import FeatureCache
 from paint_search.painting import painting_id
 
 TOTAL = 10 * WORKS

@@ -65,9 +65,9 @@ class PCA(Compressor):
         length = vectors.shape[1]
         self.mean_ = np.zeros(length, dtype=np.float32)
         if self.centred:
-            total = sum(
-                unit_rows(vectors[b]).sum(axis=0, dtype=np.float64) for b in blocks(vectors)
-            )
+            total = np.zeros(length)
+            for b in blocks(vectors):
+                total += unit_rows(vectors[b]).sum(axis=0, dtype=np.float64)
             self.mean_ = (total / len(vectors)).astype(np.float32)
         solve = self._solve_exactly if length <= _EXACT else self._solve_randomised
         values, components, energy = solve(vectors, report)
