@@ -6,7 +6,7 @@ The only room that knows every kind of store. Imports one when it is asked for.
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from paint_search.search.stores.base import Maker, Store, VectorName
 from paint_search.search.stores.uri import Place
@@ -32,11 +32,10 @@ def open_store(
 
             return EdgeStore(index / place.name, dimensions)
         case "faiss":
-            from paint_search.search.stores.faiss import FaissStore, Wanted
+            from paint_search.search.stores.faiss import FaissStore
 
-            return FaissStore(
-                index / place.name, dimensions, Wanted(**cast("dict[str, Any]", place.settings))
-            )
+            factory = place.settings.get("factory")
+            return FaissStore(index / place.name, dimensions, cast("str | None", factory))
         case "qdrant":
             from paint_search.search.stores.qdrant.store import QdrantStore
 
