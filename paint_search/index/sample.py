@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.compress.base import Rows
-from paint_search.compress.split import Split, choose_split, works_held_out
+from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
 from paint_search.errors import CompressError, UsageError
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.search.stores.base import Store
@@ -32,7 +32,7 @@ class Parts:
     what is known of seen artists can be measured on other works than those.
     """
 
-    split: Split
+    split: HoldOut
     learned: Rows
     held_out: NDArray[np.float32]
     labels: list[str | None]
@@ -53,7 +53,7 @@ class Parts:
         ids, artists, values = zip(*records, strict=True)
         if label is not None and not any(values):
             raise UsageError(f"no painting has a field {label!r}; see paint-search info")
-        split = choose_split(ids, artists, seed=seed)
+        split = choose_hold_out(ids, artists, seed=seed)
         kept_out = split.held_out(ids, artists)
         named = [None if value is None else str(value) for value in values]
         passed = np.zeros(len(ids), bool) if label is None else works_held_out(split, ids)
@@ -74,7 +74,7 @@ class Parts:
     @classmethod
     def _mapped(
         cls,
-        split: Split,
+        split: HoldOut,
         ids: NDArray[np.str_],
         named: list[str | None],
         sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
