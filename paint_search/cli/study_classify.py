@@ -85,7 +85,7 @@ def classify(
     learning curve of a net.
     Example: `paint-search eval classify --label movement --model logistic --html errors.html`
     """
-    from paint_search.eval.classifiers import KINDS, epochs_of
+    from paint_search.eval.classifiers import KINDS, MEMBERS
     from paint_search.eval.classify import classify as learn
     from paint_search.index.index import Index
 
@@ -104,10 +104,17 @@ def classify(
     inputs: NDArray[Any] = vectors
     if kind == "cnn":
         inputs = _pixels(works, manifest.backbone.preprocessing.fit, output)
-    epochs = epochs_of(kind)
+    net: Any = None
+    if kind == "cnn":
+        from paint_search.train import SmallConvNet
+
+        net = SmallConvNet(seed=seed)
+    epochs = net and MEMBERS[kind] * net.epochs
     with steps(output, "epochs" if epochs else "learning", epochs) as done:
+        if net is not None:
+            net.set_params(done=done)
         result = learn(
-            inputs, works.labels, kind=kind, test=test, coverage=coverage, seed=seed, done=done
+            inputs, works.labels, kind=kind, test=test, coverage=coverage, seed=seed, net=net
         )
     output.json(result.to_dict() | {"label": label, "works": _told(result, works)})
     print_result(output, result, works)
@@ -143,9 +150,9 @@ def _pixels(works: Works, fit: "Fit", output: Output) -> "NDArray[np.uint8]":
 
     import numpy as np
 
-    from paint_search.eval.convnet import SIDE
     from paint_search.indexer.images.decode import decode
     from paint_search.indexer.images.preprocessing import Preprocessing
+    from paint_search.train import SIDE
 
     rows = [row for row, label in enumerate(works.labels) if label is not None]
     if len(rows) > _MOST_PICTURES:

@@ -111,13 +111,13 @@ def part_works(works: Works, collection: Index, seed: int) -> Parts:
     """
     import numpy as np
 
-    from paint_search.compress.split import choose_split
+    from paint_search.compress.hold_out import choose_hold_out
 
     everyone = list(collection.paintings())
     ids, artists = [work.id for work in everyone], [work.artist for work in everyone]
     made = collection.manifest.compression
     same = made is not None and made.seed == seed
-    split = made.split if made and same else choose_split(ids, artists, seed=seed)
+    split = made.split if made and same else choose_hold_out(ids, artists, seed=seed)
     mask = split.held_out(ids, artists)
     outside = {work.id for work, held in zip(everyone, mask, strict=True) if held}
     held = np.array([work.id in outside for work in works.paintings], dtype=np.bool_)
