@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from paint_search.compress.base import Floats, Report
 from paint_search.errors import CompressError, EvalError
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.eval import Pairs, PairSource
 from paint_search.painting import Progress
 
 #: Chosen on artists that no figure we report is of; see benchmarks/README.md.

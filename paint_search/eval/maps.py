@@ -79,6 +79,18 @@ class Projection:
         """Plain words for a reader who knows no statistics: what the map means, and what not."""
         return f"{self._meaning()} {self._trust()} {_LIMITS}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is to be known of the view, without its coordinates."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "dims": self.dims,
+            "explained_variance_ratio": self.explained_variance_ratio,
+            "trustworthiness": self.trustworthiness,
+            "trust_sample": self.trust_sample,
+            "parameters": dict(self.parameters),
+        }
+
     def _meaning(self) -> str:
         if self.explained_variance_ratio is None:
             return _NEIGHBOUR_MEANING.format(name=METHOD_NAMES[self.method])

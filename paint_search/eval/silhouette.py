@@ -287,7 +287,7 @@ def silhouettes(
     )
 
 
-def compare(full: Silhouette, compact: Silhouette) -> Comparison:
+def compare_silhouettes(full: Silhouette, compact: Silhouette) -> Comparison:
     """Compare the silhouettes of the same works before and after compression.
 
     Raises:

@@ -207,7 +207,7 @@ def _choose(parts: Parts, request: CompressRequest) -> tuple[Compressor, tuple[T
 
 
 def _fit(method: str, parts: Parts, request: CompressRequest) -> tuple[Compressor, Trial]:
-    from paint_search.eval.neighbourhoods import neighbours_kept
+    from paint_search.eval import neighbours_kept
 
     start = time.monotonic()
     compressor = make_compressor(method, request.dims, seed=request.seed)
@@ -247,8 +247,7 @@ def _label(request: CompressRequest) -> str | None:
 
 def _told(label: str, parts: Parts, codes: NDArray[np.float32]) -> Told:
     """Measure what a method that learns from labels is for, beside the full vectors."""
-    from paint_search.eval.auc import same_label_auc
-    from paint_search.eval.retrieval import retrieval
+    from paint_search.eval import retrieval, same_label_auc
 
     try:
         figures = [

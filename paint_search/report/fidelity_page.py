@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paint_search.eval.inputs import Ints, Vectors, unit_rows
-from paint_search.eval.neighbourhoods import NeighboursKept
+from paint_search.eval import NeighboursKept, unit_rows
+from paint_search.eval.inputs import Ints, Vectors
 from paint_search.eval.neighbours import ranking_keys
 from paint_search.report.report_page import Section, write_page
 from paint_search.report.report_parts import Html, join, paragraph, picture, plot, table

@@ -16,7 +16,7 @@ from paint_search.report.plot_parts import LINE, SOFT, new_figure, print_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.eval.calibration import Reliability
+    from paint_search.eval import Reliability
     from paint_search.eval.inputs import Floats
 
 

@@ -49,11 +49,14 @@ def recognition(collection: Collection) -> Html:
 
 def duplicates(collection: Collection) -> Html:
     """Pairs of files that are likely one picture, side by side."""
-    from paint_search.eval.duplicates import likely_duplicates
+    from paint_search.eval import likely_duplicates
+    from paint_search.search.query import COPY_BITS
 
     if collection.nearest is None:
         raise EvalError("It takes two paintings to look for duplicates.")
-    found = likely_duplicates(collection.vectors, collection.hashes, collection.nearest)
+    found = likely_duplicates(
+        collection.vectors, collection.hashes, collection.nearest, copy_bits=COPY_BITS
+    )
     if not found:
         return paragraph("No two files look like copies of one picture.")
     shown = found[:_DUPLICATES]

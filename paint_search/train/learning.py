@@ -22,7 +22,7 @@ from torchvision.transforms import v2
 from paint_search.compress.base import Report
 from paint_search.compress.siamese_training import PairLogisticLoss
 from paint_search.errors import BackboneError, CompressError, EvalError
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.eval import Pairs, PairSource
 from paint_search.indexer.backbones.registry import find_backbone
 from paint_search.indexer.backbones.timm_network import Network, make_network
 from paint_search.indexer.backbones.weights import load_weights
