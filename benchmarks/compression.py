@@ -18,7 +18,7 @@ import numpy as np
 from paint_search import Index
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.split import choose_split
-from paint_search.eval.fidelity import fidelity
+from paint_search.eval import fidelity
 
 FIGURES = (
     "recall@10",

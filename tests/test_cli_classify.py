@@ -172,7 +172,7 @@ def test_a_net_learns_from_the_files(
         (["--label", "path", "--min-works", 1], 1, "has 1 work; a class needs 5"),
         (["--label", "kind", "--min-works", 31], 1, "two classes to tell apart; none is known"),
         (["--label", "school"], 2, "school"),
-        (["--model", "forest"], 2, "unknown --model 'forest': use knn, logistic, cnn"),
+        (["--model", "forest"], 2, "--model forest: use knn, logistic, cnn"),
         (["--model", "cnn", "--features", "eyes"], 2, "leave out --features"),
         (["--test", 1.5], 2, "--test 1.5: give a share between 0 and 1"),
         (["--coverage", 0], 2, "--coverage 0.0: give a share"),

@@ -20,7 +20,7 @@ from paint_search.compress.kinds import METHODS, load_compressor, make_compresso
 from paint_search.compress.pca import PCA
 from paint_search.compress.split import choose_split, held_out
 from paint_search.errors import CompressError, UsageError
-from paint_search.eval.neighbourhoods import neighbours_kept
+from paint_search.eval import neighbours_kept
 from paint_search.painting import Progress
 
 Vectors = NDArray[np.float32]

@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from paint_search.errors import EvalError
-from paint_search.eval.classify import Classification, classify, stratified_split
-from paint_search.eval.conformal import conformal_threshold, prediction_sets
-from paint_search.eval.inputs import group_labels
+from paint_search.eval import (
+    Classification,
+    classify,
+    conformal_threshold,
+    group_labels,
+    prediction_sets,
+    stratified_split,
+)
 
 NAMES = ("cubist", "fauve", "nabi")
 

@@ -18,7 +18,7 @@ from paint_search.compress.kinds import load_compressor
 from paint_search.compress.siamese import Siamese
 from paint_search.compress.split import works_held_out
 from paint_search.errors import CompressError
-from paint_search.eval.auc import same_label_auc
+from paint_search.eval import same_label_auc
 
 SIAMESE = ("--method", "siamese", "--dims", 16)
 Vectors = NDArray[np.float32]

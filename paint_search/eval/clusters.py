@@ -30,7 +30,6 @@ MAX_LEAVES = 5000
 """Largest number of rows of a tree: 100 MB of distances, some seconds."""
 
 _ORDERED_LEAVES = 1000  # beyond, the best order of leaves takes longer than the tree
-_SILHOUETTE_SAMPLE = 2000  # rows on which the number of k-means clusters is chosen
 
 
 @dataclass(frozen=True)
@@ -171,17 +170,19 @@ def kmeans(
     k: int | None = None,
     *,
     candidates: Sequence[int] = tuple(range(2, 21)),
+    sample: int = 2000,
     seed: int = 0,
 ) -> Partition:
     """Cluster normalised vectors by k-means; the number of clusters is chosen when not given.
 
-    It is the candidate of highest mean cosine silhouette, tried on a random sample of at most
-    2000 rows; the clusters returned are then fitted to all rows.
+    It is the candidate of highest mean cosine silhouette, tried on a random sample of the rows;
+    the clusters returned are then fitted to all rows.
 
     Args:
         vectors: (n, d), any norm.
         k: number of clusters, at most the number of distinct rows.
         candidates: numbers of clusters to try when k is not given.
+        sample: rows that it is tried on at most.
         seed: of the sample and of the starts.
 
     Raises:
@@ -195,7 +196,7 @@ def kmeans(
             raise EvalError(f"{distinct} distinct vectors cannot be put into {k} clusters.")
         return Partition(k, *_fit(unit, k, seed), {}, 0)
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(unit))[:_SILHOUETTE_SAMPLE])
+    chosen = np.sort(rng.permutation(len(unit))[:sample])
     silhouettes = _silhouettes(unit[chosen], candidates, seed)
     best = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
     return Partition(best, *_fit(unit, best, seed), silhouettes, len(chosen))

@@ -326,7 +326,14 @@ def neighbours_kept(
     return NeighboursKept(cuts, dict(zip(cuts, means, strict=True)), per_work)
 
 
-def trust(full: npt.ArrayLike, compact: npt.ArrayLike, k: int = 10, *, seed: int = 0) -> Trust:
+def trust(
+    full: npt.ArrayLike,
+    compact: npt.ArrayLike,
+    k: int = 10,
+    *,
+    most: int = MOST_TRUSTED,
+    seed: int = 0,
+) -> Trust:
     """Measure trustworthiness and continuity of the compact vectors at k neighbours.
 
     1 - 2 / (n k (2 n - 3 k - 1)) times the sum, over works and those of their k neighbours that
@@ -337,16 +344,17 @@ def trust(full: npt.ArrayLike, compact: npt.ArrayLike, k: int = 10, *, seed: int
         full: (n, d), any norm.
         compact: (n, m), any norm, of the same works.
         k: number of neighbours, less than half of the works.
-        seed: of the sample, where there are more than `MOST_TRUSTED` works.
+        most: works that it is measured on, a random sample where there are more.
+        seed: of the sample.
 
     Raises:
         EvalError: k below 1 or not less than half of the works, unlike numbers of works, or a
             vector without direction.
     """
     before, after = _of_the_same_works(full, compact)
-    if len(before) > MOST_TRUSTED:
+    if len(before) > most:
         rng = np.random.default_rng(seed)
-        rows = np.sort(rng.choice(len(before), MOST_TRUSTED, replace=False))
+        rows = np.sort(rng.choice(len(before), most, replace=False))
         before, after = before[rows], after[rows]
     n = len(before)
     if not 1 <= k < n / 2:
@@ -361,13 +369,16 @@ def trust(full: npt.ArrayLike, compact: npt.ArrayLike, k: int = 10, *, seed: int
     return Trust(1 - came, 1 - went, k, n)
 
 
-def pair_correlation(full: Vectors, compact: Vectors, *, seed: int = 0) -> PairCorrelation:
+def pair_correlation(
+    full: Vectors, compact: Vectors, *, most: int = MOST_PAIRS, seed: int = 0
+) -> PairCorrelation:
     """Correlate the cosines of pairs of works before and after compression.
 
     Args:
         full: (n, d) unit rows.
         compact: (n, m) unit rows of the same works.
-        seed: of the sample of pairs, where there are more than `MOST_PAIRS`.
+        most: pairs that are compared, a random sample where there are more.
+        seed: of the sample.
 
     Raises:
         EvalError: fewer than three works, which have no two pairs.
@@ -376,7 +387,7 @@ def pair_correlation(full: Vectors, compact: Vectors, *, seed: int = 0) -> PairC
 
     if len(full) < 3:
         raise EvalError(f"A correlation of pairs needs at least 3 works, not {len(full)}.")
-    left, right = some_pairs(len(full), MOST_PAIRS, seed)
+    left, right = some_pairs(len(full), most, seed)
     before, after = (pair_cosines(unit, left, right) for unit in (full, compact))
     if np.ptp(before) == 0 or np.ptp(after) == 0:
         return PairCorrelation(float("nan"), float("nan"), len(left))
