@@ -244,8 +244,6 @@ def compression(
 
 def _own(index: Index, asked: int | None, note: Note) -> Compressor | None:
     """Return the compressor of the index, if it can be measured on what the seed holds out."""
-    from paint_search.compress.kinds import load_compressor
-
     made = index.manifest.compression
     if made is None:
         return None
@@ -255,7 +253,7 @@ def _own(index: Index, asked: int | None, note: Note) -> Compressor | None:
             f"out; it was fitted with seed {made.seed}"
         )
         return None
-    return load_compressor(index.folder / made.folder, index.manifest.backbone.fingerprint)
+    return index.compressor
 
 
 def _held_out(works: Works, index: Index, seed: int) -> NDArray[np.bool_]:
