@@ -148,10 +148,7 @@ def _draw(table: Path, picture: Path) -> None:
     """Draw the curve that the run wrote down."""
     import numpy as np
 
-    from paint_search.files import replacing
-    from paint_search.report.plots import save_figure
-    from paint_search.report.plots_verify import curve_figure
+    from paint_search.report import curve_figure, save_figure
 
     rows = np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2)
-    with replacing(picture) as fresh:
-        save_figure(curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]), fresh)
+    save_figure(curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]), picture)

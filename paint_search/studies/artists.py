@@ -66,7 +66,7 @@ class Artists(Result):
 
     def figure(self) -> Figure:
         """Draw the mean cosines as a heat map, like beside like."""
-        from paint_search.report.plots import heat_map_figure
+        from paint_search.report import heat_map_figure
 
         names, centres = centroids(self.works.vectors, self.works.labels)
         tree = hierarchy(centres, names)

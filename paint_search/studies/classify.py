@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from paint_search.index.manifest import Manifest
     from paint_search.indexer.images.preprocessing import Fit
-    from paint_search.report.plots_classify import Plane
+    from paint_search.report import Plane
     from paint_search.report.tables import Part
 
 _MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
@@ -77,7 +77,7 @@ class Classified(Result):
 
     def figure(self) -> Figure:
         """Draw the confusion matrix; beside it two features as a plane, or how a net learned."""
-        from paint_search.report.plots_classify import confusion_figure
+        from paint_search.report import confusion_figure
 
         found = self.found
         title = f"Telling {self.works.by} with {found.ensemble.kind}: {found.accuracy:.0%} right"
@@ -95,7 +95,7 @@ class Classified(Result):
             UsageError: no name of a page, or no folder to write it into.
         """
         from paint_search.indexer.images.thumbnails import decoding
-        from paint_search.report.classify_page import ErrorPage, shown_rows, write_error_page
+        from paint_search.report import ErrorPage, shown_rows, write_error_page
 
         check_file(file, PAGES)
         works, found = self.works, self.found
@@ -133,7 +133,7 @@ class Classified(Result):
 
     def _plane(self) -> Plane | None:
         """Return the works in the plane of two features, with the regions of the model."""
-        from paint_search.report.plots_classify import Plane
+        from paint_search.report import Plane
 
         features, found = self.features, self.found
         if features is None or len(features.names) != 2:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Linkage = Literal["average", "ward"]
 
-_LEAF = 240  # pixels of the picture at a leaf, twice what it takes in print
+_LEAF = 128  # pixels of a picture beside a leaf
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class Clustering(Result):
 
     def _dendrogram(self) -> Figure:
         from paint_search.indexer.images.thumbnails import thumbnail
-        from paint_search.report.plots import dendrogram_figure
+        from paint_search.report import dendrogram_figure
 
         tree, found, height = self.tree, int(self.cut.max()) + 1, self.height
         if height is None and found > 1:
@@ -129,7 +129,7 @@ class Clustering(Result):
 
     def _plane(self, features: Features) -> Figure:
         """Draw what is clustered, by its k-means cluster, in the plane of two features."""
-        from paint_search.report.plots_classify import Plane, plane_figure
+        from paint_search.report import Plane, plane_figure
 
         means = self.means
         counts = sorted(Counter(means.codes.tolist()).items())

@@ -97,7 +97,7 @@ class Compression(Result):
 
     def figure(self) -> Figure:
         """Draw recall@10 and Spearman by dimensions, and the silhouettes of the one shown."""
-        from paint_search.report.plots_fidelity import Curve, fidelity_figure
+        from paint_search.report import Curve, fidelity_figure
 
         curves = []
         for name in dict.fromkeys(candidate.name for candidate in self.candidates):
@@ -128,7 +128,7 @@ class Compression(Result):
             UsageError: no name of a page, or no folder to write it into.
         """
         from paint_search.indexer.images.thumbnails import thumbnail
-        from paint_search.report.fidelity_page import (
+        from paint_search.report import (
             FidelityPage,
             choose_works,
             write_fidelity_page,

@@ -64,7 +64,7 @@ class Exhibit:
     @cached_property
     def telling_field(self) -> str:
         """The first field of text of which most works have a colour of their own, else artist."""
-        from paint_search.report.groups import OTHER, group_values
+        from paint_search.report import OTHER, group_values
 
         for name, values in self.columns.items():
             groups = group_values(name, values)
@@ -77,11 +77,10 @@ class Exhibit:
     def thumbnails(self, report: Report) -> Iterator[Callable[[int], Image.Image]]:
         """Decode thumbnails as large as the page shows them, beside other work."""
         from paint_search.indexer.images.thumbnails import decoding
-        from paint_search.report.map_page import SMALLEST_THUMBNAIL, THUMBNAIL_SIDES
+        from paint_search.report import thumbnail_side
 
         files = self.works.files
-        fitting = (side for most, side in THUMBNAIL_SIDES if len(files) <= most)
-        size = next(fitting, SMALLEST_THUMBNAIL)
+        size = thumbnail_side(len(files))
         with decoding(files, size, counting(report, "pictures", len(files))) as picture:
             yield picture
 
@@ -93,7 +92,7 @@ class Exhibit:
         start: str,
     ) -> None:
         """Write the page to explore, coloured by the field ``start`` at first."""
-        from paint_search.report.map_page import MapPaintings, write_map_page
+        from paint_search.report import MapPaintings, write_map_page
 
         shown = MapPaintings(
             titles=self.titles,

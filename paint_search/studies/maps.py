@@ -48,8 +48,7 @@ class Maps(Result):
 
     def figure(self) -> Figure:
         """Draw the first view, coloured by the field."""
-        from paint_search.report.groups import group_values
-        from paint_search.report.plots import scatter_figure
+        from paint_search.report import group_values, scatter_figure
 
         groups = group_values(self.by, self.exhibit.columns[self.by])
         title = f"{self.exhibit.name} by {self.by}, {self.views[0].name}"

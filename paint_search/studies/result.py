@@ -81,11 +81,10 @@ class Result(ABC):
         Raises:
             UsageError: another suffix, or no folder to write it into.
         """
-        from paint_search.report.plots import save_figure
+        from paint_search.report import save_figure
 
         check_file(file, FIGURES)
-        with replacing(Path(file)) as fresh:
-            save_figure(self.figure(), fresh)
+        save_figure(self.figure(), file)
 
 
 def check_file(file: str | Path | None, suffixes: Sequence[str] = ()) -> None:

@@ -76,7 +76,7 @@ class Recognition(Result):
 
     def figure(self) -> Figure:
         """Draw which share of each label's queries is taken for each label, its own included."""
-        from paint_search.report.plots import heat_map_figure
+        from paint_search.report import heat_map_figure
 
         by, found = self.works.by, self.found
         names, centres = centroids(self.works.vectors, self.works.labels)

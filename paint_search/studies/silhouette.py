@@ -66,7 +66,7 @@ class Silhouettes(Result):
 
     def figure(self) -> Figure:
         """Draw the silhouette of each label with its interval."""
-        from paint_search.report.plots import interval_figure
+        from paint_search.report import interval_figure
 
         labels = self.cosine.per_label
         return interval_figure(

@@ -63,7 +63,7 @@ class Verifications(Result):
 
     def figure(self) -> Figure:
         """Draw a reliability diagram."""
-        from paint_search.report.plots_verify import reliability_figure
+        from paint_search.report import reliability_figure
 
         diagrams = {f"{side} artists": result.diagram for side, result in self.found.items()}
         return reliability_figure(diagrams, "Probability of one artist")
