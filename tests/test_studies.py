@@ -43,8 +43,8 @@ CASES = {
     ),
     "movements": Case(
         studies.artists,
-        {"by": "movement", "min_works": 4, "top": 1},
-        "eval artists --by movement --min-works 4 --top 1",
+        {"by": "movement", "min_works": 2, "top": 1},
+        "eval artists --by movement --min-works 2 --top 1",
         0,
         ["a", "b"],
     ),

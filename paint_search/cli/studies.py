@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -20,12 +20,12 @@ from paint_search.cli.output import (
 from paint_search.errors import CompressError
 
 if TYPE_CHECKING:
-    from paint_search.eval import Kind
-    from paint_search.search.filters import Condition
-    from paint_search.search.stores.base import VectorName
-    from paint_search.studies import Compression
-    from paint_search.studies.clusters import Linkage
+    from collections.abc import Callable
+
+    from paint_search.studies import Classified, Compression
     from paint_search.studies.result import Result
+
+R = TypeVar("R", bound="Result")
 
 ByOption = Annotated[
     str, typer.Option(metavar="FIELD", help="Label that groups the works: artist, movement, ...")
@@ -67,36 +67,44 @@ studies = typer.Typer(
 
 
 @dataclass(frozen=True)
-class _Files:
-    """What a study is to leave."""
+class _Run:
+    """What all studies take: files to leave, conditions, where the index is, how to speak."""
 
     plot: Path | None
     table: Path | None
+    where: list[str] | None
+    exclude: list[str] | None
+    index: Path | None
+    output: Output
     page: Path | None = None
 
+    def ask(self, study: "Callable[..., R]", *asked: Any, **options: Any) -> R:
+        """Ask a study of the works that meet the conditions."""
+        from paint_search.search.filters import parse_filter
+
+        self.check()
+        where = parse_filter(self.where or (), self.exclude or ())
+        return study(self.index, *asked, where=where, note=self.output.note, **options)
+
     def check(self) -> None:
-        """Refuse what cannot be written, before the work and not after."""
+        """Refuse files that cannot be written, before the work and not after."""
         from paint_search.studies.result import FIGURES, PAGES, check_file
 
-        check_file(self.plot, FIGURES)
-        check_file(self.table)
-        check_file(self.page, PAGES)
+        for file, kinds in ((self.plot, FIGURES), (self.table, ()), (self.page, PAGES)):
+            check_file(file, kinds)
 
-
-def _show(output: Output, result: "Result", files: _Files) -> None:
-    """Print a result, and write what was asked for."""
-    output.json(result.to_dict())
-    output.show(result.describe())
-    for file, write in ((files.table, result.write_csv), (files.plot, result.plot)):
-        if file:
-            write(file)
-            output.note(f"wrote {file}")
-
-
-def _where(where: list[str] | None, exclude: list[str] | None) -> "list[Condition]":
-    from paint_search.search.filters import parse_filter
-
-    return parse_filter(where or (), exclude or ())
+    def show(self, result: "Result") -> None:
+        """Print a result, and write its table, its figure and its page."""
+        self.output.json(result.to_dict())
+        self.output.show(result.describe())
+        for file, write in ((self.table, result.write_csv), (self.plot, result.plot)):
+            if file:
+                write(file)
+                self.output.note(f"wrote {file}")
+        if self.page:
+            with shows_steps(self.output, "pictures") as report:
+                cast("Classified | Compression", result).write_page(self.page, report)
+            self.output.note(f"wrote {self.page}")
 
 
 @studies.command()
@@ -124,19 +132,8 @@ def artists(
     """
     from paint_search.studies import artists as study
 
-    output, files = Output(as_json=as_json, quiet=quiet), _Files(plot, table)
-    files.check()
-    result = study(
-        index,
-        by,
-        where=_where(where, exclude),
-        min_works=min_works,
-        pair=pair,
-        nearest=nearest,
-        top=top,
-        note=output.note,
-    )
-    _show(output, result, files)
+    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
+    run.show(run.ask(study, by, min_works=min_works, pair=pair, nearest=nearest, top=top))
 
 
 @studies.command()
@@ -191,21 +188,19 @@ def clusters(
     """
     from paint_search.studies import clusters as study
 
-    output, files = Output(as_json=as_json, quiet=quiet), _Files(plot, table)
-    files.check()
-    result = study(
-        index,
-        by,
-        where=_where(where, exclude),
-        min_works=min_works,
-        linkage=cast("Linkage", linkage),
-        k=k,
-        height=height,
-        against=against,
-        features=None if features is None else features.split(","),
-        note=output.note,
+    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
+    run.show(
+        run.ask(
+            study,
+            by,
+            min_works=min_works,
+            linkage=linkage,
+            k=k,
+            height=height,
+            against=against,
+            features=_names(features),
+        )
     )
-    _show(output, result, files)
 
 
 @studies.command()
@@ -236,19 +231,8 @@ def silhouette(
     """
     from paint_search.studies import silhouette as study
 
-    output, files = Output(as_json=as_json, quiet=quiet), _Files(plot, table)
-    files.check()
-    result = study(
-        index,
-        by,
-        where=_where(where, exclude),
-        min_works=min_works,
-        pair=pair,
-        vectors=cast("VectorName | None", vectors),
-        top=top,
-        note=output.note,
-    )
-    _show(output, result, files)
+    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
+    run.show(run.ask(study, by, min_works=min_works, pair=pair, vectors=vectors, top=top))
 
 
 @studies.command()
@@ -295,20 +279,18 @@ def retrieval(
     """
     from paint_search.studies import retrieval as study
 
-    output, files = Output(as_json=as_json, quiet=quiet), _Files(plot, table)
-    files.check()
-    result = study(
-        index,
-        by,
-        where=_where(where, exclude),
-        k=k,
-        split=split,
-        exclude_copies=without_copies,
-        min_works=min_works,
-        top=top,
-        note=output.note,
+    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
+    run.show(
+        run.ask(
+            study,
+            by,
+            k=k,
+            split=split,
+            exclude_copies=without_copies,
+            min_works=min_works,
+            top=top,
+        )
     )
-    _show(output, result, files)
 
 
 @studies.command()
@@ -364,8 +346,8 @@ def compression(
     from paint_search.studies import compression as study
     from paint_search.studies.compression import METHODS
 
-    output, files = Output(as_json=as_json, quiet=quiet), _Files(plot, table, page)
-    files.check()
+    output = Output(as_json=as_json, quiet=quiet)
+    run = _Run(plot, table, where, exclude, index, output, page)
     so_far: list[Compression] = []
 
     def finished(result: "Compression") -> None:
@@ -378,15 +360,13 @@ def compression(
     try:
         with shows_steps(output) as report:
             so_far[:] = [
-                study(
-                    index,
+                run.ask(
+                    study,
                     by,
-                    where=_where(where, exclude),
                     min_works=min_works,
                     method=method or METHODS,
                     dims=dims,
                     seed=seed,
-                    note=output.note,
                     report=report,
                     finished=finished,
                 )
@@ -394,8 +374,7 @@ def compression(
     except KeyboardInterrupt:
         stopped = True
     for result in so_far:
-        _show(output, result, files)
-        _write_page(output, result, page)
+        run.show(result)
         if result.failed and not (stopped or as_json):
             raise CompressError(result.failures)
     if stopped:
@@ -450,24 +429,21 @@ def classify(
     """
     from paint_search.studies import classify as study
 
-    output, files = Output(as_json=as_json, quiet=quiet), _Files(plot, table, html)
-    files.check()
+    output = Output(as_json=as_json, quiet=quiet)
+    run = _Run(plot, table, where, exclude, index, output, html)
     with shows_steps(output) as report:
-        result = study(
-            index,
+        result = run.ask(
+            study,
             label,
-            where=_where(where, exclude),
             min_works=min_works,
-            model=cast("Kind", model),
-            features=None if features is None else features.split(","),
+            model=model,
+            features=_names(features),
             test=test,
             coverage=coverage,
             seed=seed,
-            note=output.note,
             report=report,
         )
-    _show(output, result, files)
-    _write_page(output, result, html)
+    run.show(result)
 
 
 @studies.command()
@@ -489,13 +465,10 @@ def verify(
     """
     from paint_search.studies import verify as study
 
-    output, files = Output(as_json=as_json, quiet=quiet), _Files(plot, table)
-    files.check()
-    _show(output, study(index, seed=seed, top=top), files)
+    run = _Run(plot, table, None, None, index, Output(as_json=as_json, quiet=quiet))
+    run.check()
+    run.show(study(index, seed=seed, top=top))
 
 
-def _write_page(output: Output, result: Any, page: Path | None) -> None:
-    if page:
-        with shows_steps(output, "pictures") as report:
-            result.write_page(page, report)
-        output.note(f"wrote {page}")
+def _names(features: str | None) -> list[str] | None:
+    return None if features is None else features.split(",")

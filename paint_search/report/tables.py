@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -96,20 +96,13 @@ def likest_artists(
     pairs: Sequence[ArtistPair], by: str, name: Callable[[int], str]
 ) -> Iterator[Part]:
     """List those whose works are most like one label's."""
-    yield Table(
-        [">rank", by, ">score", "95 % interval", ">CSLS", "closest works"],
-        [
-            [
-                str(rank),
-                pair.b,
-                f"{pair.score:.3f}",
-                interval(pair.low, pair.high),
-                f"{pair.csls:+.3f}",
-                f"{name(pair.work_a)} and {name(pair.work_b)}",
-            ]
-            for rank, pair in enumerate(pairs, start=1)
-        ],
-    )
+    rows = []
+    for rank, pair in enumerate(pairs, start=1):
+        figures = (f"{pair.score:.3f}", interval(pair.low, pair.high), f"{pair.csls:+.3f}")
+        works = f"{name(pair.work_a)} and {name(pair.work_b)}"
+        rows.append([str(rank), pair.b, *figures, works])
+    columns = [">rank", by, ">score", "95 % interval", ">CSLS", "closest works"]
+    yield Table(columns, rows)
     yield _ARTISTS
 
 
@@ -129,21 +122,12 @@ def artists(similarity: ArtistSimilarity, by: str, top: int) -> Iterator[Part]:
         ("closest", similarity.closest(top)),
         ("farthest", similarity.farthest(top)),
     ):
+        rows = []
+        for pair in pairs:
+            cells = (f"{pair.score:.3f}", interval(pair.low, pair.high), f"{pair.centroid:.3f}")
+            rows.append([pair.a, pair.b, *cells, f"{pair.csls:+.3f}"])
         yield f"\nthe {kind} pairs of {plural(by)}"
-        yield Table(
-            ["", "", ">score", "95 % interval", ">centroids", ">CSLS"],
-            [
-                [
-                    pair.a,
-                    pair.b,
-                    f"{pair.score:.3f}",
-                    interval(pair.low, pair.high),
-                    f"{pair.centroid:.3f}",
-                    f"{pair.csls:+.3f}",
-                ]
-                for pair in pairs
-            ],
-        )
+        yield Table(["", "", ">score", "95 % interval", ">centroids", ">CSLS"], rows)
     yield _ARTISTS
 
 
@@ -245,40 +229,25 @@ def silhouettes(cosine: Silhouette, euclidean: Silhouette, by: str, top: int) ->
         (f"the pairs of {plural(by)} that stand apart worst", cosine.worst(top)),
         ("the pair in the middle", [cosine.median()]),
     ):
+        rows = []
+        for pair in pairs:
+            other = euclidean.pair(pair.a, pair.b)
+            certainty = interval(pair.low, pair.high)
+            rows.append([pair.a, pair.b, f"{pair.value:.3f}", certainty, f"{other.value:.3f}"])
         yield f"\n{words}"
-        yield Table(
-            ["", "", ">cosine", "95 % interval", ">Euclidean"],
-            [
-                [
-                    pair.a,
-                    pair.b,
-                    f"{pair.value:.3f}",
-                    interval(pair.low, pair.high),
-                    f"{euclidean.pair(pair.a, pair.b).value:.3f}",
-                ]
-                for pair in pairs
-            ],
-        )
+        yield Table(["", "", ">cosine", "95 % interval", ">Euclidean"], rows)
     both = sorted(
         zip(cosine.per_label, euclidean.per_label, strict=True), key=lambda two: -two[0].value
     )
     # The middle is left out where both ends do not cover all.
     ends = both if len(both) <= 2 * top else both[:top] + both[-top:]
     kind = "" if len(ends) == len(both) else f", the {top} best and the {top} worst"
+    rows = []
+    for one, also in ends:
+        figures = (f"{one.value:.3f}", interval(one.low, one.high), f"{also.value:.3f}")
+        rows.append([one.label, f"{one.works:,}", *figures])
     yield f"\neach {by} among all{kind}"
-    yield Table(
-        [by, ">works", ">cosine", "95 % interval", ">Euclidean"],
-        [
-            [
-                one.label,
-                f"{one.works:,}",
-                f"{one.value:.3f}",
-                interval(one.low, one.high),
-                f"{other.value:.3f}",
-            ]
-            for one, other in ends
-        ],
-    )
+    yield Table([by, ">works", ">cosine", "95 % interval", ">Euclidean"], rows)
     yield _SILHOUETTES
 
 
@@ -375,20 +344,13 @@ def verification(found: Verification, side: str, top: int) -> Iterator[Part]:
         (score for score in found.per_artist if score.same),
         key=lambda score: (score.recognised + score.told_apart, score.label),
     )[:top]
+    rows = []
+    for score in hardest:
+        one = (f"{score.same:,}", f"{score.recognised:.0%}")
+        rows.append([score.label, *one, f"{score.other:,}", f"{score.told_apart:.0%}"])
     yield "the hardest artists"
-    yield Table(
-        ["artist", ">pairs by one", ">recognised", ">pairs by two", ">told apart"],
-        [
-            [
-                score.label,
-                f"{score.same:,}",
-                f"{score.recognised:.0%}",
-                f"{score.other:,}",
-                f"{score.told_apart:.0%}",
-            ]
-            for score in hardest
-        ],
-    )
+    columns = ["artist", ">pairs by one", ">recognised", ">pairs by two", ">told apart"]
+    yield Table(columns, rows)
     yield Note(_SIDES[side])
 
 
@@ -498,7 +460,20 @@ _LABEL_COLUMNS = (
     *("p_at_1_full", "p_at_1", "map_at_10_full", "map_at_10", "silhouette_full", "silhouette"),
     *("silhouettes_r", "sign_flips", "clear_sign_flips", "mantel_r", "mantel_p", "trees_r"),
 )
-_MEANS = ("p_at_1", "map_at_10", "silhouette")
+_NEIGHBOURS = {
+    **{"recall@1": ">recall@1", "recall@10": ">@10", "recall@50": ">@50"},
+    **{"spearman": ">Spearman", "kendall": ">Kendall"},
+    **{"trustworthiness": ">trust", "continuity": ">continuity"},
+}
+_ON_PAGES = {
+    **{key: _NEIGHBOURS[key] for key in ("recall@1", "recall@10", "recall@50", "spearman")},
+    **{"artists_map_at_10": ">mAP@10", "artists_silhouettes_r": ">silhouettes"},
+}
+_BY_LABEL = {
+    **{"p_at_1": ">P@1", "map_at_10": ">mAP@10", "silhouette": ">overall"},
+    **{"silhouettes_r": ">pairs", "flips": ">flips"},
+    **{"mantel_r": ">Mantel", "mantel_p": ">p", "trees_r": ">trees"},
+}
 _LABELS = (
     "P@1, mAP@10: as in eval retrieval. Silhouettes: overall, among all {many}; pairs, the "
     "correlation over every two; flips, the pairs that change sides from beyond 0.01 to beyond "
@@ -515,7 +490,7 @@ def bytes_of(dims: int) -> int:
 
 def compression(found: Sequence[Candidate], by: str, full: int) -> Iterator[Part]:
     """List what compressors keep of vectors of ``full`` numbers, what that costs, and verdicts."""
-    yield _neighbours(found)
+    yield _kept(found, _NEIGHBOURS)
     yield _KEPT
     for name, heading in (("artists", f"by {by}"), ("movements", "by movement")):
         if name == "movements" and by == "movement":
@@ -547,28 +522,18 @@ def compression(found: Sequence[Candidate], by: str, full: int) -> Iterator[Part
 
 def candidates(found: Sequence[Candidate], full: int) -> Table:
     """List the compressors for a page, with few columns."""
-    rows = []
-    for one in found:
-        kept, artists = one.fidelity, _label_row(one.fidelity.artists)
-        rows.append(
-            [
-                one.name,
-                str(one.dims),
-                *(_figure(kept.neighbours.recall.get(k)) for k in (1, 10, 50)),
-                _figure(kept.pairs.spearman),
-                _figure(artists["map_at_10"]),
-                _figure(artists["silhouettes_r"]),
-                f"{one.bytes / bytes_of(full):.0%}",
-            ]
-        )
-    columns = [">recall@1", ">@10", ">@50", ">Spearman", ">mAP@10", ">silhouettes", ">size"]
-    return Table(["", ">dims", *columns], rows)
+    table = _kept(found, _ON_PAGES)
+    sizes = [f"{one.bytes / bytes_of(full):.0%}" for one in found]
+    return Table(
+        [*table.columns, ">size"],
+        [[*row, size] for row, size in zip(table.rows, sizes, strict=True)],
+    )
 
 
-def candidate_figures(one: Candidate) -> dict[str, object]:
+def candidate_figures(one: Candidate) -> dict[str, Any]:
     """Return all figures of a compressor, column by column; None where there is none."""
     kept = one.fidelity
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "method": one.method,
         "dims": one.dims,
         "of_this_index": one.own,
@@ -579,7 +544,7 @@ def candidate_figures(one: Candidate) -> dict[str, object]:
         "continuity": kept.trust.continuity,
     }
     for name in ("artists", "movements"):
-        row |= {f"{name}_{key}": value for key, value in _label_row(_labels(one, name)).items()}
+        row |= {f"{name}_{key}": value for key, value in _label_row(getattr(kept, name)).items()}
     return row | {
         "bytes": one.bytes,
         "fit_seconds": one.fit_seconds,
@@ -587,36 +552,29 @@ def candidate_figures(one: Candidate) -> dict[str, object]:
     }
 
 
-def _neighbours(found: Sequence[Candidate]) -> Table:
-    columns = [">recall@1", ">@10", ">@50", ">Spearman", ">Kendall", ">trust", ">continuity"]
+def _kept(found: Sequence[Candidate], columns: Mapping[str, str]) -> Table:
+    """Return one row a compressor, of the figures under their headings."""
     rows = []
     for one in found:
-        kept = one.fidelity
-        figures = (
-            *(kept.neighbours.recall.get(k) for k in (1, 10, 50)),
-            *(kept.pairs.spearman, kept.pairs.kendall),
-            *(kept.trust.trustworthiness, kept.trust.continuity),
-        )
-        rows.append([one.name, str(one.dims), *map(_figure, figures)])
-    return Table(["", ">dims", *columns], rows)
+        figures = candidate_figures(one)
+        rows.append([one.name, str(one.dims), *(_shown(figures, key) for key in columns)])
+    return Table(["", ">dims", *columns.values()], rows)
+
+
+def _shown(figures: Mapping[str, Any], key: str) -> str:
+    if key.endswith("_flips"):
+        by = key.removesuffix("_flips")
+        return f"{figures[f'{by}_clear_sign_flips']}/{figures[f'{by}_sign_flips']}"
+    return _figure(figures[key])
 
 
 def _by_label(found: Sequence[Candidate], name: str) -> Table:
-    columns = [">P@1", ">mAP@10", ">overall", ">pairs", ">flips", ">Mantel", ">p", ">trees"]
-    labelled = [(one, _label_row(_labels(one, name))) for one in found]
-    full = labelled[0][1]
-    rows = [["full vectors", "", *(_figure(full[f"{key}_full"]) for key in _MEANS), *[""] * 5]]
-    for one, row in labelled:
-        rows.append(
-            [
-                one.name,
-                str(one.dims),
-                *(_figure(row[key]) for key in (*_MEANS, "silhouettes_r")),
-                f"{row['clear_sign_flips']}/{row['sign_flips']}",
-                *(_figure(row[key]) for key in ("mantel_r", "mantel_p", "trees_r")),
-            ]
-        )
-    return Table(["", ">dims", *columns], rows)
+    """Return the figures by one label, above them those of the full vectors."""
+    columns = {f"{name}_{key}": heading for key, heading in _BY_LABEL.items()}
+    table = _kept(found, columns)
+    full = candidate_figures(found[0])
+    whole = [_figure(full.get(f"{key}_full")) for key in columns]
+    return Table(table.columns, [["full vectors", "", *whole], *table.rows])
 
 
 def _costs(found: Sequence[Candidate], full: int) -> Table:
@@ -645,10 +603,6 @@ def _label_row(kept: LabelFidelity | None) -> dict[str, float | None]:
         kept.trees,
     )
     return dict(zip(_LABEL_COLUMNS, values, strict=True))
-
-
-def _labels(one: Candidate, name: str) -> LabelFidelity | None:
-    return one.fidelity.artists if name == "artists" else one.fidelity.movements
 
 
 # Maps.
