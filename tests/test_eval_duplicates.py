@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from paint_search.errors import EvalError
 from paint_search.eval import likely_duplicates, neighbours
-from paint_search.eval.duplicates import COPY_COSINE, LIKELY_BITS
 
-COPY_BITS = 6
+COPY_BITS, LIKELY_BITS, COPY_COSINE = 6, 10, 0.98
 Hashes = NDArray[np.uint64]
 
 

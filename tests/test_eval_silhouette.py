@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples, silhouette_score
 
 from paint_search.errors import EvalError
-from paint_search.eval import compare_silhouettes, silhouettes
-from paint_search.eval.silhouette import Metric
+from paint_search.eval import Metric, compare_silhouettes, silhouettes
 
 D = 6
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean")

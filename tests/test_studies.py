@@ -15,8 +15,7 @@ from conftest import Cli
 from studied import read_csv, read_museum
 
 from paint_search import Index, studies
-from paint_search.compress.pca import PCA
-from paint_search.errors import CompressError, EvalError, UsageError
+from paint_search.errors import EvalError, UsageError
 from paint_search.eval import retrieval, silhouettes
 
 
@@ -224,14 +223,3 @@ def test_files_that_cannot_be_written_are_refused(museum: Path, tmp_path: Path) 
         result.write_csv(tmp_path / "nowhere" / "map.csv")
     with pytest.raises(UsageError, match=r"name a \.html file"):
         result.write_page(tmp_path / "map.txt")
-
-
-def test_where_no_compressor_can_be_fitted_that_is_the_error(
-    academy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fit(*given: object, **named: object) -> None:
-        raise CompressError("it is too small")
-
-    monkeypatch.setattr(PCA, "fit", fit)
-    with pytest.raises(CompressError, match="pca at 8: it is too small"):
-        studies.compression(academy / ".paint-search", method=[], dims=[8])

@@ -36,9 +36,15 @@ from paint_search.eval.inputs import Groups, group_labels, plain, unit_rows
 from paint_search.eval.maps import METHOD_NAMES, Method, Projection, project
 from paint_search.eval.neighbours import Neighbours, neighbours
 from paint_search.eval.outliers import Outlier, outliers, typical_works
-from paint_search.eval.pairs import Pairs, PairSource, random_pairs
+from paint_search.eval.pairs import Pairs, PairSource, random_pairs, some_pairs
 from paint_search.eval.retrieval import Retrieval, retrieval, same_label_auc
-from paint_search.eval.silhouette import Comparison, Silhouette, compare_silhouettes, silhouettes
+from paint_search.eval.silhouette import (
+    Comparison,
+    Metric,
+    Silhouette,
+    compare_silhouettes,
+    silhouettes,
+)
 from paint_search.eval.verify import Verification, equal_error_rate, verification
 
 __all__ = [
@@ -61,6 +67,7 @@ __all__ = [
     "LabelFidelity",
     "Mantel",
     "Method",
+    "Metric",
     "Neighbours",
     "NeighboursKept",
     "Outlier",
@@ -102,6 +109,7 @@ __all__ = [
     "same_label_auc",
     "shown_candidate",
     "silhouettes",
+    "some_pairs",
     "stratified_split",
     "tree_correlation",
     "trust",
