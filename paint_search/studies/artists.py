@@ -10,7 +10,7 @@ import numpy as np
 
 from paint_search.eval import ArtistPair, ArtistSimilarity, artist_similarity, centroids, hierarchy
 from paint_search.report import tables
-from paint_search.studies.result import Data, Note, Result, no_note
+from paint_search.studies.result import Data, Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def artists(
     pair: tuple[str, str] | None = None,
     nearest: str | None = None,
     top: int = 10,
-    note: Note = no_note,
+    note: Note = lambda line: None,
 ) -> Artists:
     """Compare every two artists, movements, ... by the cosines of their works.
 

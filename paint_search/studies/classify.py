@@ -23,8 +23,6 @@ from paint_search.studies.result import (
     Result,
     check_file,
     counting,
-    no_note,
-    no_report,
 )
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
@@ -88,7 +86,7 @@ class Classified(Result):
         """Yield the classes, the figures, what they mean, and who is told as whom."""
         yield from tables.classification(self.found, self.works.by, self._known_artists())
 
-    def write_page(self, file: str | Path, report: Report = no_report) -> None:
+    def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
         """Write a page of what was told wrongly, each work beside those that misled the model.
 
         Raises:
@@ -194,8 +192,8 @@ def classify(
     test: float = 0.25,
     coverage: float = 0.9,
     seed: int = 0,
-    note: Note = no_note,
-    report: Report = no_report,
+    note: Note = lambda line: None,
+    report: Report = lambda words, progress: None,
 ) -> Classified:
     """Learn to tell a label on most works, test it on the others, and say how sure it is.
 

@@ -20,7 +20,7 @@ from paint_search.eval import (
 from paint_search.eval.inputs import Floats, Ints
 from paint_search.report import tables
 from paint_search.studies.features import Features, read_features
-from paint_search.studies.result import Data, Note, Result, no_note
+from paint_search.studies.result import Data, Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def clusters(
     height: float | None = None,
     against: str | None = None,
     features: Sequence[str] | None = None,
-    note: Note = no_note,
+    note: Note = lambda line: None,
 ) -> Clustering:
     """Cluster artists, movements, ... or single paintings by likeness, in two ways.
 

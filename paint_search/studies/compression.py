@@ -28,8 +28,6 @@ from paint_search.studies.result import (
     Result,
     check_file,
     counting,
-    no_note,
-    no_report,
 )
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
@@ -121,7 +119,7 @@ class Compression(Result):
         """Yield what is kept, by neighbours and by labels, what it costs, and the verdicts."""
         yield from tables.compression(self.candidates, self.held.by, self.dims)
 
-    def write_page(self, file: str | Path, report: Report = no_report) -> None:
+    def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
         """Write a page of the paintings whose neighbours changed most in the one shown.
 
         Raises:
@@ -178,8 +176,8 @@ def compression(
     dims: Sequence[int] | None = None,
     others: Sequence[Compressor] = (),
     seed: int | None = None,
-    note: Note = no_note,
-    report: Report = no_report,
+    note: Note = lambda line: None,
+    report: Report = lambda words, progress: None,
     finished: Callable[[Compression], None] = lambda so_far: None,
 ) -> Compression:
     """Fit compressors on some works and measure on others what they keep of the full vectors.

@@ -12,7 +12,7 @@ from paint_search.eval import METHOD_NAMES, Method, Projection, project
 from paint_search.files import replacing
 from paint_search.report import tables
 from paint_search.studies.exhibit import Exhibit
-from paint_search.studies.result import PAGES, Data, Report, Result, check_file, no_report
+from paint_search.studies.result import PAGES, Data, Report, Result, check_file
 from paint_search.studies.works import AnIndex, Exclude, Where, read_works, reading
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Maps(Result):
         """Yield how far each view can be believed."""
         yield from tables.views(self.views)
 
-    def write_page(self, file: str | Path, report: Report = no_report) -> None:
+    def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
         """Write the page to explore, with all views and thumbnails; it opens anywhere.
 
         Raises:

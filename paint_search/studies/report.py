@@ -14,7 +14,7 @@ import numpy as np
 from paint_search.errors import EvalError
 from paint_search.eval import Projection, project
 from paint_search.studies.exhibit import Exhibit
-from paint_search.studies.result import PAGES, Report, check_file, counting, no_report
+from paint_search.studies.result import PAGES, Report, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, read_works, reading
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def report(
     *,
     where: Where = None,
     exclude: Exclude = None,
-    progress: Report = no_report,
+    progress: Report = lambda words, progress: None,
 ) -> Written:
     """Write a report on the collection, and beside it OUT-map.html, the map to explore.
 

@@ -73,7 +73,14 @@ class Result(ABC):
             UsageError: there is no folder to write it into.
         """
         check_file(file)
-        write_csv(Path(file), self.table())
+        columns, rows = self.table()
+        with (
+            replacing(Path(file)) as fresh,
+            fresh.open("w", newline="", encoding="utf-8") as stream,
+        ):
+            writer = csv.writer(stream)
+            writer.writerow(columns)
+            writer.writerows(map(_cell, row) for row in rows)
 
     def plot(self, file: str | Path) -> None:
         """Draw the figure into a file, as PNG or SVG by its suffix.
@@ -102,22 +109,6 @@ def check_file(file: str | Path | None, suffixes: Sequence[str] = ()) -> None:
         raise UsageError(f"cannot {verb} {path}: name a {kinds} file")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} to write {path.name} into")
-
-
-def write_csv(file: Path, data: Data) -> None:
-    """Write a table as ``Result.write_csv`` does."""
-    with replacing(file) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(data.columns)
-        writer.writerows(map(_cell, row) for row in data.rows)
-
-
-def no_note(line: str) -> None:
-    """Say nothing."""
-
-
-def no_report(words: str, progress: Progress) -> None:
-    """Report nothing."""
 
 
 def counting(report: Report, words: str, total: int) -> Callable[[], None]:

@@ -20,7 +20,7 @@ from paint_search.eval import (
 from paint_search.eval import exclude_copies as find_copies
 from paint_search.eval import retrieval as score
 from paint_search.report import tables
-from paint_search.studies.result import Data, Note, Result, no_note
+from paint_search.studies.result import Data, Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def retrieval(
     exclude_copies: bool = False,
     min_works: int = 5,
     top: int = 10,
-    note: Note = no_note,
+    note: Note = lambda line: None,
 ) -> Recognition:
     """Measure how often the nearest works are by the same artist, of the same movement, ...
 

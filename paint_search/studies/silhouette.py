@@ -12,7 +12,7 @@ from paint_search.errors import UsageError, argument
 from paint_search.eval import Silhouette, silhouettes
 from paint_search.report import tables
 from paint_search.studies.artists import ranked_pairs
-from paint_search.studies.result import Data, Note, Result, no_note
+from paint_search.studies.result import Data, Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def silhouette(
     pair: tuple[str, str] | None = None,
     vectors: VectorName | None = None,
     top: int = 10,
-    note: Note = no_note,
+    note: Note = lambda line: None,
 ) -> Silhouettes:
     """Measure how well artists, movements, ... stand apart, two by two and all together.
 
