@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,18 +27,12 @@ K = 10
 _CHANGED, _MIDDLE, _KEPT = 12, 4, 4
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The works to show, as rows: changed most (worst first), in the middle, kept best."""
 
-    changed: Sequence[int]
-    middle: Sequence[int]
-    kept: Sequence[int]
-
-    @property
-    def all(self) -> list[int]:
-        """All of them, in the order of the page."""
-        return [*self.changed, *self.middle, *self.kept]
+    changed: list[int]
+    middle: list[int]
+    kept: list[int]
 
 
 @dataclass(frozen=True, eq=False)

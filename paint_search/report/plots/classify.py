@@ -20,8 +20,7 @@ from paint_search.report.plots.style import (
     LINE,
     SOFT,
     check_lengths,
-    new_figure,
-    print_style,
+    drawing,
     short_label,
 )
 
@@ -87,8 +86,7 @@ def confusion_figure(
     side = max(3.2, min(16.0, 0.42 * len(names)))
     beside = 5.6 if plane is not None or len(curves) else 0.0
     room = 0.9 + 0.055 * max(len(short_label(name)) for name in names)
-    with print_style():
-        figure = new_figure(side + (room + beside if beside else 0), side)
+    with drawing(side + (room + beside if beside else 0), side) as figure:
         width = figure.get_figwidth()
         figure.suptitle(title, x=0.0, y=1 + 0.25 / side, ha="left", va="bottom", size=13.0)
         axes = figure.add_axes((0.0, 0.0, side / width, 1.0))
@@ -104,8 +102,7 @@ def confusion_figure(
 
 def plane_figure(plane: Plane, title: str) -> Figure:
     """Works, and the clusters they are in, in the plane of two features."""
-    with print_style():
-        figure = new_figure(6.4, 5.0)
+    with drawing(6.4, 5.0) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         _draw_plane(axes, plane)
         axes.set_title(title, pad=12)

@@ -15,8 +15,7 @@ from paint_search.report.plots.style import (
     INK,
     LINE,
     SOFT,
-    new_figure,
-    print_style,
+    drawing,
     short_label,
 )
 
@@ -63,10 +62,9 @@ def fidelity_figure(
     named = [list(curve.values) for curve in curves]
     if not named or any(names != named[0] for names in named):
         raise EvalError("The figure needs curves, all of the same figures.")
-    with print_style():
-        side = 4.6
-        width = 3.9 + (side + 1.1 if comparison else 0.0)
-        figure = new_figure(width, side)
+    side = 4.6
+    width = 3.9 + (side + 1.1 if comparison else 0.0)
+    with drawing(width, side) as figure:
         figure.suptitle(title, x=0.0, y=1 + 0.42 / side, ha="left", va="bottom", size=13.0)
         gap = 0.62 / side
         height = (1 - gap * (len(named[0]) - 1)) / len(named[0])

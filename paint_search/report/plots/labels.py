@@ -15,8 +15,7 @@ from paint_search.report.plots.style import (
     LINE,
     SOFT,
     check_lengths,
-    new_figure,
-    print_style,
+    drawing,
     short_label,
 )
 
@@ -66,10 +65,11 @@ def heat_map_figure(
     ordered = similarity[np.ix_(order, order)]
     names = [short_label(labels[i]) for i in order]
     colours = colormaps["viridis"].with_extremes(bad=LINE)
-    with print_style():
-        figure, tree, axes, bar = _heat_map_rooms(names)
-        above = 1 + 0.12 / figure.get_figheight()
-        figure.suptitle(title, x=0.0, y=above, ha="left", va="bottom", size=13.0)
+    side = min(_LARGEST_HEAT_MAP, (0.36 if count <= _FEW_CELLS else _ROW) * count)
+    branches = min(3.0, max(0.9, 0.2 * side))
+    with drawing(side + branches, side) as figure:
+        tree, axes, bar = _heat_map_rooms(figure, names, branches)
+        figure.suptitle(title, x=0.0, y=1 + 0.12 / side, ha="left", va="bottom", size=13.0)
         _draw_tree(tree, linkage, cut=None)
         tree.set_ylim(10 * count, 0)
         low, high = _colour_range(ordered)
@@ -114,10 +114,8 @@ def dendrogram_figure(
         raise EvalError("A dendrogram needs at least two leaves.")
     check_lengths(len(linkage) + 1, labels=labels)
     pictured = thumbnail is not None and len(labels) <= _FEW_LEAVES
-    with print_style():
-        figure = new_figure(
-            8.6, max(2.4, (0.5 if pictured else _ROW) * min(len(labels), _MOST_LEAVES))
-        )
+    height = (0.5 if pictured else _ROW) * min(len(labels), _MOST_LEAVES)
+    with drawing(8.6, max(2.4, height)) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         leaves = _draw_tree(axes, linkage, cut)
         for row, leaf in enumerate(leaves):
@@ -163,8 +161,7 @@ def interval_figure(
     check_lengths(len(labels), values=values, intervals=intervals, counts=counts)
     order = np.argsort(-values, kind="stable")
     rows = np.arange(len(labels))
-    with print_style():
-        figure = new_figure(7.0, max(2.0, _ROW * 1.1 * len(labels)))
+    with drawing(7.0, max(2.0, _ROW * 1.1 * len(labels))) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.axvline(0, color=LINE, linewidth=1, zorder=0)
         axes.hlines(rows, *intervals[order].T, color=PALETTE[0], alpha=0.45, linewidth=3)
@@ -179,16 +176,15 @@ def interval_figure(
     return figure
 
 
-def _heat_map_rooms(names: Sequence[str]) -> tuple[Figure, Axes, Axes, Axes]:
-    """A figure with rooms for tree, cells and colour bar, in inches; the names already written.
+def _heat_map_rooms(
+    figure: Figure, names: Sequence[str], branches: float
+) -> tuple[Axes, Axes, Axes]:
+    """Rooms for the tree, ``branches`` inches wide, the cells, whose names it writes, and the bar.
 
     Names are plain texts and not ticks, which take matplotlib seconds where there are hundreds.
     """
-    count = len(names)
-    side = min(_LARGEST_HEAT_MAP, (0.36 if count <= _FEW_CELLS else _ROW) * count)
+    count, side = len(names), figure.get_figheight()
     size = min(9.0, 72 * side / count * 0.75)
-    branches = min(3.0, max(0.9, 0.2 * side))
-    figure = new_figure(side + branches, side)
     left = branches / (side + branches)
     tree = figure.add_axes((0.0, 0.0, left * 0.98, 1.0))
     axes = figure.add_axes((left, 0.0, 1.0 - left, 1.0))
@@ -203,7 +199,7 @@ def _heat_map_rooms(names: Sequence[str]) -> tuple[Figure, Axes, Axes, Axes]:
     for row, name in enumerate(names):
         axes.text(edge, row, name, size=size, va="center")
         axes.text(row, edge, name, size=size, ha="center", va="top", rotation=90)
-    return figure, tree, axes, bar
+    return tree, axes, bar
 
 
 def _colour_range(values: NDArray[np.floating[Any]]) -> tuple[float, float]:

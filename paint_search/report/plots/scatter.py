@@ -11,8 +11,7 @@ from paint_search.report.groups import NOT_GIVEN, OTHER
 from paint_search.report.plots.style import (
     SOFT,
     check_lengths,
-    new_figure,
-    print_style,
+    drawing,
     short_label,
 )
 
@@ -42,8 +41,7 @@ def scatter_figure(
     """
     points = projection.coordinates
     check_lengths(len(points), groups=groups.codes, labels=labels)
-    with print_style():
-        figure = new_figure(8.6, 6.4)
+    with drawing(8.6, 6.4) as figure:
         axes: Any = figure.add_subplot(projection="3d" if projection.dims == 3 else None)
         colours = np.array(groups.colours)[groups.codes]
         # Grey below colour, otherwise in a fixed shuffle: no group always covers another.

@@ -32,22 +32,19 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def print_style() -> Iterator[None]:
-    """Draw and save within this: texts take fonts, and TeX reading, from it when they are made."""
+def drawing(width: float, height: float) -> Iterator[Figure]:
+    """Give a new figure of that many inches, which no global list holds on to, to draw on.
+
+    Draw within this: texts take fonts, and TeX reading, from the style when they are made.
+    """
     from matplotlib import rc_context
-
-    with rc_context(_STYLE):
-        yield
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of that many inches that no global list holds on to."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        yield figure
 
 
 def save_figure(figure: Figure, *paths: str | os.PathLike[str]) -> None:
@@ -68,8 +65,10 @@ def svg(figure: Figure) -> bytes:
 
 
 def _write(figure: Figure, target: Path | IO[bytes], kind: str) -> None:
+    from matplotlib import rc_context
+
     no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with print_style():
+    with rc_context(_STYLE):
         figure.savefig(
             target, format=kind, dpi=_DPI, bbox_inches="tight", metadata=no_date.get(kind)
         )

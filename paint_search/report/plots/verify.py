@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paint_search.report.groups import PALETTE
-from paint_search.report.plots.style import DASHED, LINE, SOFT, new_figure, print_style
+from paint_search.report.plots.style import DASHED, LINE, SOFT, drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +24,7 @@ def reliability_figure(diagrams: Mapping[str, Reliability], promised: str) -> Fi
         diagrams: by what they are called in the legend.
         promised: what the probability is of, for the axis.
     """
-    with print_style():
-        figure = new_figure(6.0, 6.4)
+    with drawing(6.0, 6.4) as figure:
         axes, below = figure.subplots(
             2, 1, sharex=True, height_ratios=(4, 1), gridspec_kw={"hspace": 0.08}
         )
@@ -63,8 +62,7 @@ def curve_figure(steps: Floats, losses: Floats, aucs: Floats) -> Figure:
         losses: (n,) mean loss since the check before.
         aucs: (n,) on pairs that were kept out.
     """
-    with print_style():
-        figure = new_figure(6.8, 4.2)
+    with drawing(6.8, 4.2) as figure:
         axes = figure.add_subplot()
         other = axes.twinx()
         axes.plot(steps, losses, marker="o", markersize=3, color=PALETTE[2])
