@@ -6,7 +6,6 @@ Every figure but that of the fit is of works that the model has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,7 +238,7 @@ def classify(
     coverage: float = 0.9,
     seed: int = 0,
     split: ThreeWaySplit | None = None,
-    done: Callable[[], None] = lambda: None,
+    net: Any = None,
 ) -> Classification:
     """Divide the works, learn to tell their classes, and test it.
 
@@ -251,20 +250,22 @@ def classify(
         coverage: how often a set of classes is to hold the true one.
         seed: of the division, and of the models.
         split: another division, see `stratified_split`.
-        done: called after each epoch of each net.
+        net: what a ``cnn`` is an ensemble of: a classifier of pixels, of scikit-learn's kind.
 
     Raises:
-        EvalError: fewer than two classes, a class of too few works, an unknown kind, or a share
-            outside (0, 1).
+        EvalError: fewer than two classes, a class of too few works, an unknown kind, a ``cnn``
+            without its net, or a share outside (0, 1).
     """
     groups = group_labels(labels, len(inputs))
     if kind not in KINDS:
         raise EvalError(f"Unknown model {kind!r}; choose {', '.join(KINDS)}.")
+    if kind == "cnn" and net is None:
+        raise EvalError("A cnn learns with a net that is handed in: net=...")
     if not 0 < coverage < 1:
         raise EvalError(f"The coverage of sets must lie between 0 and 1, not {coverage}.")
     split = split or stratified_split(groups, test=test, seed=seed)
     codes = groups.codes
-    ensemble = fit_ensemble(kind, inputs[split.learned], codes[split.learned], seed, done)
+    ensemble = fit_ensemble(kind, inputs[split.learned], codes[split.learned], seed, net)
     held = ensemble.probabilities(inputs[split.set_by])
     threshold = conformal_threshold(held, codes[split.set_by], coverage)
     probabilities = ensemble.probabilities(inputs[split.tested])

@@ -12,7 +12,8 @@ import numpy as np
 from paint_search.errors import EvalError, ImageError, UsageError, argument
 from paint_search.eval import KINDS, Classification, Kind
 from paint_search.eval import classify as learn
-from paint_search.eval.classifiers import epochs_of
+from paint_search.eval.classifiers import MEMBERS
+from paint_search.painting import Progress
 from paint_search.report import tables
 from paint_search.studies.features import Features, read_features
 from paint_search.studies.result import (
@@ -192,6 +193,7 @@ def classify(
     test: float = 0.25,
     coverage: float = 0.9,
     seed: int = 0,
+    net: Any = None,
     note: Note = lambda line: None,
     report: Report = lambda words, progress: None,
 ) -> Classified:
@@ -209,6 +211,7 @@ def classify(
         test: share of the works to test with.
         coverage: how often a set of classes is to hold the true one.
         seed: of the division of the works.
+        net: what a ``cnn`` is an ensemble of; by default a ``train.SmallConvNet``.
         note: takes a line on the works that take part.
         report: takes what is being done and how far it is.
 
@@ -234,20 +237,29 @@ def classify(
     inputs: NDArray[Any] = chosen.only(works.vectors) if chosen else works.vectors
     if model == "cnn":
         inputs = _pixels(works, manifest.backbone.preprocessing.fit, report)
-    done = counting(report, "epochs" if model == "cnn" else "learning", epochs_of(model) or 0)
+        net = net or _net(seed, report)
+    report("learning", Progress(0, 0))
     found = learn(
-        inputs, works.labels, kind=model, test=test, coverage=coverage, seed=seed, done=done
+        inputs, works.labels, kind=model, test=test, coverage=coverage, seed=seed, net=net
     )
+    report("learning", Progress(1, 1))
     return Classified(name, manifest, works, chosen, found)
+
+
+def _net(seed: int, report: Report) -> Any:
+    from paint_search.train import SmallConvNet
+
+    net = SmallConvNet(seed=seed)
+    return net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
 
 
 def _pixels(works: Works, fit: Fit, report: Report) -> NDArray[np.uint8]:
     """Decode the files of the works that take part, small, in threads; others stay grey."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from paint_search.eval.convnet import SIDE
     from paint_search.indexer.images.decode import decode
     from paint_search.indexer.images.preprocessing import Preprocessing
+    from paint_search.train import SIDE
 
     rows = [row for row, label in enumerate(works.labels) if label is not None]
     if len(rows) > _MOST_PICTURES:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from paint_search.compress.base import Compressor
+    from paint_search.compress import Compressor
     from paint_search.index.index import Index
     from paint_search.report.tables import Part
 
@@ -151,7 +151,7 @@ class Compression(Result):
             figure=self.figure(),
             made=self._making(),
         )
-        done = counting(report, "pictures", len(choose_works(kept).all))
+        done = counting(report, "pictures", sum(map(len, choose_works(kept))))
         write_fidelity_page(Path(file), page, done)
 
     def _making(self) -> list[tuple[str, str]]:
@@ -259,13 +259,13 @@ def _held_out(works: Works, index: Index, seed: int) -> NDArray[np.bool_]:
 
     With the seed of the index's own compressor, those that it did not learn from.
     """
-    from paint_search.compress.split import choose_split
+    from paint_search.compress import choose_hold_out
 
     everyone = list(index.paintings())
     ids, artists = [work.id for work in everyone], [work.artist for work in everyone]
     made = index.manifest.compression
     same = made is not None and made.seed == seed
-    split = made.split if made and same else choose_split(ids, artists, seed=seed)
+    split = made.split if made and same else choose_hold_out(ids, artists, seed=seed)
     mask = split.held_out(ids, artists)
     outside = {work.id for work, held in zip(everyone, mask, strict=True) if held}
     return np.array([work.id in outside for work in works.paintings], dtype=np.bool_)
@@ -294,7 +294,7 @@ def _plan(
     Raises:
         UsageError: an unknown method, or a size that does not fit.
     """
-    from paint_search.compress.kinds import METHODS as KNOWN
+    from paint_search.compress import METHODS as KNOWN
 
     for method in methods:
         if method not in KNOWN:
@@ -322,7 +322,7 @@ def _compressors(
     seed: int,
 ) -> list[Compressor]:
     """Return all that is to be measured, the baseline at every size."""
-    from paint_search.compress.kinds import make_compressor
+    from paint_search.compress import make_compressor
 
     rivals = [*others, *([own] if own else [])]
     plan = list(dict.fromkeys([*plan, *((BASELINE, rival.dims) for rival in rivals)]))
