@@ -21,9 +21,7 @@ from rich.table import Table
 from sklearn.neighbors import KNeighborsClassifier
 
 from paint_search import Index
-from paint_search.eval.classifiers import Kind
-from paint_search.eval.classify import classify, stratified_split
-from paint_search.eval.inputs import group_labels
+from paint_search.eval import Kind, classify, group_labels, stratified_split
 from paint_search.indexer.backbones.ink import ink
 from paint_search.indexer.images.decode import decode
 from paint_search.indexer.images.preprocessing import Preprocessing

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.eval import Pairs, PairSource
 from paint_search.painting import Progress
 from paint_search.train import Recipe, begin, embed, learn
 

@@ -13,7 +13,7 @@ from conftest import WORKS, Cli
 from paint_search import Index
 from paint_search.compress.record import Loss
 from paint_search.errors import UsageError
-from paint_search.eval.neighbourhoods import neighbours_kept
+from paint_search.eval import neighbours_kept
 
 TOTAL = 10 * WORKS
 PCA = ("--method", "pca", "--dims", 6)

@@ -34,7 +34,7 @@ from paint_search.compress import (
     make_compressor,
 )
 from paint_search.errors import CompressError, UsageError
-from paint_search.eval.neighbourhoods import neighbours_kept
+from paint_search.eval import neighbours_kept
 from paint_search.painting import Progress
 
 Vectors = NDArray[np.float32]

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from paint_search import Index
 from paint_search.compress import Siamese, check_collapse, load_compressor, works_held_out
 from paint_search.errors import CompressError
-from paint_search.eval.auc import same_label_auc
-from paint_search.eval.label_pairs import PairSource
+from paint_search.eval import PairSource, same_label_auc
 
 SIAMESE = ("--method", "siamese", "--dims", 16)
 Vectors = NDArray[np.float32]

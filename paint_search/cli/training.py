@@ -148,8 +148,7 @@ def _draw(table: Path, picture: Path) -> None:
     """Draw the curve that the run wrote down."""
     import numpy as np
 
-    from paint_search.cli.study import write_plot
-    from paint_search.report import curve_figure
+    from paint_search.report import curve_figure, save_figure
 
     rows = np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2)
-    write_plot(picture, curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]))
+    save_figure(curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]), picture)

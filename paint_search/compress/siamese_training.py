@@ -21,8 +21,7 @@ from paint_search.compress.hold_out import hold_out_labels
 from paint_search.compress.networks import residual_layers, twin
 from paint_search.compress.training import Callback, EarlyStopping, Reporting, Training, Weights
 from paint_search.errors import CompressError, EvalError
-from paint_search.eval.inputs import group_labels
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.eval import Pairs, PairSource, group_labels
 from paint_search.painting import Progress
 
 #: Chosen on artists that no figure we report is of; see benchmarks/README.md.

@@ -13,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.calibration import expected_calibration_error
+from paint_search.eval.calibration import (
+    conformal_threshold,
+    expected_calibration_error,
+    prediction_sets,
+)
 from paint_search.eval.classifiers import KINDS, Ensemble, Kind, fit_ensemble
-from paint_search.eval.conformal import conformal_threshold, prediction_sets
 from paint_search.eval.inputs import Bools, Floats, Groups, Ints, Labels, group_labels, plain
 
 LEAST_WORKS = 5
@@ -27,7 +30,7 @@ _SET_BY = 0.2  # share of the works to learn from that sets the sets of classes 
 
 
 @dataclass(frozen=True)
-class Split:
+class ThreeWaySplit:
     """Rows of the works: to learn from, to set the sets of classes by, to test."""
 
     learned: Ints
@@ -68,7 +71,7 @@ class Classification:
 
     classes: tuple[str, ...]
     groups: Groups
-    split: Split
+    split: ThreeWaySplit
     ensemble: Ensemble
     probabilities: Floats
     predicted: Ints
@@ -234,7 +237,7 @@ def classify(
     test: float = 0.25,
     coverage: float = 0.9,
     seed: int = 0,
-    split: Split | None = None,
+    split: ThreeWaySplit | None = None,
     net: Any = None,
 ) -> Classification:
     """Divide the works, learn to tell their classes, and test it.
@@ -286,7 +289,7 @@ def classify(
 
 def stratified_split(
     groups: Groups, *, test: float | int = 0.25, learn: int | None = None, seed: int = 0
-) -> Split:
+) -> ThreeWaySplit:
     """Divide the labelled works so that every part has its share of each class.
 
     Args:
@@ -320,7 +323,7 @@ def stratified_split(
         raise EvalError(
             "A class has fewer than two works left to learn from: take fewer works to test with."
         )
-    return Split(np.sort(learned), np.sort(set_by), np.sort(tested))
+    return ThreeWaySplit(np.sort(learned), np.sort(set_by), np.sort(tested))
 
 
 def _check(groups: Groups) -> None:

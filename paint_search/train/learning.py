@@ -34,7 +34,7 @@ from paint_search.compress.training import (
     draw_ahead,
 )
 from paint_search.errors import CompressError, EvalError
-from paint_search.eval.label_pairs import PairSource
+from paint_search.eval import PairSource
 from paint_search.files import replacing
 from paint_search.indexer.backbones.registry import find_backbone
 from paint_search.indexer.backbones.timm_network import Network, make_network

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Bools, Ints, group_labels
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.eval import Pairs, PairSource, group_labels
+from paint_search.eval.inputs import Bools, Ints
 from paint_search.verify.judge import Judge, Rows, Works, look_at, probability
 from paint_search.verify.two_covariance import Floats, TwoCovariance
 
