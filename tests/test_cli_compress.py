@@ -37,7 +37,7 @@ def test_it_writes_compact_vectors_beside_the_full_ones(studio: Path, cli: Cli) 
     with Index.open() as index:
         again, kept = index.vectors()
         others, compact = index.vectors(which="compact")
-        compressor = index.compressor()
+        compressor = index.compressor
     assert ids == again == others
     np.testing.assert_array_equal(full, kept)
     assert compact.shape == (TOTAL, 6)
@@ -53,7 +53,7 @@ def test_held_out_figures_are_those_of_paintings_it_did_not_learn_from(
         ids, full = index.vectors()
         artists = index.field("artist")
         made = index.manifest.compression
-        compressor = index.compressor()
+        compressor = index.compressor
     assert made is not None
     assert compressor is not None
     held = made.split.held_out(ids, artists)

@@ -84,7 +84,7 @@ def test_compressed_it_is_searched_and_later_paintings_go_past_the_cache(
     assert summary["paintings"] == TOTAL - 1
     with Index.open() as index:
         ids, compact = index.vectors()
-        compressor = index.compressor()
+        compressor = index.compressor
         assert compressor is not None
         with pytest.raises(UsageError, match="keeps no full vectors: 1,290"):
             index.vectors(which="full")
@@ -163,7 +163,7 @@ def test_a_run_killed_between_batches_is_continued_by_the_next(home: Path, cli: 
     assert cli.ok(*PCA, "--json").json["paintings"] == TOTAL
     with Index.open() as index:
         names, compact = index.vectors()
-        compressor = index.compressor()
+        compressor = index.compressor
     assert len(set(names)) == TOTAL
     assert compressor is not None
     expected = compressor.transform(cached().rows(names))

@@ -122,7 +122,7 @@ def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs) or Exit.DONE
         except PaintSearchError as error:
-            _fail(str(error), bool(kwargs.get("as_json")))
+            _fail(error.for_command_line(), bool(kwargs.get("as_json")))
             code = Exit(error.exit_code)
         except KeyboardInterrupt:
             code = Exit.INTERRUPTED

@@ -72,10 +72,10 @@ def similar(
         raise UsageError("give either --json or --csv, not both")
     output = Output(as_json=as_json, quiet=quiet or as_csv)
     with Index.open(index) as collection:
-        hits = collection.similar(
-            *queries,
-            k=k,
-            unlike=unlike or (),
+        hits = collection.recommend(
+            queries,
+            unlike or (),
+            k,
             where=parse_filter(where or (), exclude or ()),
             min_score=min_score,
             spread=spread,

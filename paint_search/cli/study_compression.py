@@ -163,7 +163,7 @@ def _own(collection: "Index", asked: int | None, output: Output) -> "Compressor 
             f"out; it was fitted with --seed {made.seed}"
         )
         return None
-    return collection.compressor()
+    return collection.compressor
 
 
 def _check(parts: Parts) -> None:

@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 
 from paint_search.errors import StoreError, UsageError
-from paint_search.index.compression import measure
-from paint_search.index.lock import Holding
+from paint_search.index.collection import PATIENCE, Collection, measured
+from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import Manifest, is_index
 from paint_search.index.paths import read_path, write_path
 from paint_search.painting import Progress, Record
@@ -29,7 +29,7 @@ from paint_search.search.stores.uri import Place
 _PAGE: Final = 512
 
 #: What belongs to one folder alone; the rest of an index travels as it is.
-_OWN: Final = ("manifest.json*", "store*", "lock*", "copy.json")
+_OWN: Final = ("manifest*.json*", "store*", "lock*", "copy.json")
 
 #: Says whose copy an unfinished folder is, so that no other is taken for it.
 _UNFINISHED: Final = "copy.json"
@@ -62,20 +62,11 @@ class CopySummary:
     difference: float
 
 
-def copy_index(
-    index: Path,
-    manifest: Manifest,
-    store: Store,
-    to: Place,
-    folder: Path,
-    report: Report,
-) -> CopySummary:
+def copy_index(collection: Collection, to: Place, folder: Path, report: Report) -> CopySummary:
     """Make ``folder`` an index like this one, with its points in the store at ``to``.
 
     Args:
-        index: folder of the index that is copied.
-        manifest: of it.
-        store: of it.
+        collection: the index that is copied.
         to: where the points of the copy go.
         folder: of the copy; may hold what an interrupted run of the same copy has left.
         report: called with what is being done and how far it is.
@@ -84,6 +75,7 @@ def copy_index(
         UsageError: the folder is an index already or holds something else, or both stores are one.
         StoreError: a store failed, or what was read back differs.
     """
+    index, manifest, store = collection.folder, collection.manifest, collection.store
     if folder.is_relative_to(index) or (not to.embedded and to.same_as(manifest.store)):
         raise UsageError("the copy needs another place than the index that is copied")
     if is_index(folder):
@@ -95,7 +87,9 @@ def copy_index(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _UNFINISHED).write_text(json.dumps(ours), encoding="utf-8")
     with ExitStack() as stack:
-        stack.callback(Holding(folder, to).release)
+        lock = IndexLock(folder, alone=to.embedded, patience=PATIENCE)
+        stack.callback(lock.release)
+        stack.enter_context(lock.writing())
         shutil.copytree(
             index, folder, ignore=shutil.ignore_patterns(*_OWN), dirs_exist_ok=True, symlinks=True
         )
@@ -108,10 +102,10 @@ def copy_index(
         made = replace(
             manifest,
             store=to,
-            root=write_path(read_path(manifest.root, index), folder),
+            root=write_path(collection.root, folder),
             table=manifest.table and write_path(read_path(manifest.table, index), folder),
         )
-        made = measure(made, target)
+        made = measured(made, target)
         made.write(folder)
     (folder / _UNFINISHED).unlink(missing_ok=True)
     return CopySummary(folder, str(to), made.paintings, written, checksum, difference)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from paint_search.compress.base import Rows
 from paint_search.compress.split import Split, choose_split, works_held_out
 from paint_search.errors import CompressError, UsageError
+from paint_search.index.collection import Collection
+from paint_search.index.long_vectors import open_features
 from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.search.stores.base import Store
 
 #: More vectors teach a compressor nothing, and these fit into 400 MB at 2,048 dimensions.
 _MOST_FITTED: Final = 50_000
@@ -25,7 +26,7 @@ _CELLS: Final = 2**26
 
 
 @dataclass(frozen=True)
-class Parts:
+class Sample:
     """The vectors of an index, dealt out: (n, d) to learn from, (m, d) to judge by.
 
     Where labels are learned from, some works of the learned artists are left out too, so that
@@ -39,10 +40,14 @@ class Parts:
     held_labels: list[str | None]
 
     @classmethod
-    def read(
-        cls, store: Store, features: FeatureCache | None, seed: int, label: str | None
-    ) -> Self:
-        """Read a bounded number of each from the store, or map them from a feature cache."""
+    def read(cls, collection: Collection, seed: int, label: str | None) -> Self:
+        """Read a bounded number of each from the store, or map them from a feature cache.
+
+        Raises:
+            UsageError: the index is empty, or no painting has the label.
+            CompressError: too few paintings can be held out.
+        """
+        store, features = collection.store, open_features(collection)
         records = [
             (record.id, record.payload.get("artist"), record.payload.get(label or ""))
             for record in store.scroll()

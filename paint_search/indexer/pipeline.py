@@ -230,10 +230,10 @@ class Pipeline:
             if suffix not in Image.registered_extensions():
                 summary.ignored += 1
                 return None
-            reason = "the file is empty" if task.file.size == 0 else str(error)
+            reason = "the file is empty" if task.file.size == 0 else error.for_command_line()
             self.skips.add(task.file.path, reason)
         except ImageError as error:
-            self.skips.add(task.file.path, str(error))
+            self.skips.add(task.file.path, error.for_command_line())
         return None
 
     def _embedded(
@@ -299,6 +299,8 @@ def _state(file: ScannedFile, labels: Mapping[str, Any], known: Record | None) -
     payload = known.payload
     if (payload.get("_size"), payload.get("_mtime_ns")) != (file.size, file.mtime_ns):
         return "changed"
+    if payload.get("_given"):
+        return "unchanged"  # labels that a program gave are not those of folders and tables
     stored = Painting.from_payload(payload).labels()
     return "unchanged" if stored == labels else "relabelled"
 

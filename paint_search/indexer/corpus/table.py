@@ -100,7 +100,7 @@ def _records(file: Path, reader: _Reader) -> Iterator[tuple[str, str, str]]:
     rows = reader(file)
     columns = [str(name) for name in next(rows)]
     of_path = _path_column(file, columns)
-    fields = ["" if i == of_path else _field_name(name) for i, name in enumerate(columns)]
+    fields = ["" if i == of_path else field_name(name) for i, name in enumerate(columns)]
     empty = True
     for cells in rows:
         empty = False
@@ -173,7 +173,7 @@ def _path_column(file: Path, columns: Sequence[str]) -> int:
     )
 
 
-def _field_name(name: str) -> str:
+def field_name(name: str) -> str:
     """Return a column's name as ``--where`` takes it; empty for one that is not to be kept."""
     name = name.strip().lower()
     return "" if name.startswith("_") else re.sub(r"\W+", "_", name).strip("_")

@@ -6,10 +6,13 @@ The only room that knows every kind of store. Imports one when it is asked for.
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from paint_search.search.stores.base import Maker, Store, VectorName
 from paint_search.search.stores.uri import Place
+
+if TYPE_CHECKING:
+    import faiss
 
 
 def open_store(
@@ -76,3 +79,10 @@ def check_reach(place: Place) -> None:
         from paint_search.search.stores.qdrant.collection import ping
 
         ping(place)
+
+
+def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":
+    """Return the FAISS index that a store searches, with label -> id; None of any other store."""
+    from paint_search.search.stores.faiss import FaissStore
+
+    return store.raw() if isinstance(store, FaissStore) else None
