@@ -11,9 +11,9 @@ command behind ``$``. A ```` ```python ```` block is executed, and what it print
     <!-- slow: REASON -->      run by this program with --slow, and not by the tests
     <!-- not run: REASON -->   never run: it needs a server, a GPU, weights, ...
 
-In outputs, a line ``...`` stands for any lines. Durations, rates, sizes and digests are not compared, other
-decimal fractions within a few hundredths, since processors round differently. Each page begins in a
-folder of its own, ``/home/ann``, which holds
+In outputs, a line ``...`` stands for any lines. Durations, rates, sizes and digests are not
+compared, other decimal fractions within a few hundredths, since processors round differently. Each
+page begins in a folder of its own, ``/home/ann``, which holds
 
     paintings/   the demo's pictures and works.csv
     query.jpg    one of them, smaller
@@ -184,6 +184,7 @@ def furnish(home: Path) -> Path:
 def _found_museum(home: Path) -> None:
     """Index small pictures by artists enough to hold some out, which the demo has not."""
     from academy import ARTISTS, EACH, paint
+
     from paint_search import Index
 
     rows = []
@@ -195,9 +196,7 @@ def _found_museum(home: Path) -> None:
             rows.append((f"{folder.name}/work {work}.png", folder.name, f"Movement {artist % 5}"))
     with (home / "works.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "artist", "movement"), *rows])
-    with Index.create(
-        home / "paintings", home / ".paint-search", backbone="descriptors"
-    ) as index:
+    with Index.create(home / "paintings", home / ".paint-search", backbone="descriptors") as index:
         index.add(table=home / "works.csv")
 
 
