@@ -193,7 +193,7 @@ def test_importing_the_rooms_loads_nothing_heavy() -> None:
     heavy = "{'sklearn', 'scipy', 'umap', 'numba', 'matplotlib', 'PIL', 'torch'}"
     program = (
         "import sys, paint_search.eval.maps\n"
-        "import paint_search.report.map_page, paint_search.report.plots\n"
+        "import paint_search.report\n"
         f"print(sorted({heavy} & set(sys.modules)))"
     )
     run = subprocess.run(

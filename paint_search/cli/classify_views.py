@@ -50,7 +50,7 @@ def write_gallery(
 ) -> None:
     """Write the page of errors; ``vectors``, (n, d), say which works are near."""
     from paint_search.indexer.images.thumbnails import decoding
-    from paint_search.report.classify_page import ErrorPage, shown_rows, write_error_page
+    from paint_search.report import ErrorPage, shown_rows, write_error_page
 
     rows, near = shown_rows(result, vectors)
     wanted = sorted({*rows.tolist(), *near.ravel().tolist()})

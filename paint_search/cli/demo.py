@@ -33,7 +33,7 @@ def demo(
     from paint_search.cli.similar import print_hits
     from paint_search.errors import UsageError
     from paint_search.index.index import Index
-    from paint_search.report.gallery import write_sheet
+    from paint_search.report import write_sheet
 
     if corpus not in _CORPORA:
         raise UsageError(f"unknown --corpus {corpus!r}: use {' or '.join(_CORPORA)}")

@@ -66,7 +66,7 @@ class Exhibit:
     @cached_property
     def telling_field(self) -> str:
         """The first field of text of which most works have a colour of their own, else artist."""
-        from paint_search.report.groups import OTHER, group_values
+        from paint_search.report import OTHER, group_values
 
         for name, values in self.columns.items():
             groups = group_values(name, values)
@@ -83,7 +83,7 @@ class Exhibit:
         start: str,
     ) -> None:
         """Write the page to explore, coloured by the field ``start`` at first."""
-        from paint_search.report.map_page import MapPaintings, write_map_page
+        from paint_search.report import MapPaintings, write_map_page
 
         shown = MapPaintings(
             titles=self.titles,
@@ -116,10 +116,9 @@ def check_page(out: Path) -> None:
 def thumbnails(files: Sequence[Path], output: Output) -> "Iterator[Callable[[int], Image.Image]]":
     """Decode thumbnails as large as the page shows them, beside other work; a bar on a terminal."""
     from paint_search.indexer.images.thumbnails import decoding
-    from paint_search.report.map_page import SMALLEST_THUMBNAIL, THUMBNAIL_SIDES
+    from paint_search.report import thumbnail_side
 
-    fitting = (side for most, side in THUMBNAIL_SIDES if len(files) <= most)
-    size = next(fitting, SMALLEST_THUMBNAIL)
+    size = thumbnail_side(len(files))
     with steps(output, "pictures", len(files)) as done, decoding(files, size, done) as picture:
         yield picture
 

@@ -111,8 +111,7 @@ def _check(methods: Sequence[str], out: Path, plot: Path | None, coordinates: Pa
 
 
 def _figure(exhibit: Exhibit, view: "Projection", field: str) -> "Figure":
-    from paint_search.report.groups import group_values
-    from paint_search.report.plots import scatter_figure
+    from paint_search.report import group_values, scatter_figure
 
     groups = group_values(field, exhibit.columns[field])
     title = f"{exhibit.name} by {field}, {view.name}"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from paint_search.eval.maps import Projection
     from paint_search.index.index import Index
     from paint_search.index.manifest import Manifest
-    from paint_search.report.report_data import Collection
+    from paint_search.report import ReportPage
 
 _SHOWN = 280  # pixels of a picture in the report, twice what it takes on the screen
 _HASH_DIGITS = 16  # of a look; the others are its mean colour
@@ -52,7 +52,7 @@ def report(
     Example: `paint-search report report.html`
     """
     from paint_search.index.index import Index
-    from paint_search.report.report import SECTIONS, write_report
+    from paint_search.report import SECTIONS, write_report
 
     output = Output(as_json=as_json, quiet=quiet)
     check_page(out)
@@ -121,13 +121,13 @@ def _describe(
     views: "Sequence[Projection]",
     page: str,
     skipped: "Sequence[tuple[str, str]]",
-) -> "Collection":
+) -> "ReportPage":
     """Gather what the report is made from; ``page`` is the address of the map to explore."""
     from paint_search.indexer.images.thumbnails import thumbnail
-    from paint_search.report.report_data import Collection
+    from paint_search.report import ReportPage
 
     works = exhibit.works
-    return Collection(
+    return ReportPage(
         name=exhibit.name,
         one=works.by,
         many=plural(works.by),

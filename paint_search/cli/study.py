@@ -207,12 +207,10 @@ def write_csv(file: Path, columns: Sequence[str], rows: Iterable[Iterable[object
 
 
 def write_plot(file: Path, figure: "Figure") -> None:
-    """Write a figure beside its place and then into it."""
-    from paint_search.report.plots import save_figure
+    """Write a figure."""
+    from paint_search.report import save_figure
 
-    fresh = file.with_name(f"{file.stem}.new{file.suffix}")
-    save_figure(figure, fresh)
-    os.replace(fresh, file)
+    save_figure(figure, file)
 
 
 def ranked_pairs(scores: "NDArray[Any]") -> "Iterator[tuple[int, int, int]]":

@@ -177,7 +177,7 @@ _MEANING = (
 
 def _heat_map(similarity: "ArtistSimilarity", works: Works) -> "Figure":
     from paint_search.eval.clusters import centroids, hierarchy
-    from paint_search.report.plots import heat_map_figure
+    from paint_search.report import heat_map_figure
 
     names, centres = centroids(works.vectors, works.labels)
     tree = hierarchy(centres, names)

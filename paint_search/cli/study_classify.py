@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from paint_search.eval.classifiers import Kind
     from paint_search.eval.classify import Classification
     from paint_search.indexer.images.preprocessing import Fit
-    from paint_search.report.plots_classify import Plane
+    from paint_search.report import Plane
 
 _MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
 
@@ -198,7 +198,7 @@ def _plane(result: "Classification", works: Works, features: Features | None) ->
     """Return the works in the plane of two features, with the regions of the model."""
     import numpy as np
 
-    from paint_search.report.plots_classify import Plane
+    from paint_search.report import Plane
 
     if features is None or len(features.names) != 2:
         return None
@@ -224,7 +224,7 @@ def _plane(result: "Classification", works: Works, features: Features | None) ->
 
 
 def _figure(result: "Classification", label: str, plane: "Plane | None") -> "Figure":
-    from paint_search.report.plots_classify import confusion_figure
+    from paint_search.report import confusion_figure
 
     title = f"Telling {label} with {result.ensemble.kind}: {result.accuracy:.0%} right"
     return confusion_figure(

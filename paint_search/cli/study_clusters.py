@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from paint_search.eval.clusters import Agreement, Hierarchy, Partition
     from paint_search.eval.inputs import Floats, Ints
 
+_LEAF = 128  # pixels of a picture beside a leaf
 _LISTED = 8  # members of a cluster named on the screen; the CSV names all
 
 
@@ -211,8 +212,8 @@ def _print_members(output: Output, result: _Clustering, works: Works) -> None:
 
 
 def _dendrogram(result: _Clustering, works: Works, height: float | None) -> "Figure":
-    from paint_search.report.gallery import thumbnail
-    from paint_search.report.plots import dendrogram_figure
+    from paint_search.indexer.images.thumbnails import thumbnail
+    from paint_search.report import dendrogram_figure
 
     tree, found = result.tree, int(result.cut.max()) + 1
     if height is None and found > 1:
@@ -229,14 +230,14 @@ def _dendrogram(result: _Clustering, works: Works, height: float | None) -> "Fig
         f"{measure} distance at which groups join",
         height,
         lambda leaf: thumbnail(
-            works.files[_typical(works, tree.names[leaf], result.centres[leaf])]
+            works.files[_typical(works, tree.names[leaf], result.centres[leaf])], _LEAF
         ),
     )
 
 
 def _plane(result: _Clustering, works: Works, features: Features) -> "Figure":
     """Draw what is clustered, by its k-means cluster, in the plane of two features."""
-    from paint_search.report.plots_classify import Plane, plane_figure
+    from paint_search.report import Plane, plane_figure
 
     means = result.means
     counts = sorted(Counter(means.codes.tolist()).items())

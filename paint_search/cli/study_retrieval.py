@@ -248,7 +248,7 @@ def _heat_map(result: "Retrieval", task: _Task, by: str) -> "Figure":
     import numpy as np
 
     from paint_search.eval.clusters import centroids, hierarchy
-    from paint_search.report.plots import heat_map_figure
+    from paint_search.report import heat_map_figure
 
     names, centres = centroids(task.vectors, task.labels)
     codes = result.groups.codes

@@ -199,7 +199,7 @@ def _print_labels(
 def _figure(result: "Silhouette", by: str) -> "Figure":
     import numpy as np
 
-    from paint_search.report.plots import interval_figure
+    from paint_search.report import interval_figure
 
     labels = result.per_label
     return interval_figure(

@@ -110,7 +110,7 @@ def verify(
         )
         output.note(f"wrote {table}")
     if plot:
-        from paint_search.report.plots_verify import reliability_figure
+        from paint_search.report import reliability_figure
 
         diagrams = {f"{side} artists": result.diagram for side, result in found.items()}
         write_plot(plot, reliability_figure(diagrams, "Probability of one artist"))

@@ -149,7 +149,7 @@ def _draw(table: Path, picture: Path) -> None:
     import numpy as np
 
     from paint_search.cli.study import write_plot
-    from paint_search.report.plots_verify import curve_figure
+    from paint_search.report import curve_figure
 
     rows = np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2)
     write_plot(picture, curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]))

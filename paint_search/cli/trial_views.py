@@ -93,7 +93,7 @@ def trial_figures(trial: Trial) -> dict[str, object]:
 
 def draw_trials(parts: Parts, trials: Sequence[Trial]) -> Figure:
     """Draw recall@10 and Spearman by dimensions, and the silhouettes of the trial shown."""
-    from paint_search.report.plots_fidelity import Curve, fidelity_figure
+    from paint_search.report import Curve, fidelity_figure
 
     curves = []
     for name in dict.fromkeys(trial.name for trial in trials):
@@ -125,7 +125,7 @@ def write_trials(
     """Write the page of the paintings whose neighbours changed most in the trial shown."""
     from paint_search.cli.exhibit import steps
     from paint_search.indexer.images.thumbnails import thumbnail
-    from paint_search.report.fidelity_page import FidelityPage, choose_works, write_fidelity_page
+    from paint_search.report import FidelityPage, choose_works, write_fidelity_page
 
     shown, held = shown_trial(trials), parts.held
     kept = shown.fidelity.neighbours
@@ -145,7 +145,7 @@ def write_trials(
         figure=draw_trials(parts, trials),
         made=_making(parts, trials),
     )
-    with steps(output, "pictures", len(choose_works(kept).all)) as done:
+    with steps(output, "pictures", sum(map(len, choose_works(kept)))) as done:
         write_fidelity_page(out, page, done)
 
 

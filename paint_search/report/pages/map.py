@@ -7,15 +7,9 @@ data to it, never markup, wherever it came from. Nothing here computes a project
 from __future__ import annotations
 
 import base64
-import hashlib
-import html
-import io
-import json
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +17,7 @@ import numpy as np
 
 from paint_search.errors import EvalError
 from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE, group_values
+from paint_search.report.pages.rendering import jpeg, write_page
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,13 +25,11 @@ if TYPE_CHECKING:
 
     from paint_search.eval.maps import Projection
 
-FEW_PAINTINGS = 400
-"""Up to here the page shows pictures instead of dots from the start, and in 3-D at all."""
-SHEET_SIDE = 2_048  # pixels; every browser decodes this much, and 12,000 thumbnails make 12 sheets
-THUMBNAIL_SIDES = ((1_000, 192), (3_000, 128), (6_000, 96))
-SMALLEST_THUMBNAIL = 64
-JPEG_QUALITY = 80
-_SCRIPTS = ("map_data.js", "map_dots.js", "map_draw.js", "map.js")
+_FEW_PAINTINGS = 400  # up to here pictures instead of dots from the start, and in 3-D at all
+_SHEET_SIDE = 2_048  # pixels; every browser decodes this much, and 12,000 thumbnails make 12 sheets
+_SIDES = ((1_000, 192), (3_000, 128), (6_000, 96))
+_SMALLEST_SIDE = 64
+_JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +52,11 @@ class MapPaintings:
     neighbours: NDArray[np.integer[Any]]
     fields: Mapping[str, Sequence[object]] = field(default_factory=dict)
     start: str = ""
+
+
+def thumbnail_side(count: int) -> int:
+    """Return how many pixels the longer side of a thumbnail has on a map of so many paintings."""
+    return next((side for most, side in _SIDES if count <= most), _SMALLEST_SIDE)
 
 
 def write_map_page(
@@ -84,7 +82,7 @@ def write_map_page(
     """
     count = _checked_count(projections, paintings)
     sheets = _Sheets(count)
-    packed = [sheets.data_uri(paintings.thumbnail, number) for number in range(sheets.number)]
+    packed = [sheets.address(paintings.thumbnail, number) for number in range(sheets.number)]
     data = {
         "titles": list(paintings.titles),
         "artists": list(paintings.artists),
@@ -92,7 +90,7 @@ def write_map_page(
         "start": paintings.start,
         "palette": PALETTE,
         "other": OTHER,
-        "fewPaintings": FEW_PAINTINGS,
+        "fewPaintings": _FEW_PAINTINGS,
         "views": [_view(projection) for projection in projections],
         "fields": [
             _field(name, values)
@@ -105,10 +103,7 @@ def write_map_page(
             "sizes": _base64(sheets.sizes, "u1"),
         },
     }
-    partial = Path(f"{os.fspath(path)}.part")
-    with partial.open("w", encoding="utf-8") as page:
-        page.writelines(_pieces(heading, _embedded_json(data), packed))
-    os.replace(partial, path)
+    write_page(Path(path), "map.html", heading=heading, data=data, sheets=packed)
 
 
 def _checked_count(projections: Sequence[Projection], paintings: MapPaintings) -> int:
@@ -176,64 +171,28 @@ class _Sheets:
     """Packs thumbnails into square JPEG sheets, row by row, each at the corner of its cell."""
 
     def __init__(self, count: int) -> None:
-        self.cell = next((s for most, s in THUMBNAIL_SIDES if count <= most), SMALLEST_THUMBNAIL)
-        self.columns = SHEET_SIDE // self.cell
+        self.cell = thumbnail_side(count)
+        self.columns = _SHEET_SIDE // self.cell
         self.number = -(-count // self.columns**2)
         self.sizes = np.zeros((count, 2), dtype=np.uint8)
 
-    def data_uri(self, thumbnail: Callable[[int], Image.Image | NDArray[np.uint8]], n: int) -> str:
+    def address(self, thumbnail: Callable[[int], Image.Image | NDArray[np.uint8]], n: int) -> str:
         """Sheet n; notes the size of each thumbnail on the way."""
         from PIL import Image
+
+        from paint_search.indexer.images.thumbnails import shrunk
 
         first = n * self.columns**2
         rows = range(first, min(first + self.columns**2, len(self.sizes)))
         height = -(-len(rows) // self.columns) * self.cell
         sheet = Image.new("RGB", (self.columns * self.cell, height), "#808080")
         for place, row in enumerate(rows):
-            given = thumbnail(row)
-            picture = given if isinstance(given, Image.Image) else Image.fromarray(given)
-            picture = picture.convert("RGB")
-            picture.thumbnail((self.cell, self.cell), Image.Resampling.LANCZOS)
+            picture = shrunk(thumbnail(row), self.cell)
             down, across = divmod(place, self.columns)
             sheet.paste(picture, (across * self.cell, down * self.cell))
             self.sizes[row] = picture.size
-        buffer = io.BytesIO()
-        sheet.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
-        return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return jpeg(sheet, _JPEG_QUALITY)
 
 
 def _base64(array: NDArray[Any], dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype=dtype).tobytes()).decode()
-
-
-def _embedded_json(data: object) -> str:
-    """ASCII JSON that cannot end the script element it stands in, nor open a comment there."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _pieces(heading: str, data: str, sheets: Sequence[str]) -> Iterator[str]:
-    """The page, piece by piece; what is put in is never searched for places to fill again."""
-    assets = files("paint_search.report") / "assets"
-    style = (assets / "map.css").read_text(encoding="utf-8")
-    script = "".join((assets / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    filling = {
-        "heading": html.escape(heading),
-        "style": style,
-        "style_hash": _source_hash(style),
-        "script": script,
-        "script_hash": _source_hash(script),
-        "data": data,
-        "sheets": "\n".join(
-            f'<script type="text/plain" class="sheet">{sheet}</script>' for sheet in sheets
-        ),
-    }
-    template = (assets / "map.html").read_text(encoding="utf-8")
-    for i, piece in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
-        yield filling[piece] if i % 2 else piece
-
-
-def _source_hash(source: str) -> str:
-    """What a content security policy calls an inline script or style that may stand in the page."""
-    digest = hashlib.sha256(source.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,31 +1,21 @@
-"""Arrays and labels -> figures for print: map, heat map, dendrogram, values with their intervals.
-
-Each function returns a matplotlib figure that belongs to nobody (no pyplot, no window, no global
-state); `save_figure` writes it. Labels are shown as they are, never read as TeX. No metric here.
-"""
+"""Labels, such as artists -> heat map, tree, and values with their intervals, for print."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from paint_search.errors import EvalError
-from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE
-from paint_search.report.plot_parts import (
+from paint_search.report.groups import PALETTE
+from paint_search.report.plots.style import (
+    DASHED,
     INK,
     LINE,
-    MOST_LEAVES,
     SOFT,
-    branch_label,
     check_lengths,
-    draw_tree,
-    new_figure,
-    place_thumbnail,
-    print_style,
+    drawing,
     short_label,
 )
 
@@ -35,73 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from paint_search.eval.maps import Projection
-    from paint_search.report.groups import Groups
-
-DPI = 150
-FEW_POINTS = 40
-"""Up to here every point of a printed map bears its name."""
-FEW_LEAVES = 60
-"""Up to here a dendrogram shows thumbnails."""
-FEW_CELLS = 20
-"""Up to here a heat map has its values written in."""
+_FEW_CELLS = 20  # up to here a heat map has its values written in
+_FEW_LEAVES = 60  # up to here a tree shows thumbnails
+_MOST_LEAVES = 600  # a larger tree is drawn from its last merges down to so many branches
+_LEAF = 128  # pixels of a thumbnail, four times what it takes on the screen
 _ROW = 0.17  # inches a label needs to be readable
 _LARGEST_HEAT_MAP = 36.0  # inches
-
-
-def save_figure(figure: Figure, *paths: str | os.PathLike[str]) -> None:
-    """Write a figure to each path, in the format of its ending (png, svg, pdf).
-
-    The same figure gives the same bytes: no date is written into it.
-    """
-    no_date = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with print_style():
-        for path in paths:
-            metadata = no_date.get(Path(path).suffix.lower())
-            figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata=metadata)
-
-
-def scatter_figure(
-    projection: Projection, groups: Groups, title: str, labels: Sequence[str] | None = None
-) -> Figure:
-    """The map for print: a dot a painting, coloured by group, legend beside it.
-
-    Args:
-        projection: the map, in two or three dimensions.
-        groups: a field of the same n paintings.
-        title: above the figure.
-        labels: (n) names, written beside the dots where there are 40 or fewer.
-
-    Raises:
-        EvalError: lengths that do not agree.
-    """
-    points = projection.coordinates
-    check_lengths(len(points), groups=groups.codes, labels=labels)
-    with print_style():
-        figure = new_figure(8.6, 6.4)
-        axes: Any = figure.add_subplot(projection="3d" if projection.dims == 3 else None)
-        colours = np.array(groups.colours)[groups.codes]
-        # Grey below colour, otherwise in a fixed shuffle: no group always covers another.
-        order = np.random.default_rng(0).permutation(len(points))
-        order = order[np.argsort(colours[order] != OTHER, kind="stable")]
-        axes.scatter(
-            *points[order].T, c=colours[order], s=min(60.0, max(5.0, 18_000 / len(points))),
-            linewidths=0, rasterized=len(points) > 5_000,
-        )  # fmt: skip
-        if labels is not None and len(points) <= FEW_POINTS:
-            axes.margins(x=0.2)
-            for point, label in zip(points, labels, strict=True):
-                axes.text(
-                    *point,
-                    "\N{NO-BREAK SPACE}" * 2 + short_label(label),
-                    fontsize=7.5,
-                    va="center",
-                    color=SOFT,
-                )
-        _name_axes(axes, projection)
-        axes.set_title(title, pad=12)
-        _legend(axes, groups, left=1.02 if projection.dims == 2 else 1.2)
-    return figure
 
 
 def heat_map_figure(
@@ -136,11 +65,12 @@ def heat_map_figure(
     ordered = similarity[np.ix_(order, order)]
     names = [short_label(labels[i]) for i in order]
     colours = colormaps["viridis"].with_extremes(bad=LINE)
-    with print_style():
-        figure, tree, axes, bar = _heat_map_rooms(names)
-        above = 1 + 0.12 / figure.get_figheight()
-        figure.suptitle(title, x=0.0, y=above, ha="left", va="bottom", size=13.0)
-        draw_tree(tree, linkage, cut=None)
+    side = min(_LARGEST_HEAT_MAP, (0.36 if count <= _FEW_CELLS else _ROW) * count)
+    branches = min(3.0, max(0.9, 0.2 * side))
+    with drawing(side + branches, side) as figure:
+        tree, axes, bar = _heat_map_rooms(figure, names, branches)
+        figure.suptitle(title, x=0.0, y=1 + 0.12 / side, ha="left", va="bottom", size=13.0)
+        _draw_tree(tree, linkage, cut=None)
         tree.set_ylim(10 * count, 0)
         low, high = _colour_range(ordered)
         edges = np.arange(count + 1) - 0.5
@@ -150,7 +80,7 @@ def heat_map_figure(
             rasterized=True,
         )  # fmt: skip
         axes.set_ylim(count - 0.5, -0.5)
-        if count <= FEW_CELLS:
+        if count <= _FEW_CELLS:
             _write_values(axes, ordered, (low + high) / 2)
         figure.colorbar(mesh, cax=bar, extend="both", ticklocation="left").set_label(measure)
     return figure
@@ -183,19 +113,17 @@ def dendrogram_figure(
     if not len(linkage):
         raise EvalError("A dendrogram needs at least two leaves.")
     check_lengths(len(linkage) + 1, labels=labels)
-    pictured = thumbnail is not None and len(labels) <= FEW_LEAVES
-    with print_style():
-        figure = new_figure(
-            8.6, max(2.4, (0.5 if pictured else _ROW) * min(len(labels), MOST_LEAVES))
-        )
+    pictured = thumbnail is not None and len(labels) <= _FEW_LEAVES
+    height = (0.5 if pictured else _ROW) * min(len(labels), _MOST_LEAVES)
+    with drawing(8.6, max(2.4, height)) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        leaves = draw_tree(axes, linkage, cut)
+        leaves = _draw_tree(axes, linkage, cut)
         for row, leaf in enumerate(leaves):
             y, x = 10 * row + 5, 6.0
             if thumbnail is not None and pictured:
-                place_thumbnail(axes, thumbnail(leaf), y)
+                _place_thumbnail(axes, thumbnail(leaf), y)
                 x = 42.0
-            text = short_label(labels[leaf]) if leaf < len(labels) else branch_label(linkage, leaf)
+            text = short_label(labels[leaf]) if leaf < len(labels) else _branch_label(linkage, leaf)
             axes.annotate(
                 text, (0, y), (x, 0), textcoords="offset points", va="center", annotation_clip=False
             )
@@ -233,8 +161,7 @@ def interval_figure(
     check_lengths(len(labels), values=values, intervals=intervals, counts=counts)
     order = np.argsort(-values, kind="stable")
     rows = np.arange(len(labels))
-    with print_style():
-        figure = new_figure(7.0, max(2.0, _ROW * 1.1 * len(labels)))
+    with drawing(7.0, max(2.0, _ROW * 1.1 * len(labels))) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.axvline(0, color=LINE, linewidth=1, zorder=0)
         axes.hlines(rows, *intervals[order].T, color=PALETTE[0], alpha=0.45, linewidth=3)
@@ -249,47 +176,15 @@ def interval_figure(
     return figure
 
 
-def _name_axes(axes: Axes, projection: Projection) -> None:
-    for axis, name in zip("xyz", projection.axis_labels, strict=False):
-        axes.set(**{f"{axis}label": name, f"{axis}ticks": []})
-    axes.set_aspect("equal", adjustable="datalim" if projection.dims == 2 else "box")
-
-
-def _legend(axes: Axes, groups: Groups, left: float) -> None:
-    from matplotlib.lines import Line2D
-
-    shown = [
-        (f"{short_label(name)} ({count:,})", colour)
-        for name, count, colour in zip(groups.names, groups.counts, groups.colours, strict=True)
-        if colour != OTHER
-    ]
-    grey = [
-        (name, count)
-        for name, count, colour in zip(groups.names, groups.counts, groups.colours, strict=True)
-        if colour == OTHER
-    ]
-    if grey:
-        paintings = sum(count for _, count in grey)
-        only_missing = [name for name, _ in grey] == [NOT_GIVEN]
-        what = NOT_GIVEN if only_missing else f"{len(grey):,} other groups"
-        shown.append((f"{what} ({paintings:,})", OTHER))
-    dots = [Line2D([], [], marker="o", linestyle="", color=colour) for _, colour in shown]
-    axes.legend(
-        dots, [text for text, _ in shown], title=groups.field, loc="upper left",
-        bbox_to_anchor=(left, 1.0), frameon=False, alignment="left", handletextpad=0.2,
-    )  # fmt: skip
-
-
-def _heat_map_rooms(names: Sequence[str]) -> tuple[Figure, Axes, Axes, Axes]:
-    """A figure with rooms for tree, cells and colour bar, in inches; the names already written.
+def _heat_map_rooms(
+    figure: Figure, names: Sequence[str], branches: float
+) -> tuple[Axes, Axes, Axes]:
+    """Rooms for the tree, ``branches`` inches wide, the cells, whose names it writes, and the bar.
 
     Names are plain texts and not ticks, which take matplotlib seconds where there are hundreds.
     """
-    count = len(names)
-    side = min(_LARGEST_HEAT_MAP, (0.36 if count <= FEW_CELLS else _ROW) * count)
+    count, side = len(names), figure.get_figheight()
     size = min(9.0, 72 * side / count * 0.75)
-    branches = min(3.0, max(0.9, 0.2 * side))
-    figure = new_figure(side + branches, side)
     left = branches / (side + branches)
     tree = figure.add_axes((0.0, 0.0, left * 0.98, 1.0))
     axes = figure.add_axes((left, 0.0, 1.0 - left, 1.0))
@@ -304,7 +199,7 @@ def _heat_map_rooms(names: Sequence[str]) -> tuple[Figure, Axes, Axes, Axes]:
     for row, name in enumerate(names):
         axes.text(edge, row, name, size=size, va="center")
         axes.text(row, edge, name, size=size, ha="center", va="top", rotation=90)
-    return figure, tree, axes, bar
+    return tree, axes, bar
 
 
 def _colour_range(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
@@ -323,3 +218,46 @@ def _write_values(axes: Axes, values: NDArray[np.floating[Any]], middle: float) 
             axes.text(
                 column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=6
             )
+
+
+def _draw_tree(axes: Axes, linkage: NDArray[np.float64], cut: float | None) -> list[int]:
+    """Draw the merges, leaves at the right at y = 5, 15, 25 ...; return the leaves from the top."""
+    from matplotlib.collections import LineCollection
+    from scipy.cluster.hierarchy import dendrogram
+
+    tree = dendrogram(
+        linkage, no_plot=True, p=_MOST_LEAVES,
+        truncate_mode="lastp" if len(linkage) >= _MOST_LEAVES else None,
+        color_threshold=0 if cut is None else cut, above_threshold_color=INK,
+    )  # fmt: skip
+    # scipy names the colours of clusters C1, C2 ... in turn.
+    colours = [
+        PALETTE[(int(name[1:]) - 1) % len(PALETTE)] if name.startswith("C") else name
+        for name in tree["color_list"]
+    ]
+    paths = [np.c_[d, i] for d, i in zip(tree["dcoord"], tree["icoord"], strict=True)]
+    axes.add_collection(LineCollection(paths, colors=colours, linewidths=1.1))
+    axes.set_xlim(float(linkage[:, 2].max()) * 1.03 or 1.0, 0)
+    if cut is not None:
+        axes.axvline(cut, color=SOFT, linewidth=0.9, linestyle=DASHED)
+    return list(tree["leaves"])
+
+
+def _branch_label(linkage: NDArray[np.float64], node: int) -> str:
+    """Name of a branch that stands for several leaves."""
+    return f"({int(linkage[node - len(linkage) - 1, 3]):,} together)"
+
+
+def _place_thumbnail(axes: Axes, picture: Image.Image | NDArray[np.uint8], y: float) -> None:
+    """Put a picture to the right of the leaf at height y."""
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    from paint_search.indexer.images.thumbnails import shrunk
+
+    small = shrunk(picture, _LEAF)
+    image = OffsetImage(np.asarray(small), zoom=32 / max(small.size), resample=True)
+    axes.add_artist(
+        AnnotationBbox(
+            image, (0, y), (22, 0), boxcoords="offset points", frameon=False, annotation_clip=False
+        )
+    )

@@ -1,7 +1,6 @@
 """What a classifier made of its works -> figures for print: confusions, regions, learning curves.
 
-Arrays and names come in; a matplotlib figure that belongs to nobody goes out. Two features span a
-plane, which clusters are drawn in too. No metric here.
+Two features span a plane, which clusters are drawn in too.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ import numpy.typing as npt
 from paint_search.errors import EvalError
 from paint_search.eval.inputs import Bools, Floats, Ints
 from paint_search.report.groups import OTHER, PALETTE
-from paint_search.report.plot_parts import (
+from paint_search.report.plots.style import (
     INK,
     LINE,
     SOFT,
     check_lengths,
-    new_figure,
-    print_style,
+    drawing,
     short_label,
 )
 
@@ -88,8 +86,7 @@ def confusion_figure(
     side = max(3.2, min(16.0, 0.42 * len(names)))
     beside = 5.6 if plane is not None or len(curves) else 0.0
     room = 0.9 + 0.055 * max(len(short_label(name)) for name in names)
-    with print_style():
-        figure = new_figure(side + (room + beside if beside else 0), side)
+    with drawing(side + (room + beside if beside else 0), side) as figure:
         width = figure.get_figwidth()
         figure.suptitle(title, x=0.0, y=1 + 0.25 / side, ha="left", va="bottom", size=13.0)
         axes = figure.add_axes((0.0, 0.0, side / width, 1.0))
@@ -97,7 +94,7 @@ def confusion_figure(
         if beside:
             left, high = (side + room) / width, min(1.0, 4.4 / side)
             if plane is not None:
-                draw_plane(figure.add_axes((left, 1 - high, beside / width, high)), plane)
+                _draw_plane(figure.add_axes((left, 1 - high, beside / width, high)), plane)
             else:
                 _draw_curves(figure, (left, 1 - high, beside / width, high), curves)
     return figure
@@ -105,15 +102,14 @@ def confusion_figure(
 
 def plane_figure(plane: Plane, title: str) -> Figure:
     """Works, and the clusters they are in, in the plane of two features."""
-    with print_style():
-        figure = new_figure(6.4, 5.0)
+    with drawing(6.4, 5.0) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        draw_plane(axes, plane)
+        _draw_plane(axes, plane)
         axes.set_title(title, pad=12)
     return figure
 
 
-def draw_plane(axes: Axes, plane: Plane) -> None:
+def _draw_plane(axes: Axes, plane: Plane) -> None:
     """Draw the works of a plane, the regions below them and their key beside them.
 
     Raises:

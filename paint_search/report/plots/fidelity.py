@@ -1,7 +1,4 @@
-"""What compression keeps, drawn: figures against dimensions, and silhouettes before and after.
-
-Each function returns a matplotlib figure that belongs to nobody, as those of `plots` do.
-"""
+"""What compression keeps, drawn: figures against dimensions, and silhouettes before and after."""
 
 from __future__ import annotations
 
@@ -13,7 +10,14 @@ import numpy as np
 
 from paint_search.errors import EvalError
 from paint_search.report.groups import PALETTE
-from paint_search.report.plot_parts import INK, LINE, SOFT, new_figure, print_style, short_label
+from paint_search.report.plots.style import (
+    DASHED,
+    INK,
+    LINE,
+    SOFT,
+    drawing,
+    short_label,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,10 +62,9 @@ def fidelity_figure(
     named = [list(curve.values) for curve in curves]
     if not named or any(names != named[0] for names in named):
         raise EvalError("The figure needs curves, all of the same figures.")
-    with print_style():
-        side = 4.6
-        width = 3.9 + (side + 1.1 if comparison else 0.0)
-        figure = new_figure(width, side)
+    side = 4.6
+    width = 3.9 + (side + 1.1 if comparison else 0.0)
+    with drawing(width, side) as figure:
         figure.suptitle(title, x=0.0, y=1 + 0.42 / side, ha="left", va="bottom", size=13.0)
         gap = 0.62 / side
         height = (1 - gap * (len(named[0]) - 1)) / len(named[0])
@@ -100,7 +103,7 @@ def _draw_silhouettes(axes: Axes, comparison: Comparison, compared: str, of: str
     ends = (low - margin, high + margin)
     axes.axhline(0, color=LINE, linewidth=1, zorder=0)
     axes.axvline(0, color=LINE, linewidth=1, zorder=0)
-    axes.plot(ends, ends, color=SOFT, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
+    axes.plot(ends, ends, color=SOFT, linewidth=0.9, linestyle=DASHED, zorder=1)
     axes.scatter(
         before, after, s=min(36.0, max(4.0, 9000 / len(before))), color=PALETTE[0], alpha=0.45,
         linewidths=0, rasterized=len(before) > 2000,

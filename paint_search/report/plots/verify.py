@@ -1,7 +1,4 @@
-"""Reliability diagrams and training curves -> figures for print.
-
-Returns a figure that belongs to nobody; `plots.save_figure` writes it. No metric here.
-"""
+"""Reliability diagrams and training curves -> figures for print."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paint_search.report.groups import PALETTE
-from paint_search.report.plot_parts import LINE, SOFT, new_figure, print_style
+from paint_search.report.plots.style import DASHED, LINE, SOFT, drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,12 +24,11 @@ def reliability_figure(diagrams: Mapping[str, Reliability], promised: str) -> Fi
         diagrams: by what they are called in the legend.
         promised: what the probability is of, for the axis.
     """
-    with print_style():
-        figure = new_figure(6.0, 6.4)
+    with drawing(6.0, 6.4) as figure:
         axes, below = figure.subplots(
             2, 1, sharex=True, height_ratios=(4, 1), gridspec_kw={"hspace": 0.08}
         )
-        axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9, linestyle=(0, (5, 4)))
+        axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9, linestyle=DASHED)
         axes.text(0.03, 0.09, "as promised", rotation=45, color=SOFT, fontsize=8)
         width = 0.8 / max(1, len(diagrams))
         for number, (name, diagram) in enumerate(diagrams.items()):
@@ -66,14 +62,13 @@ def curve_figure(steps: Floats, losses: Floats, aucs: Floats) -> Figure:
         losses: (n,) mean loss since the check before.
         aucs: (n,) on pairs that were kept out.
     """
-    with print_style():
-        figure = new_figure(6.8, 4.2)
+    with drawing(6.8, 4.2) as figure:
         axes = figure.add_subplot()
         other = axes.twinx()
         axes.plot(steps, losses, marker="o", markersize=3, color=PALETTE[2])
         other.plot(steps, aucs, marker="o", markersize=3, color=PALETTE[0])
         best = int(np.argmax(aucs))
-        other.axvline(steps[best], color=SOFT, linewidth=0.9, linestyle=(0, (5, 4)))
+        other.axvline(steps[best], color=SOFT, linewidth=0.9, linestyle=DASHED)
         axes.set(xlabel="Step; dashed: the one that is kept", xlim=(0, None))
         axes.set_ylabel("Loss of what was learned from", color=PALETTE[2])
         other.set_ylabel("AUC of what was kept out", color=PALETTE[0])
