@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paint_search import studies
+    import paint_search.studies as studies
     from paint_search.errors import (
         BackboneError,
         CompressError,

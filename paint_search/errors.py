@@ -17,6 +17,7 @@ A message names arguments as its reader knows them: ``str(error)`` as Python doe
 """
 
 import re
+import shlex
 
 _ARGUMENT = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
 
@@ -31,7 +32,7 @@ def argument(name: str, value: object = None, option: str | None = None) -> str:
     """
     option = option or "--" + name.replace("_", "-")
     python = name if value is None else f"{name}={value!r}"
-    typed = option if value is None else f"{option} {value}"
+    typed = option if value is None else f"{option} {shlex.quote(str(value))}"
     return f"\ue000{python}\ue001{typed}\ue002"
 
 

@@ -105,7 +105,7 @@ def test_patterns(pattern: str, path: str, expected: dict[str, Value]) -> None:
     ],
 )
 def test_what_is_no_pattern_is_refused_with_an_example(pattern: str) -> None:
-    with pytest.raises(UsageError, match=r"--labels .* is not a pattern: .*as in \"\{movement\}"):
+    with pytest.raises(UsageError, match=r"^labels=.* is not a pattern: .*as in \"\{movement\}"):
         label_source(pattern, None, HERE)
 
 

@@ -238,7 +238,7 @@ def test_what_is_no_parquet_says_so(tmp_path: Path, name: str, content: bytes) -
 
 @pytest.mark.parametrize("name", ["nothing.csv", "."])
 def test_no_such_table(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no table .*; give --table a CSV or Parquet"):
+    with pytest.raises(UsageError, match=r"there is no table .*; give table a CSV or Parquet"):
         LabelTable(tmp_path / name)
 
 

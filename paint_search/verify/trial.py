@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
-from paint_search.errors import EvalError
+from paint_search.errors import EvalError, argument
 from paint_search.eval import Pairs, PairSource, group_labels
 from paint_search.eval.inputs import Bools, Ints
 from paint_search.verify.judge import Judge, Rows, Works, look_at, probability
@@ -80,7 +80,8 @@ class Material:
                 "telling one artist from two is calibrated on artists that nothing was learned "
                 f"from, and needs {LEAST_ARTISTS} such with two works or more: a fifth of some "
                 f"{5 * LEAST_ARTISTS}. This index has {everyone} artists with two works or more; "
-                "index more paintings, or give their artists with --labels or --table"
+                f"index more paintings, or give their artists with {argument('labels')} or "
+                f"{argument('table')}"
             )
         return made
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import BackboneError, UsageError
+from paint_search.errors import BackboneError, UsageError, argument
 
 if TYPE_CHECKING:
     from paint_search.indexer.backbones.timm_network import Network
@@ -95,7 +95,7 @@ class OnnxEmbedder:
         except Exception as error:  # ONNX Runtime's errors have no public common type
             raise BackboneError(
                 f"the backbone {file} cannot be loaded ({error}); run paint-search index again "
-                "with --weights to write it anew"
+                f"with {argument('weights')} to write it anew"
             ) from error
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -196,7 +196,10 @@ def find_device(wanted: str) -> str:
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no GPU here; use --device auto")
+        raise UsageError(
+            f"{argument('device', 'cuda')}: torch finds no GPU here; use "
+            f"{argument('device', 'auto')}"
+        )
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 

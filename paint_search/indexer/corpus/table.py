@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, argument
 from paint_search.painting import Value
 
 #: Column names that may hold the path or the file name, in order of preference.
@@ -39,7 +39,9 @@ class LabelTable:
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():
-            raise UsageError(f"there is no table {file}; give --table a CSV or Parquet file")
+            raise UsageError(
+                f"there is no table {file}; give {argument('table')} a CSV or Parquet file"
+            )
         self._db = sqlite3.connect("", check_same_thread=False)  # a temporary file of its own
         self._db.execute("CREATE TABLE rows (path TEXT, name TEXT, labels TEXT, used INT)")
         reader = _parquet_rows if file.suffix.lower() in (".parquet", ".pq") else _csv_rows

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from paint_search.errors import ImageError, NotAnImageError
+from paint_search.errors import ImageError, NotAnImageError, argument
 from paint_search.indexer.images.preprocessing import Preprocessing
 
 #: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
@@ -80,7 +80,9 @@ def decode(
     except OSError as error:
         raise ImageError(_reason(error)) from error
     except MemoryError as error:
-        raise ImageError("not enough memory to decode it; lower --max-pixels") from error
+        raise ImageError(
+            f"not enough memory to decode it; lower {argument('max_pixels')}"
+        ) from error
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         raise ImageError(f"damaged image ({type(error).__name__}: {error})") from error
 
@@ -111,7 +113,7 @@ def _picture(stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int) -
             width, height = image.size
             raise ImageError(
                 f"{width} x {height} pixels need {pixels / 1e6:.0f} million decoded, above the "
-                f"limit of {max_pixels / 1e6:.0f} million; raise --max-pixels"
+                f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
             )
         if pixels <= _LARGE:
             return _fitted(image, preprocessing)
