@@ -22,7 +22,7 @@ from paint_search import Index
 from paint_search.errors import UsageError
 from paint_search.index import long_vectors as caching
 from paint_search.index import manifest
-from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.indexer import FeatureCache
 from paint_search.painting import painting_id
 
 TOTAL = 10 * WORKS
@@ -171,7 +171,7 @@ def test_a_run_killed_between_batches_is_continued_by_the_next(home: Path, cli: 
 
 
 def test_a_dense_autoencoder_is_refused_for_very_long_vectors() -> None:
-    from paint_search.compress.kinds import make_compressor
+    from paint_search.compress import make_compressor
     from paint_search.errors import CompressError
 
     vectors = np.random.default_rng(0).random((4, 20_000), dtype=np.float32)

@@ -137,7 +137,7 @@ def test_the_map_says_what_it_means_and_leads_to_the_page_to_explore(report: Pat
 
 
 def test_pairs_are_shown_with_their_closest_works(report: Path, salon: Path) -> None:
-    from paint_search.eval.artists import artist_similarity
+    from paint_search.eval import artist_similarity
 
     with Index.open(salon / ".paint-search") as index:
         labels = [str(artist) for artist in index.field("artist")]
@@ -152,8 +152,7 @@ def test_pairs_are_shown_with_their_closest_works(report: Path, salon: Path) -> 
 
 
 def test_silhouettes_and_retrieval_give_their_figures(report: Path, salon: Path) -> None:
-    from paint_search.eval.retrieval import retrieval
-    from paint_search.eval.silhouette import silhouettes
+    from paint_search.eval import retrieval, silhouettes
 
     with Index.open(salon / ".paint-search") as index:
         labels = [str(artist) for artist in index.field("artist")]

@@ -15,8 +15,8 @@ from conftest import Cli, copy_tree
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from paint_search import Index
-from paint_search.compress.split import works_held_out
+from paint_search import Index, studies
+from paint_search.compress.hold_out import works_held_out
 from paint_search.errors import EvalError
 from paint_search.verify.trial import Material, cross_judge
 from paint_search.verify.two_covariance import TwoCovariance
@@ -145,26 +145,24 @@ def test_a_question_needs_neither_torch_nor_scikit_learn(salon: Path) -> None:
     assert loaded == "[]"
 
 
-def test_the_study_keeps_both_sides_apart(
-    salon: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from paint_search.cli import study_verify
-
-    monkeypatch.setattr(study_verify, "_SAMPLES", 20)
+def test_the_study_keeps_both_sides_apart(salon: Path, cli: Cli, tmp_path: Path) -> None:
     csv_file, plot = tmp_path / "artists.csv", tmp_path / "reliability.svg"
-    out = cli.ok("eval", "verify", "--csv", csv_file, "--plot", plot)
-    assert "unseen artists: 19,998 pairs of works by 7 artists" in out.out
+    with Index.open() as index:
+        found = studies.verify(index, samples=20)
+        _, material = index.verifier().material()
+    found.write_csv(csv_file)
+    found.plot(plot)
+    out = cli.ok("eval", "verify").out
+    assert "unseen artists: 19,998 pairs of works by 7 artists" in out
     for word in ("AUC", "average precision", "equal error rate", "calibration error"):
-        assert word in out.out
-    assert "taken for two  taken for one" in out.out
-    assert "against look-alikes" in out.out
+        assert word in out
+    assert "taken for two  taken for one" in out
+    assert "against look-alikes" in out
     assert "as promised" in plot.read_text()
     rows = list(csv.DictReader(csv_file.open()))
-    with Index.open() as index:
-        _, material = index.verifier().material()
     unseen = {material.artists[row] for row in np.flatnonzero(material.unseen)}
     assert {row["artist"] for row in rows if row["side"] == "unseen"} == unseen
-    result = cli.ok("eval", "verify", "--json").json
+    result = found.to_dict()
     (tn, fp), (fn, tp) = result["unseen"]["confusion"]
     assert tn + fp == fn + tp == 9_999
     assert result["unseen"]["figures"]["accuracy"] == pytest.approx((tn + tp) / 19_998)
@@ -194,9 +192,9 @@ def test_no_pair_crosses_folds_or_sides(salon: Path) -> None:
 
 
 def works_held_out_of(material: Material, ids: list[str]) -> np.ndarray:
-    from paint_search.compress.split import choose_split
+    from paint_search.compress.hold_out import choose_hold_out
 
-    return works_held_out(choose_split(ids, material.artists), ids)
+    return works_held_out(choose_hold_out(ids, material.artists), ids)
 
 
 def test_a_siamese_index_is_judged_on_artists_its_head_never_saw(

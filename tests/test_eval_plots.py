@@ -18,8 +18,7 @@ from scipy.cluster.hierarchy import cophenet, fcluster, leaves_list, linkage
 from scipy.spatial.distance import pdist
 
 from paint_search.errors import EvalError
-from paint_search.eval.maps import Projection
-from paint_search.eval.silhouette import compare, silhouettes
+from paint_search.eval import Projection, compare_silhouettes, silhouettes
 from paint_search.report import (
     OTHER,
     Curve,
@@ -260,7 +259,7 @@ def test_the_pairs_that_change_most_are_named_where_nothing_is_drawn() -> None:
     rng = np.random.default_rng(0)
     labels = [f"Painter {row % 5}" for row in range(60)]
     full = rng.normal(size=(60, 9)) + np.eye(5, 9)[np.arange(60) % 5]
-    comparison = compare(silhouettes(full, labels), silhouettes(full[:, :3], labels))
+    comparison = compare_silhouettes(silhouettes(full, labels), silhouettes(full[:, :3], labels))
     figure = fidelity_figure([curve("pca")], comparison, "Kept", "pca at 64", "artists")
     change = comparison.largest_changes(1)[0]
     (named,) = (text for text in texts(figure) if text.startswith("largest changes"))

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paint_search.errors import UsageError
-from paint_search.indexer.corpus.labels import FolderLabels, PatternLabels, clean, label_source
+from paint_search.indexer.corpus import FolderLabels, PatternLabels, clean, label_source
 from paint_search.painting import Hit, Painting, Value
 
 HERE = Path("unused")

@@ -13,9 +13,8 @@ from uuid import UUID
 import numpy as np
 
 from paint_search.index.collection import Collection
-from paint_search.indexer.corpus.scan import ScannedFile
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.indexer.pipeline import Walk
 from paint_search.painting import Record, painting_id
 
 FEATURES: Final = "features"

@@ -24,12 +24,12 @@ from paint_search.index.manifest import Manifest
 from paint_search.index.paths import read_path, write_path
 from paint_search.indexer.backbones.engines import DEVICES, Embedder
 from paint_search.indexer.corpus.labels import label_source
-from paint_search.indexer.corpus.scan import scan
+from paint_search.indexer.corpus.scan import Walk, scan
 from paint_search.indexer.corpus.shards import Part
 from paint_search.indexer.corpus.skips import SkipList, inside
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import is_image
-from paint_search.indexer.pipeline import Pipeline, Summary, Walk, gone
+from paint_search.indexer.pipeline import Pipeline, Summary, gone
 from paint_search.painting import Painting, Progress, Record
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
@@ -201,6 +201,7 @@ class _Engine:
             measured=self.choice,
             weights_file=self._request.weights,
             device=self._request.device,
+            note=self._note,
         )
         if self.choice is not None:
             self._note(f"engine: {self.choice.describe()}")

@@ -22,7 +22,7 @@ from paint_search.errors import ImageError, NotAnImageError
 from paint_search.indexer.backbones.blas import one_blas_thread
 from paint_search.indexer.backbones.engines import Embedder
 from paint_search.indexer.corpus.labels import LabelSource
-from paint_search.indexer.corpus.scan import ScannedFile
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.indexer.corpus.skips import SkipList
 from paint_search.indexer.images.decode import Decoded, decode
 from paint_search.indexer.images.perceptual_hash import look
@@ -33,9 +33,6 @@ from paint_search.painting import Painting, Progress, Record, painting_id
 BATCH: Final = 16
 _PAGE: Final = 512
 _CHECKPOINT_SECONDS: Final = 10.0
-
-#: Walks the corpus; is handed what to call with the (path, reason) of what cannot be looked at.
-Walk = Callable[[Callable[[str, str], None]], Iterator[ScannedFile]]
 
 State = Literal["new", "changed", "relabelled", "unchanged"]
 

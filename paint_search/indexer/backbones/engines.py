@@ -205,6 +205,7 @@ def fastest_engine(
     makers: Mapping[str, Callable[[], Embedder]],
     pixels: NDArray[np.uint8],
     machine: str,
+    note: Callable[[str], None],
 ) -> tuple[Embedder, EngineChoice]:
     """Keep the fastest engine that agrees with plain float32 on every image of a first batch.
 
@@ -213,9 +214,10 @@ def fastest_engine(
 
     Args:
         network: the backbone; run eagerly in float32 on the CPU, it is the reference.
-        makers: engine name -> how to make it; one that cannot run here is passed over.
+        makers: engine name -> how to make it.
         pixels: the first batch, (n, size, size, 3).
         machine: named in the choice, so that another machine measures again.
+        note: told of each engine that cannot run here, and why.
 
     Raises:
         BackboneError: no engine reproduces the reference.
@@ -226,8 +228,8 @@ def fastest_engine(
             engine = make()
             engine.embed(pixels[:1])  # the first call compiles and allocates
             trials.append((_rate(engine, pixels[:_TRIAL])[0], name, engine))
-        except (RuntimeError, NotImplementedError, BackboneError):
-            continue
+        except (RuntimeError, NotImplementedError, BackboneError) as error:
+            note(f"the engine {name} cannot run here ({error})")
     reference = TorchEmbedder(network, "cpu", "float32", plain=True).embed(pixels)
     for _, name, engine in sorted(trials, key=lambda trial: -trial[0]):
         rate, vectors = _rate(engine, pixels)

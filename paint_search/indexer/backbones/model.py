@@ -100,6 +100,7 @@ class Model:
         measured: embed.EngineChoice | None,
         weights_file: Path | None,
         device: str,
+        note: Callable[[str], None],
     ) -> tuple[embed.Embedder, embed.EngineChoice | None]:
         """Return the fastest sound embedder for many images, and how it was chosen.
 
@@ -109,6 +110,7 @@ class Model:
             measured: the choice of an earlier run; taken over on the same machine.
             weights_file: where the weights are, instead of the cache.
             device: ``auto``, ``cpu`` or ``cuda``.
+            note: takes one line for the user, on each engine that cannot run here.
 
         Raises:
             BackboneError: the weights are not those of this index, or no engine is sound.
@@ -141,7 +143,7 @@ class Model:
         makers |= embed.torch_engines(network, embed.find_device(device))
         if known is not None and known.engine in makers:
             return makers[known.engine](), known
-        return embed.fastest_engine(network, makers, pixels, machine)
+        return embed.fastest_engine(network, makers, pixels, machine, note)
 
     def _exported(self, lanes: int) -> embed.Embedder:
         if self.record.name not in _OWN:

@@ -9,8 +9,7 @@ from typing import Self
 from uuid import UUID
 
 from paint_search.errors import UsageError
-from paint_search.indexer.corpus.scan import ScannedFile
-from paint_search.indexer.pipeline import Walk
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.painting import painting_id
 
 

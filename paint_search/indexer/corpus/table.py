@@ -106,7 +106,7 @@ def _records(file: Path, reader: _Reader) -> Iterator[tuple[str, str, str]]:
         empty = False
         labels: dict[str, Value] = {}
         for name, cell in zip(fields, cells, strict=False):  # rows may be ragged
-            value = cell if name in _TEXTS or cell is None else _typed(cell)
+            value = cell if name in _TEXTS or cell is None else read_cell(cell)
             if name and value not in (None, ""):
                 labels.setdefault(name, value)
         cell = cells[of_path] if of_path < len(cells) else None
@@ -145,7 +145,7 @@ def _plain(value: Any) -> Value | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _typed(text: Value) -> Value:
+def read_cell(text: Value) -> Value:
     """Read a cell as the number it is; "007", "1e5" and "1_000" are names, not numbers."""
     if not isinstance(text, str):
         return text

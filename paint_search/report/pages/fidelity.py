@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from paint_search.eval.inputs import Ints, Vectors, unit_rows
-from paint_search.eval.neighbourhoods import NeighboursKept
+from paint_search.eval import NeighboursKept, unit_rows
+from paint_search.eval.inputs import Ints, Vectors
 from paint_search.eval.neighbours import ranking_keys
 from paint_search.report.pages.rendering import write_page
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from paint_search.eval.maps import Projection
+    from paint_search.eval import Projection
 
 _FEW_PAINTINGS = 400  # up to here pictures instead of dots from the start, and in 3-D at all
 _SHEET_SIDE = 2_048  # pixels; every browser decodes this much, and 12,000 thumbnails make 12 sheets

@@ -387,11 +387,12 @@ def _precision(one: str, result: Retrieval) -> Iterator[tuple[str, str, str, str
 
 def _duplicates(page: ReportPage) -> dict[str, object]:
     """Pairs of files that are likely one picture."""
-    from paint_search.eval.duplicates import likely_duplicates
+    from paint_search.eval import likely_duplicates
+    from paint_search.search.query import COPY_BITS
 
     if page.nearest is None:
         raise EvalError("It takes two paintings to look for duplicates.")
-    found = likely_duplicates(page.vectors, page.hashes, page.nearest)
+    found = likely_duplicates(page.vectors, page.hashes, page.nearest, copy_bits=COPY_BITS)
     return {"count": len(found), "pairs": found[:_DUPLICATES]}
 
 

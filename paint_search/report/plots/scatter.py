@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from paint_search.eval.maps import Projection
+    from paint_search.eval import Projection
     from paint_search.report.groups import Groups
 
 _FEW_POINTS = 40  # up to here every point bears its name

@@ -13,7 +13,7 @@ from paint_search.report.plots.style import DASHED, LINE, SOFT, drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.eval.calibration import Reliability
+    from paint_search.eval import Reliability
     from paint_search.eval.inputs import Floats
 
 

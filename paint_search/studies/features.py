@@ -1,30 +1,21 @@
 """What can be read back from the vectors of an index by name, such as how black an ink painting is.
 
-``--features blackness,eye-fill`` comes in; unit vectors of these alone, or their values, go out.
+Names of features come in; unit vectors of these alone, or their values, go out.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, argument
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from paint_search.index.index import Index
-
-FeaturesOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="A,B,...",
-        help="Only these features, of an index made with --backbone ink; two are drawn as a plane.",
-        show_default=False,
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -33,26 +24,26 @@ class Features:
 
     names: tuple[str, ...]
 
-    def only(self, vectors: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    def only(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return unit vectors of these features alone, from those of the index."""
         from paint_search.indexer.backbones.ink.ink import only
 
         return only(vectors, self.names)
 
-    def values(self, vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
+    def values(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the features, (n, len(names)), from vectors of ``only``, or means of such."""
         from paint_search.indexer.backbones.ink.ink import read
 
         return read(vectors, self.names, self.names)
 
-    def vectors(self, values: "NDArray[np.float64]") -> "NDArray[np.float32]":
+    def vectors(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the unit vectors of features (n, len(names)): the inverse of ``values``."""
         from paint_search.indexer.backbones.ink.ink import lift
 
         return lift(values, self.names)
 
 
-def read_features(collection: "Index", wanted: str | None) -> Features | None:
+def read_features(index: Index, wanted: Sequence[str] | None) -> Features | None:
     """Return the features that were asked for; None where none were.
 
     Raises:
@@ -62,27 +53,27 @@ def read_features(collection: "Index", wanted: str | None) -> Features | None:
 
     if wanted is None:
         return None
-    known = _known(collection)
+    known = _known(index)
     if not known:
-        collection.manifest.kept("full")  # says so where they were dropped
+        index.manifest.kept("full")  # says so where they were dropped
         raise UsageError(
-            f"--features: vectors of {collection.manifest.backbone.name!r} hold no features that "
-            "have names; make an index with --backbone ink"
+            f"{argument('features')}: vectors of {index.manifest.backbone.name!r} hold no features "
+            f"that have names; make an index with {argument('backbone', 'ink')}"
         )
-    names = tuple(name.strip() for name in wanted.split(",") if name.strip())
+    names = tuple(name.strip() for name in wanted if name.strip())
     check(names)
     if not names:
-        raise UsageError(f"--features names none: choose from {', '.join(known)}")
+        raise UsageError(f"{argument('features')} names none: choose from {', '.join(known)}")
     return Features(names)
 
 
-def grey_warning(collection: "Index") -> str | None:
+def grey_warning(index: Index) -> str | None:
     """Say how many paintings of an ink index are not black and white; None where all are."""
     from paint_search.indexer.backbones.ink.ink import GREY, read
 
-    if not len(collection) or "grey" not in _known(collection):
+    if not len(index) or "grey" not in _known(index):
         return None
-    shares = read(collection.vectors(which="full")[1], ["grey"])[:, 0]
+    shares = read(index.vectors(which="full")[1], ["grey"])[:, 0]
     grey = shares[shares >= GREY]
     if not len(grey):
         return None
@@ -92,10 +83,10 @@ def grey_warning(collection: "Index") -> str | None:
     )
 
 
-def _known(collection: "Index") -> Sequence[str]:
+def _known(index: Index) -> Sequence[str]:
     """Return the names of the features that the vectors of an index hold."""
     from paint_search.indexer.backbones.registry import REGISTRY
 
-    manifest = collection.manifest
+    manifest = index.manifest
     made_by = REGISTRY.get(manifest.backbone.name)
     return made_by.features if made_by and "full" in manifest.vectors else ()

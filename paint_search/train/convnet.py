@@ -6,7 +6,7 @@ here is torch's and scikit-learn's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paint_search.compress.training import EarlyStopping, Training
 from paint_search.eval.inputs import Floats, Ints
 
 SIDE: Final = 64
@@ -76,32 +77,41 @@ class SmallConvNet(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.net_ = _build(pictures.shape[1], len(self.classes_))
         steps = -(-len(learn) // _BATCH)
         optimiser = torch.optim.AdamW(self.net_.parameters(), lr=_RATE, weight_decay=1e-2)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, self.epochs * steps)
         names = ("loss", "accuracy", "held-out loss", "held-out accuracy")
         self.history_: dict[str, list[float]] = {name: [] for name in names}
-        best, kept = float("inf"), {}
-        for epoch in range(self.epochs):
-            self.net_.train()
-            seen = []
-            for batch in torch.split(learn[torch.randperm(len(learn))], _BATCH):
-                logits = self.net_(_changed(pictures[batch]))
-                loss = functional.cross_entropy(logits, codes[batch])
-                optimiser.zero_grad()
-                torch.autograd.backward(loss)
-                optimiser.step()
-                schedule.step()
-                seen.append((logits.detach(), codes[batch]))
+        seen: list[tuple[Tensor, Tensor]] = []
+
+        def batches(step: int) -> Iterator[Tensor]:
+            for _ in range(self.epochs):
+                yield from torch.split(learn[torch.randperm(len(learn))], _BATCH)
+
+        def loss(batch: Tensor) -> Tensor:
+            logits = self.net_(_changed(pictures[batch]))
+            seen.append((logits.detach(), codes[batch]))
+            return functional.cross_entropy(logits, codes[batch])
+
+        def judge() -> float:
             said, true = (torch.cat(parts) for parts in zip(*seen, strict=True))
-            held_out = _logits(self.net_, pictures[check])
-            figures = [*_figures(said, true), *_figures(held_out, codes[check])]
-            for name, value in zip(names, figures, strict=True):
+            seen.clear()
+            held_out = _figures(_logits(self.net_, pictures[check]), codes[check])
+            for name, value in zip(names, (*_figures(said, true), *held_out), strict=True):
                 self.history_[name].append(value)
-            if figures[2] < best:
-                best, self.epoch_ = figures[2], epoch + 1
-                kept = {name: value.clone() for name, value in self.net_.state_dict().items()}
             self.done()
-        if kept:
-            self.net_.load_state_dict(kept)
+            return -held_out[0]
+
+        stopping = EarlyStopping(judge, every=steps, patience=None)
+        Training(
+            network=self.net_,
+            objective=nn.CrossEntropyLoss(),
+            batches=batches,
+            loss=loss,
+            optimiser=optimiser,
+            schedule=torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, self.epochs * steps),
+            steps=self.epochs * steps,
+            callbacks=[stopping],
+        ).run()
+        self.epoch_ = stopping.best_step // steps
+        self.net_.load_state_dict(stopping.best_weights)
 
 
 def _build(channels: int, classes: int) -> nn.Sequential:

@@ -1,30 +1,30 @@
-"""What the map and the report share: works with their fields, pictures, the page to explore.
+"""What the map and the report show: works with their fields, pictures, the page to explore.
 
 An index goes in once; everything here is read from it before it is closed again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from paint_search.cli.output import Output
-from paint_search.cli.study import Works, check_outputs
-from paint_search.errors import UsageError
+from paint_search.eval import Neighbours, Projection, neighbours
+from paint_search.studies.result import Report, counting
+from paint_search.studies.works import Works
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from paint_search.eval.maps import Projection
-    from paint_search.eval.neighbours import Neighbours
     from paint_search.index.manifest import Manifest
 
 _NEIGHBOURS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exhibit:
     """The n works to show.
 
@@ -35,7 +35,7 @@ class Exhibit:
     """
 
     name: str
-    manifest: "Manifest"
+    manifest: Manifest
     works: Works
 
     @cached_property
@@ -57,10 +57,8 @@ class Exhibit:
         return [work.title or work.artist or title for work, title in works]
 
     @cached_property
-    def nearest(self) -> "Neighbours":
+    def nearest(self) -> Neighbours:
         """The nearest works of each."""
-        from paint_search.eval.neighbours import neighbours
-
         return neighbours(self.works.vectors, _NEIGHBOURS)
 
     @cached_property
@@ -75,11 +73,22 @@ class Exhibit:
                 return name
         return "artist"
 
+    @contextmanager
+    def thumbnails(self, report: Report) -> Iterator[Callable[[int], Image.Image]]:
+        """Decode thumbnails as large as the page shows them, beside other work."""
+        from paint_search.indexer.images.thumbnails import decoding
+        from paint_search.report import thumbnail_side
+
+        files = self.works.files
+        size = thumbnail_side(len(files))
+        with decoding(files, size, counting(report, "pictures", len(files))) as picture:
+            yield picture
+
     def write_page(
         self,
         out: Path,
-        views: "Sequence[Projection]",
-        picture: "Callable[[int], Image.Image]",
+        views: Sequence[Projection],
+        picture: Callable[[int], Image.Image],
         start: str,
     ) -> None:
         """Write the page to explore, coloured by the field ``start`` at first."""
@@ -99,57 +108,3 @@ class Exhibit:
             f"numbers a painting); indexed {made}."
         )
         write_map_page(out, views, shown, heading=self.name, note=note)
-
-
-def check_page(out: Path) -> None:
-    """Refuse a page that cannot be written, before the work and not after.
-
-    Raises:
-        UsageError: a name that no browser takes for a page, or a folder that is not there.
-    """
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"cannot write {out}: name a .html file")
-    check_outputs(None, out)
-
-
-@contextmanager
-def thumbnails(files: Sequence[Path], output: Output) -> "Iterator[Callable[[int], Image.Image]]":
-    """Decode thumbnails as large as the page shows them, beside other work; a bar on a terminal."""
-    from paint_search.indexer.images.thumbnails import decoding
-    from paint_search.report import thumbnail_side
-
-    size = thumbnail_side(len(files))
-    with steps(output, "pictures", len(files)) as done, decoding(files, size, done) as picture:
-        yield picture
-
-
-@contextmanager
-def steps(output: Output, what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Draw a bar that each call moves on, on a terminal only; one without a total just beats."""
-    if not output.shows_progress:
-        yield lambda: None
-        return
-    from rich import progress as bars
-
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-    )
-    with bars.Progress(*columns, console=output.errors, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
-
-
-def describe_view(view: "Projection") -> Mapping[str, Any]:
-    """Return what is to be known of a view, for machines."""
-    return {
-        "name": view.name,
-        "method": view.method,
-        "dims": view.dims,
-        "explained_variance_ratio": view.explained_variance_ratio,
-        "trustworthiness": view.trustworthiness,
-        "trust_sample": view.trust_sample,
-        "parameters": dict(view.parameters),
-    }

@@ -1,33 +1,25 @@
-"""``paint-search report``: everything there is to say of a collection, as a page to be sent."""
+"""Everything there is to say of a collection, as a page to be sent, and the map beside it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import numpy as np
 
-from paint_search.cli.exhibit import Exhibit, check_page, steps, thumbnails
-from paint_search.cli.output import (
-    IndexOption,
-    JsonOption,
-    NotOption,
-    Output,
-    QuietOption,
-    WhereOption,
-    reports_errors,
-)
-from paint_search.cli.study import ByOption, Works, plural
 from paint_search.errors import EvalError
+from paint_search.eval import Projection, project
+from paint_search.studies.exhibit import Exhibit
+from paint_search.studies.result import PAGES, Report, check_file, counting
+from paint_search.studies.works import AnIndex, Exclude, Where, read_works, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
     from numpy.typing import NDArray
 
-    from paint_search.eval.maps import Projection
-    from paint_search.index.index import Index
     from paint_search.index.manifest import Manifest
     from paint_search.report import ReportPage
 
@@ -36,79 +28,72 @@ _HASH_DIGITS = 16  # of a look; the others are its mean colour
 _MEASURED_WITH = ("numpy", "scipy", "scikit-learn", "umap-learn", "matplotlib")
 
 
-@reports_errors
+@dataclass(frozen=True)
+class Written:
+    """What was written: the report, then the map if there is one, and of how many works."""
+
+    files: list[Path]
+    paintings: int
+    labels: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as JSON can carry it."""
+        return vars(self) | {"files": [str(file) for file in self.files]}
+
+
 def report(
-    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="The report to write.")],
-    by: ByOption = "artist",
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
+    index: AnIndex,
+    out: str | Path,
+    by: str = "artist",
+    *,
+    where: Where = None,
+    exclude: Exclude = None,
+    progress: Report = lambda words, progress: None,
+) -> Written:
     """Write a report on the collection, and beside it OUT-map.html, the map to explore.
 
-    Both open anywhere without a network; the report stays small enough to be sent without the map.
-    Example: `paint-search report report.html`
+    Args:
+        index: an open index, or its folder; None for the nearest one above here.
+        out: the page to write.
+        by: field that groups the works.
+        where: field -> value, list of values, or (low, high): only these works.
+        exclude: the same: not these.
+        progress: takes what is being done and how far it is.
+
+    Raises:
+        UsageError: an unknown field, or a page that cannot be written.
     """
-    from paint_search.index.index import Index
     from paint_search.report import SECTIONS, write_report
 
-    output = Output(as_json=as_json, quiet=quiet)
-    check_page(out)
-    with Index.open(index) as collection:
-        works = _read(collection, by, where, exclude)
-        exhibit = Exhibit(collection.root.name, collection.manifest, works)
-        skipped = collection.skipped()
+    out = Path(out)
+    check_file(out, PAGES)
+    with reading(index) as source:
+        # Unlike the studies, a report has words for none at all.
+        works = read_works(source, by, where, exclude, need_artists=False, may_be_empty=True)
+        exhibit = Exhibit(source.root.name, source.manifest, works)
+        skipped = source.skipped()
     page = out.with_name(f"{out.stem}-map.html")
-    views, hashes = _show(exhibit, page, output)
+    views, hashes = _show(exhibit, page, progress)
     described = _describe(exhibit, hashes, views, page.name, skipped)
-    with steps(output, "sections", len(SECTIONS)) as done:
-        write_report(out, described, f"{date.today():%d %B %Y}", done)
-    files = [out, page] if views else [out]
-    for file in files:
-        output.note(f"wrote {file}")
-    output.json({"files": files, "paintings": len(works.files), "labels": len(works.names)})
-
-
-def _read(
-    collection: "Index", by: str, where: "Sequence[str] | None", exclude: "Sequence[str] | None"
-) -> Works:
-    """Read the works that match; unlike the studies, a report has words for none at all."""
-    from paint_search.search.filters import parse_filter
-
-    conditions = parse_filter(where or (), exclude or ())
-    paintings = list(collection.paintings(conditions))
-    labels = [painting.labels().get(by) for painting in paintings]
-    if by != "artist" and not any(labels):
-        collection.field(by)  # refuses a name that no painting has, and says which there are
-    return Works(
-        by=by,
-        paintings=paintings,
-        files=[collection.locate(painting) for painting in paintings],
-        vectors=collection.vectors(conditions)[1],
-        labels=[None if label is None else str(label) for label in labels],
-        unlabelled=labels.count(None),
-        too_few=0,
-    )
+    done = counting(progress, "sections", len(SECTIONS))
+    write_report(out, described, f"{date.today():%d %B %Y}", done)
+    return Written([out, page] if views else [out], len(works.files), len(works.names))
 
 
 def _show(
-    exhibit: Exhibit, page: Path, output: Output
-) -> "tuple[list[Projection], NDArray[np.uint64]]":
+    exhibit: Exhibit, page: Path, progress: Report
+) -> tuple[list[Projection], NDArray[np.uint64]]:
     """Write the page to explore; return its views, none where no map can be made, and the hashes.
 
     Hashes are of the thumbnails, which are decoded anyway.
     """
-    import numpy as np
-
-    from paint_search.eval.maps import project
     from paint_search.indexer.images.perceptual_hash import look
 
-    works, views = exhibit.works, list[Any]()
-    with thumbnails(works.files, output) as picture:
+    works = exhibit.works
+    views: list[Projection] = []
+    with exhibit.thumbnails(progress) as picture:
         with suppress(EvalError):  # the report says in its place that there is no map
-            views = [project(works.vectors, method) for method in ("umap", "pca")]
+            views = [project(works.vectors, "umap"), project(works.vectors, "pca")]
             exhibit.write_page(page, views, picture, exhibit.telling_field)
         looks = [look(np.asarray(picture(row))) for row in range(len(works.files))]
     hashes = [int(seen[:_HASH_DIGITS], 16) for seen in looks]
@@ -117,11 +102,11 @@ def _show(
 
 def _describe(
     exhibit: Exhibit,
-    hashes: "NDArray[np.uint64]",
-    views: "Sequence[Projection]",
+    hashes: NDArray[np.uint64],
+    views: Sequence[Projection],
     page: str,
-    skipped: "Sequence[tuple[str, str]]",
-) -> "ReportPage":
+    skipped: Sequence[tuple[str, str]],
+) -> ReportPage:
     """Gather what the report is made from; ``page`` is the address of the map to explore."""
     from paint_search.indexer.images.thumbnails import thumbnail
     from paint_search.report import ReportPage
@@ -130,7 +115,7 @@ def _describe(
     return ReportPage(
         name=exhibit.name,
         one=works.by,
-        many=plural(works.by),
+        many=works.many,
         vectors=works.vectors,
         labels=works.labels,
         titles=_titles(exhibit),
@@ -155,7 +140,7 @@ def _titles(exhibit: Exhibit) -> list[str]:
     return [f"{work.artist}: {title}" if work.artist else title for work, title in works]
 
 
-def _making(manifest: "Manifest") -> list[tuple[str, str]]:
+def _making(manifest: Manifest) -> list[tuple[str, str]]:
     """Return how the index and the figures came about, line by line."""
     from importlib.metadata import version
 
