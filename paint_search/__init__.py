@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         StoreError,
         UsageError,
     )
-    from paint_search.index.index import Index
+    from paint_search.index import Index
     from paint_search.painting import Hit, Painting
 
 __all__ = [
@@ -45,7 +45,7 @@ __all__ = [
 
 _HOMES = {
     "Hit": "paint_search.painting",
-    "Index": "paint_search.index.index",
+    "Index": "paint_search.index",
     "Painting": "paint_search.painting",
 }
 

@@ -47,6 +47,7 @@ class Outcome:
     code: int
     out: str
     err: str
+    output: str = ""  # both, as a terminal shows them
 
     @property
     def json(self) -> Any:
@@ -66,7 +67,7 @@ class Cli:
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise AssertionError(f"{arguments} raised") from result.exception
         assert "Traceback" not in result.stdout + result.stderr
-        return Outcome(result.exit_code, result.stdout, result.stderr)
+        return Outcome(result.exit_code, result.stdout, result.stderr, result.output)
 
     def ok(self, *arguments: object) -> Outcome:
         """Run and expect exit code 0."""

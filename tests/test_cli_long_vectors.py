@@ -171,7 +171,7 @@ def test_a_run_killed_between_batches_is_continued_by_the_next(home: Path, cli: 
 
 
 def test_a_dense_autoencoder_is_refused_for_very_long_vectors() -> None:
-    from paint_search.compress.kinds import make_compressor
+    from paint_search.compress import make_compressor
     from paint_search.errors import CompressError
 
     vectors = np.random.default_rng(0).random((4, 20_000), dtype=np.float32)

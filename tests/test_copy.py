@@ -87,11 +87,11 @@ def test_killed_in_the_middle_it_goes_on(
 ) -> None:
     target = _store(kind, server, "works")
     program = (
-        "from paint_search import copying; import sys, time; copying._PAGE = 5\n"
+        "import time\n"
         "def report(words, progress):\n"
         "    if progress.done >= 10: print('now', flush=True); time.sleep(60)\n"
         "from paint_search import Index\n"
-        f"Index.open().copy({target!r}, 'copied', report=report)"
+        f"Index.open().copy({target!r}, 'copied', batch=5, report=report)"
     )
     with subprocess.Popen(
         (*COMMAND[:2], program), stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ from paint_search.errors import PaintSearchError
 
 if TYPE_CHECKING:
     from paint_search.painting import Progress
+    from paint_search.report.tables import Part
 
 P = ParamSpec("P")
 
@@ -95,6 +96,18 @@ class Output:
         """Print the result for machines, if they asked."""
         if self.as_json:
             sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+
+    def show(self, parts: "Iterable[Part]") -> None:
+        """Print lines, notes and tables as a result tells them."""
+        from paint_search.report.tables import Note
+
+        for part in parts:
+            if isinstance(part, Note):
+                self.note(part)
+            elif isinstance(part, str):
+                self.line(part)
+            else:
+                self.table(*part)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table for people; columns whose name starts with ``>`` are right-aligned."""

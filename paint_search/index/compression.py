@@ -190,7 +190,7 @@ def _choose(sample: Sample, request: CompressRequest) -> tuple[Compressor, tuple
 
 
 def _fit(method: str, sample: Sample, request: CompressRequest) -> tuple[Compressor, MethodFit]:
-    from paint_search.eval.neighbourhoods import neighbours_kept
+    from paint_search.eval import neighbours_kept
 
     start = time.monotonic()
     compressor = make_compressor(method, request.dims, seed=request.seed)
@@ -230,8 +230,7 @@ def _label(request: CompressRequest) -> str | None:
 
 def _told(label: str, sample: Sample, codes: NDArray[np.float32]) -> Told:
     """Measure what a method that learns from labels is for, beside the full vectors."""
-    from paint_search.eval.auc import same_label_auc
-    from paint_search.eval.retrieval import retrieval
+    from paint_search.eval import retrieval, same_label_auc
 
     try:
         figures = [

@@ -26,7 +26,8 @@ from paint_search.search.stores.base import Store
 from paint_search.search.stores.opening import check_reach, open_store
 from paint_search.search.stores.uri import Place
 
-_PAGE: Final = 512
+#: Points read and written at once.
+BATCH: Final = 512
 
 #: What belongs to one folder alone; the rest of an index travels as it is.
 _OWN: Final = ("manifest*.json*", "store*", "lock*", "copy.json")
@@ -62,7 +63,9 @@ class CopySummary:
     difference: float
 
 
-def copy_index(collection: Collection, to: Place, folder: Path, report: Report) -> CopySummary:
+def copy_index(
+    collection: Collection, to: Place, folder: Path, report: Report, batch: int = BATCH
+) -> CopySummary:
     """Make ``folder`` an index like this one, with its points in the store at ``to``.
 
     Args:
@@ -70,6 +73,7 @@ def copy_index(collection: Collection, to: Place, folder: Path, report: Report) 
         to: where the points of the copy go.
         folder: of the copy; may hold what an interrupted run of the same copy has left.
         report: called with what is being done and how far it is.
+        batch: points read and written at once.
 
     Raises:
         UsageError: the folder is an index already or holds something else, or both stores are one.
@@ -95,10 +99,10 @@ def copy_index(collection: Collection, to: Place, folder: Path, report: Report) 
         )
         target = open_store(folder, to, manifest.dimensions, manifest.maker)
         stack.callback(target.close)
-        written = _write(store, target, report)
+        written = _write(store, target, report, batch)
         target.flush()
         target.optimize()
-        checksum, difference = _compare(store, target, report)
+        checksum, difference = _compare(store, target, report, batch)
         made = replace(
             manifest,
             store=to,
@@ -139,11 +143,11 @@ def _require_empty(folder: Path, to: Place, manifest: Manifest) -> None:
             raise UsageError(f"{to} holds {count:,} paintings already; name another collection")
 
 
-def _write(source: Store, target: Store, report: Report) -> int:
+def _write(source: Store, target: Store, report: Report, batch: int) -> int:
     """Write the points that the target lacks or has otherwise; delete those it has too many."""
     total, done, written = source.count(), 0, 0
     resumed = target.count() > 0
-    for page in _pages(source.scroll(vectors=True)):
+    for page in _pages(source.scroll(vectors=True), batch):
         there = target.get([record.id for record in page], vectors=True) if resumed else {}
         missing = [record for record in page if not _alike(record, there.get(record.id))]
         if missing:
@@ -153,13 +157,13 @@ def _write(source: Store, target: Store, report: Report) -> int:
         report("copying", Progress(done, total))
     target.flush()
     if target.count() > total:
-        for page in _pages(target.scroll()):
+        for page in _pages(target.scroll(), batch):
             known = source.get([record.id for record in page])
             target.delete([record.id for record in page if record.id not in known])
     return written
 
 
-def _compare(source: Store, target: Store, report: Report) -> tuple[str, float]:
+def _compare(source: Store, target: Store, report: Report, batch: int) -> tuple[str, float]:
     """Read both stores and compare; return the checksum and the largest change of a number."""
     digest, difference = hashlib.sha256(), 0.0
     total = source.count()
@@ -182,7 +186,7 @@ def _compare(source: Store, target: Store, report: Report) -> tuple[str, float]:
                 f"{difference:.4f}); run it again"
             )
         digest.update(one.id.encode() + _payload(one))
-        if done % _PAGE == 0 or done == total:
+        if done % batch == 0 or done == total:
             report("comparing", Progress(done, total))
     return digest.hexdigest(), difference
 
@@ -211,8 +215,8 @@ def _distance(one: Record, other: Record) -> float:
     return largest
 
 
-def _pages(records: Iterable[Record]) -> Iterator[Sequence[Record]]:
+def _pages(records: Iterable[Record], size: int) -> Iterator[Sequence[Record]]:
     """Deal out records by the page."""
     stream = iter(records)
-    while page := list(itertools.islice(stream, _PAGE)):
+    while page := list(itertools.islice(stream, size)):
         yield page

@@ -75,7 +75,8 @@ def read_examples(
     if pictures:
         if not collection.store.count():
             raise UsageError("the index is empty; run paint-search index first")
-        vectors = np.stack(list(embed(collection, [query for _, query, _ in pictures])))
+        made = decode_and_embed(collection, [picture for _, picture, _ in pictures], "looked for")
+        vectors = np.stack([vector for _, vector in made])
         if kind == "compact" and collection.compressor is not None:
             vectors = collection.compressor.transform(vectors)
         for (row, _, own), vector in zip(pictures, vectors, strict=True):
@@ -94,13 +95,21 @@ def embed(collection: Collection, pictures: Iterable[Picture]) -> Iterator[NDArr
 
 
 def decode_and_embed(
-    collection: Collection, pictures: Iterable[Picture]
+    collection: Collection, pictures: Iterable[Picture], purpose: str = "embedded"
 ) -> Iterator[tuple[Decoded, NDArray[np.float32]]]:
     """Yield each picture as the backbone sees it, and its embedding, (d,) with unit norm."""
+    wanted = collection.manifest.backbone.preprocessing
+
+    def read(picture: Picture) -> Decoded:
+        try:
+            return decode(Path(picture) if isinstance(picture, str) else picture, wanted)
+        except ImageError as error:
+            raise type(error)(f"{name_query(picture)} cannot be {purpose}: {error}") from error
+
     stream = iter(pictures)
     with ThreadPoolExecutor(thread_name_prefix="decode") as pool:
         while batch := list(itertools.islice(stream, _BATCH)):
-            decoded = list(pool.map(lambda picture: _decode(collection, picture), batch))
+            decoded = list(pool.map(read, batch))
             pixels = np.stack([one.pixels for one in decoded])
             yield from zip(decoded, collection.backbone.query_embedder().embed(pixels), strict=True)
 
@@ -173,14 +182,6 @@ def _given(collection: Collection, query: NDArray[Any], kind: VectorName) -> Exa
     if kind == "compact" and collection.compressor is not None:
         vectors = collection.compressor.transform(vectors)
     return Example(vectors[0])
-
-
-def _decode(collection: Collection, picture: Picture) -> Decoded:
-    try:
-        source = Path(picture) if isinstance(picture, str) else picture
-        return decode(source, collection.manifest.backbone.preprocessing)
-    except ImageError as error:
-        raise type(error)(f"{name_query(picture)} cannot be looked at: {error}") from error
 
 
 def name_query(query: Query) -> str:

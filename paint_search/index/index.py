@@ -18,7 +18,7 @@ from paint_search.index import examples, search
 from paint_search.index.collection import PATIENCE, Collection
 from paint_search.index.compression import AUTO as AUTO_METHOD
 from paint_search.index.compression import CompressRequest, CompressSummary, compress
-from paint_search.index.copy import CopySummary, copy_index
+from paint_search.index.copy import BATCH, CopySummary, copy_index
 from paint_search.index.examples import Picture, Query
 from paint_search.index.export import columns_of, export, list_paintings, to_arrow, to_faiss
 from paint_search.index.info import IndexInfo, inspect
@@ -27,7 +27,7 @@ from paint_search.index.paths import FOLDER, corpus_folder, find_index
 from paint_search.index.select import Where, check_field, read_vectors, select
 from paint_search.index.sync import SKIPPED, Request, require_images, sync
 from paint_search.index.upsert import Handed, upsert
-from paint_search.index.verification import Verdict, Verifier
+from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.shards import Part
 from paint_search.indexer.corpus.skips import read_skips
@@ -327,6 +327,7 @@ class Index:
         to: str,
         folder: str | Path | None = None,
         *,
+        batch: int = BATCH,
         report: Callable[[str, Progress], None] = lambda words, progress: None,
     ) -> CopySummary:
         """Copy this index into another store: vectors, labels and compressor.
@@ -336,6 +337,7 @@ class Index:
         Args:
             to: where the points go, as ``store`` of ``create``.
             folder: of the copy; by default beside this index, named after it and the store.
+            batch: points read and written at once.
             report: called with what is being done and how far it is.
 
         Raises:
@@ -346,7 +348,7 @@ class Index:
         beside = self.folder.with_name(f"{self.folder.name}-{place.kind}")
         target = beside if folder is None else Path(folder).absolute()
         with self._collection.reading() as collection:
-            return copy_index(collection, place, target, report)
+            return copy_index(collection, place, target, report, batch)
 
     def export(
         self, out: str | Path, form: str, where: Where | None = None
@@ -590,10 +592,20 @@ class Index:
         with self._collection.reading() as collection:
             return to_faiss(collection, select(collection, where))
 
-    def verifier(self, note: Callable[[str], None] = lambda line: None) -> Verifier:
-        """Return what says whether one artist made two paintings; ``note`` takes lines to say."""
+    def verifier(
+        self,
+        note: Callable[[str], None] = lambda line: None,
+        *,
+        unsure: tuple[float, float] = UNSURE,
+    ) -> Verifier:
+        """Return what says whether one artist made two paintings.
+
+        Args:
+            note: takes lines for the user.
+            unsure: probabilities between these are little better than a coin, and said to be.
+        """
         with self._collection.reading() as collection:
-            return Verifier(collection, note)
+            return Verifier(collection, note, unsure)
 
     def verify(self, one: Query, other: Query) -> Verdict:
         """Say how likely one artist made both paintings; see ``Verifier.verify``."""

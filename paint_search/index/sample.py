@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.compress.base import Rows
-from paint_search.compress.split import Split, choose_split, works_held_out
+from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
 from paint_search.errors import CompressError, UsageError
 from paint_search.index.collection import Collection
 from paint_search.index.long_vectors import open_features
@@ -33,7 +33,7 @@ class Sample:
     what is known of seen artists can be measured on other works than those.
     """
 
-    split: Split
+    split: HoldOut
     learned: Rows
     held_out: NDArray[np.float32]
     labels: list[str | None]
@@ -58,7 +58,7 @@ class Sample:
         ids, artists, values = zip(*records, strict=True)
         if label is not None and not any(values):
             raise UsageError(f"no painting has a field {label!r}; see paint-search info")
-        split = choose_split(ids, artists, seed=seed)
+        split = choose_hold_out(ids, artists, seed=seed)
         kept_out = split.held_out(ids, artists)
         named = [None if value is None else str(value) for value in values]
         passed = np.zeros(len(ids), bool) if label is None else works_held_out(split, ids)
@@ -79,7 +79,7 @@ class Sample:
     @classmethod
     def _mapped(
         cls,
-        split: Split,
+        split: HoldOut,
         ids: NDArray[np.str_],
         named: list[str | None],
         sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],

@@ -172,10 +172,17 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Compares paintings for one open index; ``note`` takes lines for the user."""
+    """Compares paintings for one open index.
+
+    Attributes:
+        collection: the index.
+        note: takes lines for the user.
+        unsure: probabilities between these are little better than a coin.
+    """
 
     collection: Collection
     note: Callable[[str], None]
+    unsure: tuple[float, float] = UNSURE
 
     def verify(self, one: Query, other: Query) -> Verdict:
         """Say whether one artist made both.
@@ -205,7 +212,7 @@ class Verifier:
         chance = float(probability(np.array([score]))[0])
         reason = self._doubt(calibration, score, chance, (one, other), examples)
         return Verdict(
-            says="cannot tell" if reason else "same" if chance > UNSURE[1] else "different",
+            says="cannot tell" if reason else "same" if chance > self.unsure[1] else "different",
             probability=chance,
             reason=reason,
             references=self._references(calibration, score, {found.id for found in examples}),
@@ -303,7 +310,7 @@ class Verifier:
             return "more alike than any two works that were calibrated on: one picture twice?"
         if score < calibration.judge.lowest:
             return "less alike than any two works that were calibrated on"
-        if UNSURE[0] <= chance <= UNSURE[1]:
+        if self.unsure[0] <= chance <= self.unsure[1]:
             return "little better than a coin"
         return None
 

@@ -41,11 +41,10 @@ def open_store(
 
             return EdgeStore(index / place.name, dimensions, **tuning)
         case "faiss":
-            from paint_search.search.stores.faiss import FaissStore, Wanted
+            from paint_search.search.stores.faiss import FaissStore
 
-            return FaissStore(
-                index / place.name, dimensions, Wanted(**cast("dict[str, Any]", place.settings))
-            )
+            factory = place.settings.get("factory")
+            return FaissStore(index / place.name, dimensions, cast("str | None", factory), **tuning)
         case "qdrant":
             from paint_search.search.stores.qdrant.store import QdrantStore
 

@@ -1,6 +1,6 @@
 """Where an index keeps its points, as users write it: ``edge``, ``faiss`` or ``qdrant://…``.
 
-Settings stand behind a ``?``, as in ``faiss?memory=4GB`` or ``qdrant://host:6334/works?shards=6``.
+Settings stand behind a ``?``, as in ``faiss?factory=HNSW32`` or ``qdrant://host:6334/works?shards=6``.
 Reads and writes text, never touches a store. Secrets have no place in it.
 """
 
@@ -13,14 +13,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from paint_search.errors import UsageError
 
 Kind = Literal["edge", "faiss", "qdrant"]
-Setting = str | int | float | bool
+Setting = str | int | bool
 
 #: Port of Qdrant's gRPC interface.
 PORT: Final = 6334
 
 _SCHEMES: Final = ("qdrant", "qdrants")
 _COLLECTION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-_UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,11 @@ class Place:
                 raise ValueError(str(error)) from error
             if (written.server, written.base) != (server, base):
                 raise ValueError("the store is no place of a server")
-        given = {name: str(value) for name, value in record["settings"].items()}
+        given = {
+            name: str(value)
+            for name, value in record["settings"].items()
+            if name not in _RETIRED.get(kind, ())
+        }
         settings = _checked(kind, given, "the manifest")
         return cls(kind, base, int(record["generation"]), server, settings)
 
@@ -144,6 +147,11 @@ def _checked(kind: Kind, pairs: Mapping[str, str], where: str) -> Mapping[str, S
     settings: dict[str, Setting] = {}
     known = _SETTINGS[kind]
     for name, value in pairs.items():
+        if name in _RETIRED.get(kind, ()):
+            raise ValueError(
+                f"{where}: {kind} takes no {name} any more; name an index with ?factory=, and "
+                "paint-search info shows its measured recall"
+            )
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has none"
             raise ValueError(f"{where}: there is no setting {name!r}; {kind} {has}")
@@ -154,21 +162,9 @@ def _checked(kind: Kind, pairs: Mapping[str, str], where: str) -> Mapping[str, S
     return settings
 
 
-def _size(text: str) -> int:
-    number, unit = text[:-2], text[-2:].upper()
-    return _positive(text) if text.isdigit() else int(float(number) * _UNITS[unit])
-
-
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1:
         raise ValueError(text)
     return number
 
@@ -185,7 +181,7 @@ def _quantization(text: str) -> str:
 
 _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
     "edge": {},
-    "faiss": {"memory": _size, "recall": _share, "factory": str},
+    "faiss": {"factory": str},
     "qdrant": {
         "shards": _positive,
         "replicas": _positive,
@@ -194,3 +190,6 @@ _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
         "quantization": _quantization,
     },
 }
+
+#: What manifests of version 0.1 may still name.
+_RETIRED: Final[Mapping[Kind, tuple[str, ...]]] = {"faiss": ("memory", "recall")}
