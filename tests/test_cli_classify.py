@@ -149,7 +149,7 @@ def test_a_label_that_is_code_is_shown_and_not_run(
 def test_a_net_learns_from_the_files(
     in_gallery: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paint_search.eval.convnet import SmallConvNet
+    from paint_search.train import SmallConvNet
 
     def briefly(self: SmallConvNet, seed: int = 0, epochs: int = 2, done: object = None) -> None:
         self.seed, self.epochs, self.done = seed, epochs, done  # type: ignore[assignment]

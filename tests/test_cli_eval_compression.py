@@ -18,9 +18,8 @@ from PIL import Image
 from studied import read_csv
 
 from paint_search import Index
-from paint_search.compress import kinds, make_compressor
+from paint_search.compress import PCA, kinds, make_compressor
 from paint_search.compress.base import Compressor, Floats, Report, Rows, silent
-from paint_search.compress.pca import PCA
 from paint_search.errors import CompressError
 from paint_search.eval.fidelity import fidelity
 

@@ -28,7 +28,7 @@ KILL = """
 import os, signal, sys
 from unittest import mock
 from paint_search import Index
-from paint_search.compress.base import Compressor
+from paint_search.compress import Compressor
 from paint_search.index.manifest import Manifest
 from paint_search.search.stores.edge import EdgeStore
 import paint_search.index.compression as compressing

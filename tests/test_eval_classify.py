@@ -16,6 +16,7 @@ from paint_search.errors import EvalError
 from paint_search.eval.classify import Classification, classify, stratified_split
 from paint_search.eval.conformal import conformal_threshold, prediction_sets
 from paint_search.eval.inputs import group_labels
+from paint_search.train import SmallConvNet
 
 NAMES = ("cubist", "fauve", "nabi")
 
@@ -223,7 +224,8 @@ def bars(each: int = 16) -> tuple[NDArray[np.uint8], list[str]]:
 def test_a_net_learns_from_pictures_and_shows_how() -> None:
     pictures, labels = bars()
     steps: list[None] = []
-    found = classify(pictures, labels, kind="cnn", done=lambda: steps.append(None))
+    net = SmallConvNet(done=lambda: steps.append(None))
+    found = classify(pictures, labels, kind="cnn", net=net)
     assert found.accuracy > 0.8
     curves = found.ensemble.histories
     assert len(curves) == 3
@@ -232,7 +234,6 @@ def test_a_net_learns_from_pictures_and_shows_how() -> None:
 
 
 def test_a_net_of_one_seed_is_one_net() -> None:
-    from paint_search.eval.convnet import SmallConvNet  # torch
 
     pictures, _ = bars(each=10)
     codes = np.repeat([0, 1], 10)

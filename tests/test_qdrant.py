@@ -95,7 +95,7 @@ def test_compress_writes_a_collection_beside_and_drops_the_old_one(
 def test_a_failed_compress_leaves_the_old_collection_and_no_other(
     server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paint_search.compress.base import Compressor
+    from paint_search.compress import Compressor
     from paint_search.errors import CompressError
 
     cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")

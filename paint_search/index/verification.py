@@ -23,8 +23,7 @@ from paint_search.index.manifest import Manifest
 from paint_search.indexer.backbones.model import Model
 from paint_search.painting import Painting, Value
 from paint_search.search.stores.base import Store, VectorName
-from paint_search.verify.judge import Judge, Works, look_at, probability
-from paint_search.verify.trial import Judged, Material, calibrate
+from paint_search.verify import Embeddings, Judge, Judged, Material, calibrate, probability
 
 FOLDER: Final = "verification"
 FORMAT: Final = 1
@@ -204,7 +203,7 @@ class Verifier:
             raise UsageError(f"{one} and {other} are the same painting; name two")
         codes = None if base == searched else np.stack([found.vector for found in examples])
         vectors = np.stack([self._example(query, base).vector for query in (one, other)])
-        works = look_at(calibration.judge.model, vectors, codes)
+        works = Embeddings.of(calibration.judge.model, vectors, codes)
         first, second = works[np.array([0])], works[np.array([1])]
         score = float(calibration.judge.score(first, second)[0])
         chance = float(probability(np.array([score]))[0])
@@ -354,7 +353,7 @@ class Verifier:
 
 
 def _some_references(
-    ids: list[str], judge: Judge, works: Works, judged: Judged
+    ids: list[str], judge: Judge, works: Embeddings, judged: Judged
 ) -> tuple[tuple[str, str, bool, float], ...]:
     """Return every so many of the pairs in the order of their scores, of each kind."""
     pairs = judged.pairs
