@@ -67,13 +67,14 @@ def test_it_leaves_weights_that_an_index_takes_and_a_curve(atelier: Path, cli: C
 KILL = """
 import os, signal, sys
 import torch
-from paint_search.train import learning
+from paint_search.compress import Checkpoint
 torch.set_num_threads(1)
-check = learning._Run.check
-def die(run, *figures):
-    check(run, *figures)
-    os.kill(os.getpid(), signal.SIGKILL)
-learning._Run.check = die
+write = Checkpoint.after_step
+def die(checkpoint, training, loss):
+    write(checkpoint, training, loss)
+    if training.step == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.after_step = die
 from paint_search.cli.app import app
 app(sys.argv[1:])
 """
