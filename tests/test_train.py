@@ -17,8 +17,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from paint_search import Index
-from paint_search.indexer.backbones.registry import find_backbone
-from paint_search.indexer.backbones.timm_network import Network, build_network
+from paint_search.indexer.backbones import Network, build_network, find_backbone
 
 SMALL = "timm:twin_small?width=4&input_size=32"
 QUICK = ("--backbone", SMALL, "--steps", 40)

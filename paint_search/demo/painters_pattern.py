@@ -224,10 +224,10 @@ def _border(picture: Image.Image, rng: Rng, glazes: list[Colour], band: int) -> 
         draw.rectangle((0, 0, width - 1, height - 1), outline=colour, width=int(band * part))
     beads = shuffled(rng, [leaf, heart, ground])
     half = band * 0.4
-    for k, x in enumerate(np.linspace(half, width - half, round(width / band))):
+    for k, x in enumerate(np.linspace(half, width - half, round(width / band)).tolist()):
         for y in (half, height - half):
             _bead(draw, (x, y), band, [outline, beads[k % 2], beads[2]])
-    for k, y in enumerate(np.linspace(half, height - half, round(height / band))[1:-1]):
+    for k, y in enumerate(np.linspace(half, height - half, round(height / band)).tolist()[1:-1]):
         for x in (half, width - half):
             _bead(draw, (x, y), band, [outline, beads[(k + 1) % 2], beads[2]])
 
