@@ -22,22 +22,21 @@ from measure import run
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.eval.auc import same_label_auc
-from paint_search.eval.retrieval import retrieval
-from paint_search.indexer.backbones import find_backbone
-from paint_search.indexer.decode import decode
-from paint_search.indexer.descriptors import INPUT_SIZE, describe
-from paint_search.indexer.embed import BuiltInEmbedder, OnnxEmbedder
-from paint_search.indexer.labels import label_source
-from paint_search.indexer.preprocessing import Preprocessing
-from paint_search.indexer.scan import scan
-from paint_search.indexer.table import LabelTable
+from paint_search.eval import retrieval, same_label_auc
+from paint_search.indexer.backbones.builtin.descriptors import INPUT_SIZE, describe
+from paint_search.indexer.backbones.engines import BuiltInEmbedder, OnnxEmbedder
+from paint_search.indexer.backbones.registry import find_backbone
+from paint_search.indexer.corpus.labels import label_source
+from paint_search.indexer.corpus.scan import scan
+from paint_search.indexer.corpus.table import LabelTable
+from paint_search.indexer.images.decode import decode
+from paint_search.indexer.images.preprocessing import Preprocessing
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from corpus import fold_of
 
 MOBILENET = "timm:mobilenetv2_100?pad_type=same&mean=0.5&std=0.5"
-SHIPPED = Path(__file__).parents[1] / "paint_search/indexer/builtin/network.onnx"
+SHIPPED = Path(__file__).parents[1] / "paint_search/indexer/backbones/builtin/network.onnx"
 SQUARE = Preprocessing(size=INPUT_SIZE, fit="squash")
 BLOCK = 64
 
@@ -75,7 +74,7 @@ def histogram(pixels: Pixels) -> Vectors:
 
 def mobilenet(file: Path) -> tuple[Embed, Preprocessing]:
     """Return MobileNetV2 with ImageNet weights, in ONNX Runtime."""
-    from paint_search.indexer.network import build_network, export_onnx
+    from paint_search.indexer.backbones.timm_network import build_network, export_onnx
 
     network, record = build_network(find_backbone(MOBILENET), file, "squash")
     with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,7 @@ from paint_search.painting import Record, painting_id
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Maker, Store
 from paint_search.search.stores.opening import delete_store, open_store
-from paint_search.search.stores.place import Place
+from paint_search.search.stores.uri import Place
 
 QUERIES, K, BATCH = 500, 10, 1000
 ARTISTS = 100  # so that a filter on one of them keeps 1 %

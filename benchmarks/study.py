@@ -27,14 +27,14 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.random_projection import SparseRandomProjection
 
-from paint_search.compress.kinds import make_compressor
-from paint_search.compress.split import held_out
-from paint_search.eval.fidelity import Fidelity, fidelity
-from paint_search.indexer.backbones import REGISTRY
-from paint_search.indexer.decode import decode
-from paint_search.indexer.embed import fastest_engine, find_device, torch_engines
-from paint_search.indexer.features import FeatureCache
-from paint_search.indexer.network import build_network
+from paint_search.compress import make_compressor
+from paint_search.compress.hold_out import held_out
+from paint_search.eval import Fidelity, fidelity
+from paint_search.indexer.backbones.engines import fastest_engine, find_device, torch_engines
+from paint_search.indexer.backbones.registry import REGISTRY
+from paint_search.indexer.backbones.timm_network import build_network
+from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.indexer.images.decode import decode
 from paint_search.painting import painting_id
 
 BACKBONE = REGISTRY["vgg16-pools"]
@@ -219,7 +219,7 @@ def extract(works: list[Work], weights: Path, folder: Path) -> None:
             pixels = np.stack(list(decoded))
         if embedder is None:
             engines = torch_engines(network, find_device("auto"))
-            embedder, choice = fastest_engine(network, engines, pixels, "")
+            embedder, choice = fastest_engine(network, engines, pixels, "", print)
             print(choice.describe())
         cache.append([work.id for work in batch], embedder.embed(pixels))
     print(f"{len(missing) / (time.monotonic() - start):.1f} images/s")

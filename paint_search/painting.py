@@ -1,4 +1,4 @@
-"""The records that travel through the house: a painting, its stored point, and a hit.
+"""What travels between rooms: a painting, its stored point, a hit; and how far a long run is.
 
 A painting is one image file and what is known of it; a record is what the store keeps of it, with
 its vector; a hit is a painting with its rank and score. None holds pixels.
@@ -58,6 +58,13 @@ class Painting:
         }
         return cls.from_labels(payload["path"], labels)
 
+    def __hash__(self) -> int:
+        return hash(self.id)  # equal paintings have one id, and a mapping has no hash
+
+    def __getitem__(self, name: str) -> Value | None:
+        """Return the field of this name; None where it is not known of this painting."""
+        return self.to_dict().get(name)
+
     def labels(self) -> dict[str, Value]:
         """Return every known field but the path as one flat mapping."""
         known = {name: getattr(self, name) for name in LABELS}
@@ -106,6 +113,20 @@ class Hit:
     above_other_artists: float | None = None
     copies: tuple[Painting, ...] = ()
 
+    @property
+    def id(self) -> str:
+        """The painting's id."""
+        return self.painting.id
+
+    @property
+    def path(self) -> str:
+        """The painting's path below the corpus."""
+        return self.painting.path
+
+    def __getitem__(self, name: str) -> Value | None:
+        """Return the painting's field of this name; None where it is not known."""
+        return self.painting[name]
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able mapping."""
         return {
@@ -116,6 +137,15 @@ class Hit:
             "above_other_artists": _rounded(self.above_other_artists),
             "copies": [copy.to_dict() for copy in self.copies],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long run is, in steps of its own, and a few words on how it goes."""
+
+    done: int
+    total: int
+    words: str = ""
 
 
 def _rounded(share: float | None) -> float | None:

@@ -1,16 +1,15 @@
-"""A small clustered collection in a FAISS store, and thresholds at which it counts as large."""
+"""A small clustered collection in a FAISS store to which it is a large one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pytest
 
 from paint_search.painting import Record, painting_id
 from paint_search.search.filters import Condition
-from paint_search.search.stores import faiss_building, faiss_index, faiss_plans
-from paint_search.search.stores.faiss import FaissStore, Wanted
+from paint_search.search.stores.faiss import FaissStore
 
 COUNT, DIMENSION = 3000, 32
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -33,16 +32,13 @@ def points(vectors: Floats, start: int = 0) -> list[Record]:
     ]
 
 
-def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set thresholds at which a small collection is a large one."""
-    monkeypatch.setattr(faiss_plans, "_EXACT_BYTES", 64 * 1024)
-    monkeypatch.setattr(faiss_plans, "_TRAINABLE", 500)
-    monkeypatch.setattr(faiss_index, "_TAIL", 100)
-    monkeypatch.setattr(faiss_building, "_QUERIES", 40)
+def opened(folder: Path, factory: str | None = None, **options: Any) -> FaissStore:
+    """Open a store to which a small collection is a large one."""
+    return FaissStore(folder, {"full": DIMENSION}, factory, exact_bytes=64 * 1024, **options)
 
 
-def filled(folder: Path, wanted: Wanted | None = None) -> FaissStore:
-    store = FaissStore(folder, {"full": DIMENSION}, wanted or Wanted())
+def filled(folder: Path, factory: str | None = None, **options: Any) -> FaissStore:
+    store = opened(folder, factory, **options)
     vectors = clustered()
     for start in range(0, COUNT, 1000):
         store.upsert(points(vectors[start : start + 1000], start))

@@ -14,8 +14,14 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from paint_search.indexer import descriptors
-from paint_search.indexer.descriptors import DIMENSION, INPUT_SIZE, describe
+from paint_search.indexer.backbones.builtin import (
+    DIMENSION,
+    INPUT_SIZE,
+    describe,
+    measure_blocks,
+    measure_neutral,
+    stored_neutral,
+)
 
 CANVAS = (INPUT_SIZE, INPUT_SIZE, 3)
 PAINTERS = ("blue strokes", "warm planes", "pale dots")
@@ -93,7 +99,8 @@ def test_memory_order_does_not_matter() -> None:
 
 def test_another_process_gives_the_same_vector() -> None:
     program = (
-        "import sys, numpy as np; from paint_search.indexer.descriptors import *; "
+        "import sys, numpy as np\n"
+        "from paint_search.indexer.backbones.builtin.descriptors import *\n"
         "pixels = np.arange(INPUT_SIZE**2 * 3).reshape(1, INPUT_SIZE, INPUT_SIZE, 3) % 251; "
         "sys.stdout.buffer.write(describe(pixels.astype(np.uint8)).tobytes())"
     )
@@ -159,8 +166,7 @@ def test_which_colour_carries_the_grain_matters() -> None:
 
 
 def blocks(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    rows = descriptors._blocks([descriptors._oklab(pixels)])
-    return {name: row for name, (row,) in rows.items()}
+    return {name: row for name, (row,) in measure_blocks(pixels[None]).items()}
 
 
 def test_every_block_takes_part_with_its_own_weight() -> None:
@@ -214,8 +220,8 @@ def test_other_shapes_and_types_are_refused(pixels: NDArray[np.generic]) -> None
 
 
 def test_the_stored_statistics_are_those_that_the_formula_gives() -> None:
-    stored, stored_spread = descriptors._neutral()
-    measured, measured_spread = descriptors.measure_neutral()
+    stored, stored_spread = stored_neutral()
+    measured, measured_spread = measure_neutral()
     assert stored.keys() == measured.keys()
     for name, mean in measured.items():
         np.testing.assert_allclose(stored[name], mean, atol=1e-4)

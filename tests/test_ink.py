@@ -14,7 +14,7 @@ from inked import AREA, SIZE, box, disc, measured, sheet, vectors
 from PIL import Image, ImageDraw
 
 from paint_search.errors import UsageError
-from paint_search.indexer import ink
+from paint_search.indexer.backbones import ink
 
 ONE_PERCENT = 0.01
 shares = st.floats(0, 1)
@@ -212,7 +212,8 @@ def test_pixels_of_another_shape_are_refused() -> None:
 
 def test_a_query_imports_neither_torch_nor_sklearn() -> None:
     program = (
-        "import sys, numpy as np; from paint_search.indexer.ink import describe, INPUT_SIZE as n\n"
+        "import sys, numpy as np\n"
+        "from paint_search.indexer.backbones.ink.ink import describe, INPUT_SIZE as n\n"
         "describe(np.zeros((1, n, n, 3), np.uint8))\n"
         "print(sorted({'torch', 'sklearn', 'timm', 'faiss'} & set(sys.modules)))"
     )

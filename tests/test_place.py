@@ -3,7 +3,7 @@
 import pytest
 
 from paint_search.errors import UsageError
-from paint_search.search.stores.place import Place
+from paint_search.search.stores import Place
 
 
 @pytest.mark.parametrize(
@@ -12,11 +12,11 @@ from paint_search.search.stores.place import Place
         ("edge", "edge", "store", None, {}),
         ("faiss", "faiss", "store", None, {}),
         (
-            "faiss?memory=4GB&recall=0.98&factory=HNSW32",
+            "faiss?factory=IVF4096,PQ32",
             "faiss",
             "store",
             None,
-            {"memory": 4 * 10**9, "recall": 0.98, "factory": "HNSW32"},
+            {"factory": "IVF4096,PQ32"},
         ),
         ("qdrant://host/works", "qdrant", "works", "qdrant://host:6334", {}),
         ("qdrants://host:7000/works", "qdrant", "works", "qdrants://host:7000", {}),
@@ -48,8 +48,8 @@ def test_what_is_written(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("milvus", "unknown --store"),
-        ("http://host/works", "unknown --store"),
+        ("milvus", "unknown store="),
+        ("http://host/works", "unknown store="),
         ("qdrant://host", "no collection"),
         ("qdrant:///works", "no host"),
         ("qdrant://host/a/b", "no collection"),
@@ -60,10 +60,11 @@ def test_what_is_written(
         ("qdrant://host/works?shard=3", "no setting 'shard'"),
         ("qdrant://host/works?shards=0", "'0' is no value of shards"),
         ("qdrant://host/works?quantization=int4", "no value of quantization"),
-        ("faiss?recall=2", "no value of recall"),
-        ("faiss?memory=much", "no value of memory"),
+        ("faiss?recall=0.98", "faiss takes no recall any more"),
+        ("faiss?memory=4GB", "faiss takes no memory any more"),
+        ("faiss?memor=4GB", "no setting 'memor'; faiss has factory"),
         ("edge?memory=1GB", "edge has none"),
-        ("faiss?memory", "cannot read the settings"),
+        ("faiss?factory", "cannot read the settings"),
     ],
 )
 def test_what_cannot_be_read_is_said(text: str, says: str) -> None:
@@ -81,3 +82,10 @@ def test_a_successor_skips_names_that_are_taken() -> None:
     assert fresh.settings == place.settings
     assert fresh.same_as(place)
     assert fresh.successor(lambda name: False).name == "works-5"
+
+
+def test_a_manifest_may_still_name_what_is_given_up() -> None:
+    settings = {"memory": 4 * 10**9, "recall": 0.98, "factory": "HNSW32"}
+    record = {"kind": "faiss", "base": "store", "generation": 2, "server": None}
+    place = Place.from_dict({**record, "settings": settings})
+    assert (str(place), place.generation) == ("faiss?factory=HNSW32", 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -271,16 +272,39 @@ def test_everything_is_there_when_opened_again(tmp_path: Path) -> None:
 
 def test_vectors_of_another_length_are_refused_in_a_sentence(tmp_path: Path) -> None:
     store = FaissStore(tmp_path / "store", {"full": FULL})
-    with pytest.raises(StoreError, match="full vectors of 24 finite numbers"):
+    with pytest.raises(StoreError, match=r"finite vectors of the lengths {'full': 24}"):
         store.upsert([Record(painting_id("a"), {}, np.ones(3, np.float32))])
-    with pytest.raises(StoreError, match="24 finite numbers"):
+    with pytest.raises(StoreError, match="a full one of shape"):
         store.search(np.full(FULL, np.nan, np.float32), 3)
-    with pytest.raises(StoreError, match="no compact vectors"):
+    with pytest.raises(StoreError, match="a compact one of shape"):
         store.search(np.ones(3, np.float32), 3, using="compact")
     assert store.count() == 0
     store.close()
-    with pytest.raises(StoreError, match=r"24 dimensions \(full\), not of 3 dimensions"):
+    with pytest.raises(StoreError, match=r"'full': 24.*'full': 3"):
         FaissStore(tmp_path / "store", {"full": 3})
+
+
+@pytest.mark.parametrize("left", [b"", b"no database" * 99])
+def test_a_database_without_tables_is_damaged_and_not_made_anew(
+    tmp_path: Path, left: bytes
+) -> None:
+    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store.upsert(records(5))
+    store.close()
+    file = tmp_path / "store" / "points.sqlite"
+    file.write_bytes(left)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"points.sqlite is damaged \([^\n]*\); restore it"):
+            FaissStore(tmp_path / "store", {"full": FULL})
+
+
+def test_a_creation_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    sqlite3.connect(tmp_path / "store" / "points.new.sqlite").execute("CREATE TABLE meta (a)")
+    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store.upsert(records(5))
+    assert store.count() == 5
+    store.close()
 
 
 def test_a_damaged_database_is_one_sentence(tmp_path: Path) -> None:

@@ -12,17 +12,11 @@ from pathlib import Path
 
 import faiss
 import pytest
-from clustered import COUNT, DIMENSION, clustered, filled, points, recall, shrink
+from clustered import COUNT, clustered, filled, opened, points, recall
 from test_full_disk import mounted, needs_root
 
 from paint_search.errors import StoreError
 from paint_search.painting import painting_id
-from paint_search.search.stores.faiss import FaissStore, Wanted
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink(monkeypatch)
 
 
 def cut(file: Path) -> None:
@@ -44,21 +38,21 @@ def swap(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, overwrite, empty, swap, Path.unlink])
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(memory=250_000)])
-@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("factory", [None, "PCA24,IVF16,PQ8x4"])
 def test_a_damaged_index_file_is_built_anew(
-    tmp_path: Path, damage: Callable[[Path], object], wanted: Wanted
+    tmp_path: Path, damage: Callable[[Path], object], factory: str | None
 ) -> None:
-    store = filled(tmp_path / "store", wanted)
+    store = filled(tmp_path / "store", factory)
     store.optimize()
     said = store.describe()
     store.close()
-    damage(next(tmp_path.rglob("*.faiss")))
-    (tmp_path / "store" / "vectors-9.faiss.new").write_bytes(b"half")
-    store = FaissStore(tmp_path / "store", {"full": DIMENSION}, wanted)
+    (file,) = tmp_path.rglob("*.faiss")
+    damage(file)
+    (tmp_path / "store" / "vectors.new.faiss").write_bytes(b"half")
+    store = opened(tmp_path / "store", factory)
     assert recall(store, clustered(), clustered(40, seed=9)) > 0.9
     assert store.describe() == said
-    assert [file.name for file in tmp_path.rglob("vectors-*")] == ["vectors-2.faiss"]
+    assert list(tmp_path.rglob("vectors*")) == [file]
     store.close()
 
 
@@ -67,8 +61,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from clustered import *
-faiss_index._TAIL, faiss_plans._EXACT_BYTES = 100, 64 * 1024
-store = FaissStore(Path(sys.argv[1]), {"full": DIMENSION})
+store = opened(Path(sys.argv[1]))
 vectors = clustered()
 for start in range(0, COUNT, 50):
     store.upsert(points(vectors[start : start + 50], start))
@@ -81,7 +74,6 @@ for start in range(0, COUNT, 50):
 
 
 @pytest.mark.parametrize("moment", [1, 7, 20, 33, 46, 59])
-@pytest.mark.usefixtures("small")
 def test_a_kill_loses_nothing_that_was_written(tmp_path: Path, moment: int) -> None:
     """Killed while it writes or builds, after so many writes were confirmed."""
     arguments = [sys.executable, "-c", KILLED, str(tmp_path / "store"), str(Path(__file__).parent)]
@@ -91,7 +83,7 @@ def test_a_kill_loses_nothing_that_was_written(tmp_path: Path, moment: int) -> N
             done = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGKILL)
         done = max([done, *(int(line) for line in process.stdout if line.endswith("\n"))])
-    store = FaissStore(tmp_path / "store", {"full": DIMENSION})
+    store = opened(tmp_path / "store")
     kept = {int(record.payload["path"]) for record in store.scroll(vectors=True)}
     deleted = set(range(250, COUNT, 500))
     assert kept >= set(range(done)) - deleted
@@ -111,7 +103,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @needs_root
-@pytest.mark.usefixtures("small")
 def test_a_full_disk_is_said_and_nothing_is_lost(small_disk: Path) -> None:
     store = filled(small_disk / "store")
     query, found = clustered(1)[0], []
@@ -119,7 +110,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(small_disk: Path) -> None:
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 400_000))
     with pytest.raises(StoreError, match="disk full"):
         store.optimize()
-    assert not list(small_disk.rglob("*.new"))
+    assert not list(small_disk.rglob("*.new.*"))
     too_many = points(clustered(40_000, seed=1), start=COUNT)
     store.upsert(too_many[:10])
     with pytest.raises(StoreError, match="is full; free some space"):

@@ -16,7 +16,7 @@ from paint_search.painting import Record, Value, painting_id
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Candidates, Maker, Store, VectorName
 from paint_search.search.stores.opening import delete_store, open_store
-from paint_search.search.stores.place import Place
+from paint_search.search.stores.uri import Place
 
 KINDS = ("edge", "faiss", "qdrant")
 MAKER = Maker("test", "fingerprint")

@@ -17,8 +17,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from paint_search import Index
-from paint_search.indexer.backbones import find_backbone
-from paint_search.indexer.network import Network, build_network
+from paint_search.indexer.backbones.registry import find_backbone
+from paint_search.indexer.backbones.timm_network import Network, build_network
 
 SMALL = "timm:twin_small?width=4&input_size=32"
 QUICK = ("--backbone", SMALL, "--steps", 40)
@@ -67,7 +67,7 @@ def test_it_leaves_weights_that_an_index_takes_and_a_curve(atelier: Path, cli: C
 KILL = """
 import os, signal, sys
 import torch
-from paint_search.twins import learning
+from paint_search.train import learning
 torch.set_num_threads(1)
 check = learning._Run.check
 def die(run, *figures):

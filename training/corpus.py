@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from progress import track
 
 from paint_search.errors import ImageError, UsageError
-from paint_search.indexer.decode import decode, is_image
-from paint_search.indexer.labels import FOLDER, label_source
-from paint_search.indexer.preprocessing import Preprocessing
-from paint_search.indexer.scan import scan
-from paint_search.indexer.table import LabelTable
+from paint_search.indexer.corpus.labels import FOLDER, label_source
+from paint_search.indexer.corpus.scan import scan
+from paint_search.indexer.corpus.table import LabelTable
+from paint_search.indexer.images.decode import decode, is_image
+from paint_search.indexer.images.preprocessing import Preprocessing
 
 #: Labels that the network is taught to tell apart, where the corpus has them.
 FIELDS: Final = ("artist", "movement", "genre")

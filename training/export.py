@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from paint_search.indexer import descriptors
+from paint_search.indexer.backbones.builtin import descriptors
 
 #: Length of either half of the embedding.
 HALF: Final = 192

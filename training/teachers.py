@@ -15,10 +15,10 @@ from corpus import Corpus, cache, cached, pixels_of
 from discriminant import Discriminant, fit_discriminant
 from numpy.typing import NDArray
 
-from paint_search.indexer import descriptors
-from paint_search.indexer.backbones import find_backbone
-from paint_search.indexer.embed import OnnxEmbedder
-from paint_search.indexer.network import Network, build_network, export_onnx
+from paint_search.indexer.backbones.builtin import descriptors
+from paint_search.indexer.backbones.engines import OnnxEmbedder
+from paint_search.indexer.backbones.registry import find_backbone
+from paint_search.indexer.backbones.timm_network import Network, build_network, export_onnx
 
 Floats = NDArray[np.float32]
 

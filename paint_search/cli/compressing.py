@@ -16,7 +16,7 @@ from paint_search.cli.output import (
 
 if TYPE_CHECKING:
     from paint_search.compress.record import Told
-    from paint_search.compressing import CompressSummary
+    from paint_search.index.compression import CompressSummary
 
 
 @reports_errors
@@ -60,7 +60,7 @@ def compress(
 
     Example: `paint-search compress --method pca --dims 128`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     with Index.open(index) as collection, shows_steps(output) as report:

@@ -44,7 +44,7 @@ def copy(
 
     Example: `paint-search copy --to qdrant://localhost:6334/paintings`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     with Index.open(index) as collection, shows_steps(output) as report:

@@ -5,12 +5,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from paint_search.cli.features import grey_warning
 from paint_search.cli.output import (
     Exit,
     IndexOption,
@@ -18,6 +18,7 @@ from paint_search.cli.output import (
     Output,
     QuietOption,
     reports_errors,
+    shows_steps,
 )
 
 
@@ -95,11 +96,11 @@ def index(
     Example: `paint-search index ./paintings --table works.csv`
     """
     from paint_search.errors import UsageError
-    from paint_search.index import Index
-    from paint_search.indexer.parts import Part
-    from paint_search.indexer.preprocessing import FITS
-    from paint_search.locating import FOLDER, find_index, named_index
-    from paint_search.update import check_options
+    from paint_search.index.index import Index
+    from paint_search.index.paths import FOLDER, find_index, named_index
+    from paint_search.index.sync import check_options
+    from paint_search.indexer.corpus.shards import Part
+    from paint_search.indexer.images.preprocessing import FITS
 
     output = Output(as_json=as_json, quiet=quiet)
     if fit is not None and fit not in FITS:
@@ -119,7 +120,7 @@ def index(
         )
     else:
         collection = Index.open(existing)
-    with collection, _interruptible() as cancelled, _progress(output) as report:
+    with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
         collection.check_made(backbone, fit, store)
         summary = collection.add(
             folder,
@@ -130,10 +131,12 @@ def index(
             weights=weights,
             device=device,
             part=share,
-            report=report,
+            report=partial(report, "indexing"),
             cancelled=cancelled,
         )
         _print_summary(output, collection.info(), summary)
+        from paint_search.studies import grey_warning
+
         if summary.embedded and (warning := grey_warning(collection)):
             output.note(f"note: {warning}")
     if summary.interrupted:
@@ -147,8 +150,8 @@ def backbones(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
 
     Example: `paint-search backbones`
     """
-    from paint_search.indexer.backbones import REGISTRY
-    from paint_search.indexer.model import dimension_of, weights_state
+    from paint_search.indexer.backbones.model import dimension_of, weights_state
+    from paint_search.indexer.backbones.registry import REGISTRY
 
     output = Output(as_json=as_json, quiet=quiet)
     rows = [
@@ -184,40 +187,8 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def _progress(output: Output) -> Iterator[Callable[[Any], None]]:
-    """Draw a bar with rate and time left, on a terminal only."""
-    if not output.shows_progress:
-        yield lambda progress: None
-        return
-    from rich import progress as bars
-
-    columns = (
-        bars.TextColumn("indexing"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[rate]}"),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[skipped]}"),
-    )
-    with bars.Progress(*columns, console=output.errors, transient=True) as bar:
-        task = bar.add_task("", total=None, rate="", skipped="")
-
-        def report(progress: Any) -> None:
-            bar.update(
-                task,
-                completed=progress.done,
-                total=progress.total,
-                skipped=f"{progress.skipped} skipped" if progress.skipped else "",
-            )
-            speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.0f} images/s" if speed else "")
-
-        yield report
-
-
 def _print_summary(output: Output, info: Any, summary: Any) -> None:
-    from paint_search.update import SKIPPED, UNMATCHED
+    from paint_search.index.sync import SKIPPED, UNMATCHED
 
     result = dataclasses.asdict(summary) | {"paintings": info.paintings, "index": str(info.folder)}
     output.json(result)

@@ -17,7 +17,7 @@ from paint_search.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from paint_search.inspection import IndexInfo
+    from paint_search.index.info import IndexInfo
 
 
 @reports_errors
@@ -28,7 +28,7 @@ def info(
 
     Example: `paint-search info`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     with Index.open(index) as collection:
@@ -82,7 +82,7 @@ def list_paintings(
 
     Example: `paint-search list --where movement=Cubism --where year=1907..1914`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
     from paint_search.search.filters import parse_filter
 
     output = Output(as_json=as_json, quiet=quiet)
@@ -112,7 +112,7 @@ def remove(
 
     Example: `paint-search remove --where genre=sketch`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
     from paint_search.search.filters import parse_filter
 
     output = Output(as_json=as_json, quiet=quiet)
@@ -141,14 +141,12 @@ def export(
 
     Example: `paint-search export paintings.parquet --to parquet`
     """
-    from paint_search.export import write
-    from paint_search.index import Index
+    from paint_search.index.index import Index
     from paint_search.search.filters import parse_filter
 
     output = Output(as_json=as_json, quiet=quiet)
     with Index.open(index) as collection:
-        conditions = parse_filter(where or (), exclude or ())
-        files, count = write(collection, out, to, conditions)
+        files, count = collection.export(out, to, parse_filter(where or (), exclude or ()))
     output.json({"files": [str(file) for file in files], "paintings": count})
     output.line(f"{count:,} paintings written to {' and '.join(map(str, files))}")
 

@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
@@ -22,7 +22,8 @@ from rich.text import Text
 from paint_search.errors import PaintSearchError
 
 if TYPE_CHECKING:
-    from paint_search.compress.base import Progress
+    from paint_search.painting import Progress
+    from paint_search.report.tables import Part
 
 P = ParamSpec("P")
 
@@ -96,6 +97,18 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
 
+    def show(self, parts: "Iterable[Part]") -> None:
+        """Print lines, notes and tables as a result tells them."""
+        from paint_search.report.tables import Note
+
+        for part in parts:
+            if isinstance(part, Note):
+                self.note(part)
+            elif isinstance(part, str):
+                self.line(part)
+            else:
+                self.table(*part)
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table for people; columns whose name starts with ``>`` are right-aligned."""
         if self.quiet or self.as_json:
@@ -122,7 +135,7 @@ def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs) or Exit.DONE
         except PaintSearchError as error:
-            _fail(str(error), bool(kwargs.get("as_json")))
+            _fail(error.for_command_line(), bool(kwargs.get("as_json")))
             code = Exit(error.exit_code)
         except KeyboardInterrupt:
             code = Exit.INTERRUPTED
@@ -161,8 +174,8 @@ def _fail(message: str, as_json: bool) -> None:
 
 
 @contextmanager
-def shows_steps(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
-    """Draw a bar for each step of a long run, with the time left, on a terminal only."""
+def shows_steps(output: Output, unit: str = "steps") -> "Iterator[Callable[[str, Progress], None]]":
+    """Draw a bar for each step of a long run, with rate and time left, on a terminal only."""
     if not output.shows_progress:
         yield lambda words, progress: None
         return
@@ -172,20 +185,20 @@ def shows_steps(output: Output) -> "Iterator[Callable[[str, Progress], None]]":
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[words]}"),
+        bars.TextColumn("{task.fields[rate]}"),
         bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[words]}"),
     )
     with bars.Progress(*columns, console=output.errors, transient=True) as bar:
         tasks: dict[str, bars.TaskID] = {}
 
         def report(words: str, progress: "Progress") -> None:
             if words not in tasks:
-                tasks[words] = bar.add_task(words, total=progress.total, words="")
-            bar.update(
-                tasks[words],
-                completed=progress.done,
-                total=progress.total,
-                words=progress.words,
-            )
+                tasks[words] = bar.add_task(words, total=None, rate="", words="")
+            task = tasks[words]
+            total = progress.total or None  # without one, the bar just beats
+            bar.update(task, completed=progress.done, total=total, words=progress.words)
+            speed = bar.tasks[bar.task_ids.index(task)].speed
+            bar.update(task, rate=f"{speed:.3g} {unit}/s" if speed else "")
 
         yield report

@@ -65,17 +65,17 @@ def similar(
     Example: `paint-search similar query.jpg -k 24 --not artist="Claude Monet" --sheet hits.jpg`
     """
     from paint_search.errors import UsageError
-    from paint_search.index import Index
+    from paint_search.index.index import Index
     from paint_search.search.filters import parse_filter
 
     if as_csv and as_json:
         raise UsageError("give either --json or --csv, not both")
     output = Output(as_json=as_json, quiet=quiet or as_csv)
     with Index.open(index) as collection:
-        hits = collection.similar(
-            *queries,
-            k=k,
-            unlike=unlike or (),
+        hits = collection.recommend(
+            queries,
+            unlike or (),
+            k,
             where=parse_filter(where or (), exclude or ()),
             min_score=min_score,
             spread=spread,
@@ -86,9 +86,9 @@ def similar(
         files = [collection.locate(hit.painting) for hit in hits]
         examples = [collection.locate_query(query) for query in queries]
     if sheet or html:
-        from paint_search.gallery import write_page, write_sheet
+        from paint_search.report import write_hits, write_sheet
 
-        for file, write in ((sheet, write_sheet), (html, write_page)):
+        for file, write in ((sheet, write_sheet), (html, write_hits)):
             if file is not None:
                 write(file, examples, hits, files)
                 output.note(f"wrote {file}")

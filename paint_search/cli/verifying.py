@@ -14,8 +14,8 @@ from paint_search.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from paint_search.index.verification import Verdict
     from paint_search.painting import Painting
-    from paint_search.verifying import Verdict
 
 _IMAGE = "An image file, an indexed path or an id."
 
@@ -42,7 +42,7 @@ def verify(
 
     Example: `paint-search verify a.jpg b.jpg`
     """
-    from paint_search.index import Index
+    from paint_search.index.index import Index
 
     output = Output(as_json=as_json, quiet=quiet)
     with Index.open(index) as collection:
@@ -53,7 +53,7 @@ def verify(
             for pair in verdict.references
         ]
     if sheet:
-        from paint_search.gallery import write_pairs
+        from paint_search.report import write_pairs
 
         write_pairs(sheet, (files[0], files[1]), verdict, pairs)
         output.note(f"wrote {sheet}")
@@ -62,7 +62,7 @@ def verify(
 
 
 def _print(output: Output, verdict: "Verdict") -> None:
-    from paint_search.verifying import write_probability
+    from paint_search.index.verification import write_probability
 
     output.line(verdict.describe())
     if verdict.references:

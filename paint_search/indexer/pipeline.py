@@ -19,23 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from paint_search.errors import ImageError, NotAnImageError
-from paint_search.indexer.blas import one_blas_thread
-from paint_search.indexer.decode import Decoded, decode
-from paint_search.indexer.embed import Embedder
-from paint_search.indexer.labels import LabelSource
-from paint_search.indexer.look import look
-from paint_search.indexer.preprocessing import Preprocessing
-from paint_search.indexer.scan import ScannedFile
-from paint_search.indexer.skips import SkipList
-from paint_search.painting import Painting, Record, painting_id
+from paint_search.indexer.backbones.blas import one_blas_thread
+from paint_search.indexer.backbones.engines import Embedder
+from paint_search.indexer.corpus.labels import LabelSource
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
+from paint_search.indexer.corpus.skips import SkipList
+from paint_search.indexer.images.decode import Decoded, decode
+from paint_search.indexer.images.perceptual_hash import look
+from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.painting import Painting, Progress, Record, painting_id
 
 #: Images embedded at once. On a CPU 8 to 32 run equally fast, and fewer hold less memory.
 BATCH: Final = 16
 _PAGE: Final = 512
 _CHECKPOINT_SECONDS: Final = 10.0
-
-#: Walks the corpus; is handed what to call with the (path, reason) of what cannot be looked at.
-Walk = Callable[[Callable[[str, str], None]], Iterator[ScannedFile]]
 
 State = Literal["new", "changed", "relabelled", "unchanged"]
 
@@ -84,15 +81,6 @@ class Summary:
     def touched(self) -> bool:
         """Tell whether the collection is another one than before the run."""
         return bool(self.new + self.changed + self.relabelled + self.moved + self.pruned)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is, in files that need work."""
-
-    done: int
-    total: int
-    skipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +144,7 @@ class Pipeline:
         plan = Counter(task.state for task in self._compare(walk(lambda path, reason: None)))
         total = plan["new"] + plan["changed"]
         summary.unchanged = plan["unchanged"]
-        self.report(Progress(0, total, 0))
+        self.report(Progress(0, total))
         decoded = self._decoded(self._pending(walk(self.skips.add), summary), summary)
         with one_blas_thread():  # not batch by batch: starting its threads again costs more
             self._work_through(decoded, total, summary)
@@ -174,7 +162,9 @@ class Pipeline:
             for task, _ in batch:
                 setattr(summary, task.state, getattr(summary, task.state) + 1)
             done += len(batch)
-            self.report(Progress(done + self.skips.count, total, self.skips.count))
+            skipped = self.skips.count
+            words = f"{skipped:,} skipped" if skipped else ""
+            self.report(Progress(done + skipped, total, words))
             if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 self.store.flush()
                 saved = time.monotonic()
@@ -237,10 +227,10 @@ class Pipeline:
             if suffix not in Image.registered_extensions():
                 summary.ignored += 1
                 return None
-            reason = "the file is empty" if task.file.size == 0 else str(error)
+            reason = "the file is empty" if task.file.size == 0 else error.for_command_line()
             self.skips.add(task.file.path, reason)
         except ImageError as error:
-            self.skips.add(task.file.path, str(error))
+            self.skips.add(task.file.path, error.for_command_line())
         return None
 
     def _embedded(
@@ -306,6 +296,8 @@ def _state(file: ScannedFile, labels: Mapping[str, Any], known: Record | None) -
     payload = known.payload
     if (payload.get("_size"), payload.get("_mtime_ns")) != (file.size, file.mtime_ns):
         return "changed"
+    if payload.get("_given"):
+        return "unchanged"  # labels that a program gave are not those of folders and tables
     stored = Painting.from_payload(payload).labels()
     return "unchanged" if stored == labels else "relabelled"
 

@@ -1,48 +1,80 @@
-"""A store of FAISS and SQLite in a folder of the index: for those who want a FAISS file.
+"""A store of FAISS and SQLite in a folder of the index: for those who want a FAISS index.
 
-SQLite holds the ids, payloads and float16 vectors and is the truth; the FAISS index over the
-vectors that are searched first is derived from it. Knows nothing of paintings.
+SQLite is the truth. ``vectors.faiss``, over the vectors that are searched first, is made from it
+and mapped: what was written since is added when it is read, what was deleted is passed over, and a
+damaged one is made anew. Knows nothing of paintings.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+import json
+import math
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import StoreError
-from paint_search.painting import Record
+from paint_search.errors import StoreError, UsageError
+from paint_search.files import fingerprint, replacing
+from paint_search.search.diversity import spread_out
 from paint_search.search.filters import Filter
-from paint_search.search.stores import faiss_plans
 from paint_search.search.stores.base import Candidates, Match, VectorName
-from paint_search.search.stores.faiss_building import Builder
-from paint_search.search.stores.faiss_index import DerivedIndex
-from paint_search.search.stores.faiss_plans import Wanted
-from paint_search.search.stores.faiss_points import Points
-from paint_search.search.stores.faiss_scan import (
-    Filters,
-    Floats,
-    Found,
-    Labels,
-    rank,
-    scan,
-    spread_out,
-)
+from paint_search.search.stores.sqlite import LISTED, Floats, Labels, Points
 
-if TYPE_CHECKING:
+#: Up to this many bytes of float16 vectors exact search is quick enough; see benchmarks/README.md.
+_EXACT_BYTES: Final = 64 * 1024 * 1024
+
+#: The very numbers that are stored, flat and below a graph. Any other index has them beside it.
+_FLAT, _GRAPH, _BESIDE = "SQfp16", "HNSW32,SQfp16", "Refine(SQfp16)"
+
+#: efSearch; lists that are probed, at least, and one of how many; candidates that are compared as
+#: they are stored for each match. What FAISS does unasked finds too little.
+_EF: Final = 128
+_PROBED: Final = 16
+_CANDIDATES: Final = 16
+
+#: Where a filter keeps a smaller share, all that it keeps is compared; where a larger one, so many
+#: times as many as will do on average are found and sifted.
+_RARE: Final = 0.25
+_SIFTED: Final = 2
+
+#: An index is built anew once this share of it is deleted, or it has grown this many times.
+_GONE: Final = 0.1
+_GROWTH: Final = 2
+
+_TRAINING: Final = 65_536  # vectors, at least; FAISS asks for 39 a list
+_MASKS: Final = 16  # of filters, remembered until something is written
+_SPREAD_AMONG: Final = 10  # times as many as are wanted, as in the Edge store
+_GPU_QUERIES: Final = 64  # for fewer a copy on the GPUs is not worth it
+_GPU_MOST: Final = 2048  # hits that a GPU finds for each
+
+_Found = tuple[Labels, Floats]  # (n,) each, best first
+_NOTHING: Final[_Found] = np.empty(0, np.int64), np.empty(0, np.float32)
+
+
+def _library() -> Any:
+    """Import FAISS, whose own stubs lack half of it, when it is needed."""
     import faiss
 
-__all__ = ["FaissStore", "Wanted"]
-
-#: The spread chooses among this many times as many as are wanted, as in the Edge store.
-_SPREAD_AMONG: Final = 10
-
-_ANYTHING: Final = Wanted()
+    return faiss
 
 
-class FaissStore:
+def on_gpus(flat: Any) -> Any | None:
+    """Return a flat index copied to all GPUs in float32; None where none is large enough."""
+    faiss = _library()
+    with suppress(RuntimeError):
+        if faiss.get_num_gpus():
+            copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(flat.d))
+            for start in range(0, flat.ntotal, 65_536):
+                copy.add(flat.reconstruct_n(start, min(65_536, flat.ntotal - start)))
+            return copy
+    return None
+
+
+class FaissStore(Points):
     """A FAISS index and its points in ``folder``; made there where none exists.
 
     Whoever opens one holds the lock of the index: a store has one user at a time.
@@ -51,7 +83,9 @@ class FaissStore:
         folder: the store's own.
         dimensions: of each kind of vectors that it keeps. Compact ones are searched first where
             there are any, and full ones are then compared one by one.
-        wanted: what the approximate index must be like.
+        factory: for ``faiss.index_factory``; None to choose by size.
+        exact_bytes: above so many bytes of vectors a graph is chosen.
+        copied: copies a flat index for large batches.
 
     Raises:
         StoreError: it is damaged, or its folder cannot be written.
@@ -59,44 +93,26 @@ class FaissStore:
     """
 
     def __init__(
-        self, folder: Path, dimensions: Mapping[VectorName, int], wanted: Wanted = _ANYTHING
+        self,
+        folder: Path,
+        dimensions: Mapping[VectorName, int],
+        factory: str | None = None,
+        *,
+        exact_bytes: int = _EXACT_BYTES,
+        copied: Callable[[Any], Any | None] = on_gpus,
     ) -> None:
-        self._folder = folder
-        self._dimensions = dimensions
-        first: VectorName = "compact" if "compact" in dimensions else "full"
-        if wanted.factory is not None and dimensions:
-            faiss_plans.make(wanted.factory, dimensions[first])
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"the store {folder} cannot be made: {error.strerror}") from error
-        self._points = Points(folder, dimensions)
-        self._filters = Filters(self._points)
-        self._first = first
-        self._index: DerivedIndex | None = None
-        if dimensions:
-            builder = Builder(self._points, first, dimensions[first], wanted)
-            self._index = DerivedIndex(folder, builder, self._filters)
-
-    def upsert(self, records: Sequence[Record]) -> None:
-        """Write points with the vectors they have; a point of the same id is replaced."""
-        self._points.upsert({record.id: self._checked(record) for record in records})
-
-    def set_payloads(self, records: Sequence[Record]) -> None:
-        """Replace the payloads of existing points and leave their vectors alone."""
-        self._points.set_payloads(records)
-
-    def delete(self, ids: Sequence[str]) -> None:
-        """Delete points; unknown ids are passed over."""
-        self._points.delete(ids)
-
-    def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
-        """Return the points that exist among ``ids``, by id."""
-        return self._points.get(ids, vectors=vectors)
-
-    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
-        """Yield all points that match, in the order of their ids, one page in memory at a time."""
-        return self._points.scroll(where, vectors=vectors)
+        self._first: VectorName = "compact" if "compact" in dimensions else "full"
+        self._factory, self._exact_bytes, self._copied = factory, exact_bytes, copied
+        if factory is not None and dimensions:
+            _make(factory, dimensions[self._first])
+        super().__init__(folder, dimensions)
+        self._index_file = folder / "vectors.faiss"
+        self._index: Any = None  # below labels, which rise; then what is in it
+        self._core: Any = None
+        self._flat: Any = None
+        self._copies: list[Any] = []
+        self._mapped = False
+        self._known = -1  # the version that it is of
 
     def search(
         self,
@@ -111,10 +127,8 @@ class FaissStore:
         exact: bool = False,
     ) -> list[Match]:
         """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        limit = max(1, limit)
         firsts = None if among is None else [among]
-        found = self._found(vector[np.newaxis], limit, where, using, firsts, without, spread, exact)
-        return self._matched(found)[0]
+        return self._search(vector[None], limit, where, using, firsts, without, spread, exact)[0]
 
     def search_many(
         self,
@@ -127,10 +141,47 @@ class FaissStore:
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return up to ``limit`` points by falling cosine for each of many queries at once."""
-        found = self._found(vectors, max(1, limit), where, using, among, (), 0.0, exact)
-        return self._matched(found)
+        return self._search(vectors, limit, where, using, among, (), 0.0, exact)
 
-    def _found(
+    def optimize(self) -> None:
+        """Write the index; built anew where the collection has changed enough since it was."""
+        if not self._catch_up():
+            return
+        size = int(self._alive.sum())
+        large = 2 * self._dimensions[self._first] * size > self._exact_bytes
+        factory = self._factory or (_GRAPH if large else _FLAT)
+        made = self._note("index")
+        grown = made is None or factory != made["factory"] or size > _GROWTH * made["points"]
+        if size and (grown or self._alive.mean() < 1 - _GONE):
+            self._build(factory)
+        elif made and not self._mapped:
+            self._write(self._index, made)
+
+    def approximate(self) -> bool:
+        """Tell whether searches go through an index that may miss a neighbour."""
+        return self._catch_up() and self._core is not self._flat
+
+    def describe(self) -> str:
+        """Say in a few words how searches go."""
+        approximate, made = self.approximate(), self._note("index") or {}
+        searched = f"FAISS, {made['factory']}" if approximate else "FAISS, flat: exact"
+        return f"{searched} ({made['remark']})" if made.get("remark") else searched
+
+    def raw(self) -> tuple[Any, dict[int, str]]:
+        """Return the FAISS index, brought up to date, and the id of the point of each label.
+
+        Raises:
+            StoreError: there are no vectors.
+        """
+        if not self._catch_up() or not self._alive.any():
+            raise StoreError(f"the store {self._folder} has no vectors to make a FAISS index of")
+        if not self._alive.all():
+            self._build((self._note("index") or {"factory": _FLAT})["factory"])
+            self._catch_up()
+        ids = dict(self._rows("SELECT label, id FROM points"))
+        return self._index, {label: ids[label] for label in self._labelled.tolist()}
+
+    def _search(
         self,
         vectors: NDArray[np.float32],
         limit: int,
@@ -140,135 +191,229 @@ class FaissStore:
         without: Collection[str],
         spread: float,
         exact: bool,
-    ) -> list[Found]:
-        if not self._dimensions:
-            return [Found.none() for _ in vectors]
-        queries = self._queries(vectors, using)
-        ignored = self._labels(without, using if among is None else "compact")
+    ) -> list[list[Match]]:
+        if not self._dimensions or not len(vectors):
+            return [[] for _ in vectors]
+        limit = max(1, limit)
         count = _SPREAD_AMONG * limit if spread > 0 else limit
+        queries = np.array([self._unit(vector, using) for vector in vectors])
+        ignored = self._labels(ids=without)
         if among is None:
-            found = self._nearest(queries, count, where, ignored, using=using, exact=exact)
+            found = self._nearest(using, queries, count, where, ignored, exact)
         else:
-            firsts = self._queries([first.vector for first in among], "compact")
-            wide = max([count, *(first.count for first in among)])
-            near = self._nearest(firsts, wide, where, ignored, using="compact", exact=exact)
+            firsts = np.array([self._unit(first.vector, "compact") for first in among])
+            counts = [max(first.count, count) for first in among]
+            near = self._nearest("compact", firsts, max(counts), where, ignored, exact)
             found = [
-                rank(self._points, using, query, each.labels[: max(first.count, count)], count)
-                for query, each, first in zip(queries, near, among, strict=True)
+                self._compare(using, query[None], count, labels[:most])[0]
+                for query, most, (labels, _) in zip(queries, counts, near, strict=True)
             ]
         if spread > 0:
-            return [self._spread_out(each, limit, spread, using) for each in found]
-        return found
-
-    def _matched(self, found: Sequence[Found]) -> list[list[Match]]:
-        """Return the points of what was found, read all at once."""
-        records = self._points.at({int(label) for each in found for label in each.labels})
+            for row, (labels, scores) in enumerate(found):
+                rising, stored = self._vectors(using, labels)
+                stored = stored[np.searchsorted(rising, labels)]
+                chosen = spread_out(scores, stored, limit, spread)
+                found[row] = labels[chosen], scores[chosen]
+        wanted = json.dumps(list({label for labels, _ in found for label in labels.tolist()}))
+        rows = self._rows(self._select(f"label IN {LISTED}"), wanted)
+        records = {row[0]: self._record(row) for row in rows}
         return [
-            [
-                Match(records[label], score)
-                for label, score in zip(each.labels.tolist(), each.scores.tolist(), strict=True)
-            ]
-            for each in found
+            [Match(records[n], s) for n, s in zip(labels.tolist(), scores.tolist(), strict=True)]
+            for labels, scores in found
         ]
 
-    def count(self, where: Filter = ()) -> int:
-        """Count the points that match."""
-        return self._points.count(where)
-
-    def has_field(self, name: str) -> bool:
-        """Tell whether filters may name this field."""
-        return name in self._points.fields()
-
-    def fields(self) -> dict[str, int]:
-        """Return the fields that filters may name, with the number of points having each."""
-        return self._points.fields()
-
-    def flush(self) -> None:
-        """Make everything written so far durable."""
-        self._points.flush()
-
-    def optimize(self) -> None:
-        """Choose, build and tune the FAISS index anew where the collection has changed enough."""
-        if self._index is not None:
-            self._index.optimize()
-        self._points.flush()
-
-    def approximate(self) -> bool:
-        """Tell whether searches go through an index that may miss a neighbour."""
-        return self._index is not None and self._index.approximate()
-
-    def describe(self) -> str:
-        """Say in words how it is searched, with the recall that was measured."""
-        return "no vectors" if self._index is None else self._index.describe()
-
-    def raw(self) -> "tuple[faiss.Index, dict[int, str]]":
-        """Return the FAISS index, brought up to date, and the id of the point of each label.
-
-        Raises:
-            StoreError: there are no vectors.
-        """
-        labels = {} if self._index is None else self._points.labels(self._first)
-        if self._index is None or not labels:
-            raise StoreError(f"the store {self._folder} has no vectors to make a FAISS index of")
-        return self._index.raw(), labels
-
-    def close(self) -> None:
-        """Make everything durable and let go of the storage."""
-        self._index = None
-        self._points.close()
-
     def _nearest(
-        self,
-        queries: Floats,
-        k: int,
-        where: Filter,
-        without: Labels,
-        *,
-        using: VectorName,
-        exact: bool,
-    ) -> list[Found]:
-        index = self._index
-        if using == self._first and index is not None:
-            return index.nearest(queries, k, where, without, exact=exact)
-        keeps = partial(self._filters.kept, where=where) if where else None
-        more = k + len(without)
-        found = scan(self._points, using, queries, more, keeps=keeps)
-        return [each.without(without, k) for each in found]
+        self, name: VectorName, queries: Floats, k: int, where: Filter, ignored: Labels, exact: bool
+    ) -> list[_Found]:
+        """Return the ``k`` nearest to each query, (n, d), by inner product."""
+        if name != self._first:
+            some = np.setdiff1d(self._labels(where), ignored) if where or len(ignored) else None
+            return self._compare(name, queries, k, some)
+        faiss = _library()
+        self._catch_up()
+        kept = self._kept(where)
+        if len(ignored):
+            kept = kept & ~np.isin(self._labelled, ignored)
+        size, count = len(kept), int(np.count_nonzero(kept))
+        k = min(k, count)
+        found = [_NOTHING for _ in queries]
+        if k and count > _RARE * size:
+            most = k if count == size else min(size, math.ceil(_SIFTED * k * size / count))
+            index = self._core if not exact else self._flat
+            if len(queries) >= _GPU_QUERIES and most <= _GPU_MOST:
+                self._copies = self._copies or [self._copied(self._flat)]
+                index = self._copies[0] or index
+            if index is not self._flat:
+                scores, at = index.search(queries, most)
+                found = self._label(scores, np.where(kept[at], at, -1), k)
+        short = [row for row, (labels, _) in enumerate(found) if len(labels) < k]
+        if short:
+            selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
+            params = faiss.SearchParameters(sel=selected) if count < size else None
+            scores, at = self._flat.search(queries[short], k, params=params)
+            again = self._label(scores, at, k)
+            for row, each in zip(short, again, strict=True):
+                found[row] = each
+        return found
 
-    def _spread_out(self, found: Found, limit: int, spread: float, using: VectorName) -> Found:
-        labels, vectors = self._points.vectors(using, found.labels)
-        return spread_out(found, vectors[np.searchsorted(labels, found.labels)], limit, spread)
+    def _label(self, scores: Floats, at: Labels, k: int) -> list[_Found]:
+        """Return the first ``k`` that were found at positions, (n, most), of which -1 is none."""
+        rows = [np.flatnonzero(row >= 0)[:k] for row in at]
+        return [(self._labelled[a[r]], s[r]) for a, s, r in zip(at, scores, rows, strict=True)]
 
-    def _labels(self, ids: Collection[str], name: VectorName) -> Labels:
-        labels = self._points.labels(name, ids) if ids else ()
-        return np.fromiter(labels, dtype=np.int64)
+    def _compare(
+        self, name: VectorName, queries: Floats, k: int, labels: Labels | None
+    ) -> list[_Found]:
+        """Return the ``k`` nearest to each query of all points or some, read from SQLite."""
+        faiss = _library()
+        heap = faiss.ResultHeap(len(queries), k, keep_max=True)
+        for some, vectors in self._blocks(name, labels=labels):
+            most = min(k, len(some))
+            scores, at = faiss.knn(queries, vectors, most, metric=faiss.METRIC_INNER_PRODUCT)
+            heap.add_result(scores, some[at])
+        heap.finalize()
+        return [(i[i >= 0], d[i >= 0]) for i, d in zip(heap.I, heap.D, strict=True)]
 
-    def _queries(self, vectors: Iterable[NDArray[np.float32]], name: VectorName) -> Floats:
-        """Return queries, (n, d), of unit norms."""
-        if name not in self._dimensions:
-            raise StoreError(f"the store {self._folder} keeps no {name} vectors")
-        queries = [_unit(self._of_length(vector, name)) for vector in vectors]
-        return np.array(queries, dtype=np.float32).reshape(-1, self._dimensions[name])
+    def _kept(self, where: Filter) -> NDArray[np.bool_]:
+        """Tell which positions of the index are of points that match."""
+        key = repr(where)
+        if key not in self._masks:
+            if len(self._masks) == _MASKS:
+                self._masks.clear()
+            kept = self._alive
+            for condition in where:
+                having = self._labels([replace(condition, negated=False)])
+                kept = kept & (np.isin(self._labelled, having) != condition.negated)
+            self._masks[key] = kept
+        return self._masks[key]
 
-    def _checked(self, record: Record) -> Record:
-        """Return a record with the vectors that are kept, of unit norm."""
-        full = self._stored(record.vector, "full")
-        return Record(record.id, record.payload, full, self._stored(record.compact, "compact"))
+    def _catch_up(self) -> bool:
+        """Bring the index in memory up to what SQLite knows; False where there are no vectors."""
+        if not self._dimensions or self._known == self._version:
+            return bool(self._dimensions)
+        faiss = _library()
+        if self._index is None:
+            self._open()
+        labels = faiss.vector_to_array(self._index.id_map)
+        try:
+            for more, vectors in self._blocks(self._first, after=int(labels.max(initial=0))):
+                if self._mapped:
+                    self._index, self._mapped = faiss.read_index(str(self._index_file)), False
+                self._index.add_with_ids(vectors, more)
+        except RuntimeError as error:
+            raise StoreError(f"{self._index_file} cannot be added to: {_reason(error)}") from error
+        self._core = faiss.downcast_index(self._index.index)
+        self._flat = _tuned(self._core)
+        self._labelled = faiss.vector_to_array(self._index.id_map)
+        gone = [label for (label,) in self._rows("SELECT label FROM gone")]
+        self._alive = ~np.isin(self._labelled, gone)
+        self._masks: dict[str, NDArray[np.bool_]] = {}
+        self._copies = []
+        self._known = self._version
+        return True
 
-    def _stored(self, vector: NDArray[np.float32] | None, name: VectorName) -> Floats | None:
-        if vector is None or name not in self._dimensions:
-            return None
-        return _unit(self._of_length(vector, name))
+    def _open(self) -> None:
+        """Map the index that was written, built anew where it is damaged; or begin one."""
+        made = self._note("index")
+        if made and "plan" in made:  # by version 0.1
+            with suppress(OSError):
+                os.replace(self._folder / f"vectors-{made['number']}.faiss", self._index_file)
+            plan, stamp = made["plan"], made["fingerprint"]
+            made = {"factory": plan["asked"], "points": plan["points"], "fingerprint": stamp}
+            with self._transaction():
+                self._note_down(self._base, "index", made)
+        index = self._read() if made else None
+        if made and index is None:
+            self._build(made["factory"])
+            index = self._read()
+        self._mapped = index is not None
+        self._index = index or _make(_FLAT, self._dimensions[self._first])
 
-    def _of_length(self, vector: NDArray[np.float32], name: VectorName) -> Floats:
-        if np.shape(vector) != (self._dimensions[name],) or not np.isfinite(vector).all():
+    def _build(self, factory: str) -> None:
+        """Train, fill and write an index; a flat one where FAISS cannot build what is wanted."""
+        faiss = _library()
+        remark = ""
+        for kind in (factory, _FLAT):
+            index = _make(kind, self._dimensions[self._first])
+            try:
+                if not index.is_trained:
+                    lists = faiss.try_extract_index_ivf(index)
+                    most = max(_TRAINING, 40 * lists.nlist if lists else 0)
+                    some = np.random.default_rng(0).permutation(self._labels())[:most]
+                    index.train(self._vectors(self._first, some)[1])
+                for labels, vectors in self._blocks(self._first):
+                    index.add_with_ids(vectors, labels)
+                break
+            except RuntimeError as error:
+                remark = f"FAISS cannot build {kind}: {_reason(error)}"
+        made = {"factory": factory, "points": index.ntotal, "remark": remark}
+        self._write(index, made, anew=True)
+
+    def _write(self, index: Any, made: dict[str, Any], *, anew: bool = False) -> None:
+        """Put an index in its file, note which it is, and let it be mapped."""
+        faiss = _library()
+        try:
+            with replacing(self._index_file) as fresh:
+                faiss.write_index(index, str(fresh))
+                made = {**made, "fingerprint": fingerprint(fresh)}
+        except (OSError, RuntimeError) as error:
             raise StoreError(
-                f"the store {self._folder} keeps {name} vectors of {self._dimensions[name]} finite "
-                f"numbers; one of shape {np.shape(vector)} is not one of them"
-            )
-        return np.asarray(vector, dtype=np.float32)
+                f"the index {self._index_file} cannot be written ({_reason(error)}): is the disk "
+                "full? Nothing is lost; free some space and run it again"
+            ) from error
+        with self._transaction():
+            self._note_down(self._base, "index", made)
+            if anew:  # it knows none of these
+                self._base.execute("DELETE FROM gone")
+        self._index = self._core = self._flat = None
+
+    def _read(self) -> Any | None:
+        """Return the index in the file; None where it is missing or not the one that was noted."""
+        faiss = _library()
+        with suppress(OSError, RuntimeError):
+            # FAISS trusts what it reads, links of a graph above all.
+            if fingerprint(self._index_file) == self._note("index")["fingerprint"]:
+                index = faiss.read_index(str(self._index_file), faiss.IO_FLAG_MMAP_IFC)
+                return index if _tuned(faiss.downcast_index(index.index)) else None
+        return None
 
 
-def _unit(vector: Floats) -> Floats:
-    norm = float(np.linalg.norm(vector))
-    return vector / norm if norm > 0 else vector
+def _make(factory: str, dimension: int) -> Any:
+    """Return an empty index by inner product that keeps labels.
+
+    Raises:
+        UsageError: FAISS knows no such index for vectors of this length.
+    """
+    faiss = _library()
+    whole = factory if factory in (_FLAT, _GRAPH) else f"{factory},{_BESIDE}"
+    try:
+        index = faiss.index_factory(dimension, f"IDMap,{whole}", faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise UsageError(
+            f"FAISS makes no index {factory!r} for {dimension} dimensions ({_reason(error)}); "
+            "try HNSW32, IVF1024,SQfp16 or OPQ16_64,IVF1024,PQ16"
+        ) from error
+    _tuned(faiss.downcast_index(index.index))
+    return index
+
+
+def _tuned(index: Any) -> Any | None:
+    """Set how thoroughly an index is searched; return the flat one of the stored numbers in it."""
+    faiss = _library()
+    if isinstance(index, faiss.IndexRefine):
+        index.k_factor = _CANDIDATES
+        _tuned(faiss.downcast_index(index.base_index))
+        return faiss.downcast_index(index.refine_index)
+    if lists := faiss.try_extract_index_ivf(index):
+        lists.nprobe = max(_PROBED, lists.nlist // _PROBED)
+        if isinstance(lists := faiss.downcast_index(lists), faiss.IndexIVFPQ):
+            lists.do_polysemous_training = False  # half a minute for codes that are not used
+    if isinstance(index, faiss.IndexHNSW):
+        index.hnsw.efSearch, index.hnsw.efConstruction = _EF, 80
+        index = faiss.downcast_index(index.storage)
+    return index if isinstance(index, faiss.IndexScalarQuantizer) else None
+
+
+def _reason(error: Exception) -> str:
+    said = getattr(error, "strerror", None) or str(error)
+    return said.rpartition("Error: ")[2].rpartition("failed: ")[2].strip() or "unknown"

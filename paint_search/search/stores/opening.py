@@ -1,19 +1,26 @@
 """A place -> the store there, made if need be; and what becomes of one that is no longer wanted.
 
-The only room that knows every kind of store. Imports one when it is asked for.
+The only module that knows every kind of store. Imports one when it is asked for.
 """
 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from paint_search.search.stores.base import Maker, Store, VectorName
-from paint_search.search.stores.place import Place
+from paint_search.search.stores.uri import Place
+
+if TYPE_CHECKING:
+    import faiss
 
 
 def open_store(
-    index: Path, place: Place, dimensions: Mapping[VectorName, int], maker: Maker
+    index: Path,
+    place: Place,
+    dimensions: Mapping[VectorName, int],
+    maker: Maker,
+    **tuning: Any,
 ) -> Store:
     """Return the store at ``place``, empty where there was none.
 
@@ -22,6 +29,8 @@ def open_store(
         place: where its points are.
         dimensions: of each kind of vector that it keeps.
         maker: of those vectors; a server's collection says whose it holds.
+        tuning: thresholds of that kind of store, as its class takes them by keyword; by them a
+            small collection can be measured, or tested, as a large one.
 
     Raises:
         StoreError: it is damaged or out of reach, or a server's collection holds other vectors.
@@ -30,17 +39,16 @@ def open_store(
         case "edge":
             from paint_search.search.stores.edge import EdgeStore
 
-            return EdgeStore(index / place.name, dimensions)
+            return EdgeStore(index / place.name, dimensions, **tuning)
         case "faiss":
-            from paint_search.search.stores.faiss import FaissStore, Wanted
+            from paint_search.search.stores.faiss import FaissStore
 
-            return FaissStore(
-                index / place.name, dimensions, Wanted(**cast("dict[str, Any]", place.settings))
-            )
+            factory = place.settings.get("factory")
+            return FaissStore(index / place.name, dimensions, cast("str | None", factory), **tuning)
         case "qdrant":
-            from paint_search.search.stores.qdrant import QdrantStore
+            from paint_search.search.stores.qdrant.store import QdrantStore
 
-            return QdrantStore(place, dimensions, maker)
+            return QdrantStore(place, dimensions, maker, **tuning)
 
 
 def next_place(index: Path, place: Place) -> Place:
@@ -51,7 +59,7 @@ def next_place(index: Path, place: Place) -> Place:
     """
     if place.embedded:
         return place.successor(lambda name: (index / name).exists())
-    from paint_search.search.stores.qdrant_collection import free_successor
+    from paint_search.search.stores.qdrant.collection import free_successor
 
     return free_successor(place)
 
@@ -65,7 +73,7 @@ def delete_store(index: Path, place: Place) -> None:
     if place.embedded:
         shutil.rmtree(index / place.name, ignore_errors=True)
         return
-    from paint_search.search.stores.qdrant_collection import delete_collection
+    from paint_search.search.stores.qdrant.collection import delete_collection
 
     delete_collection(place)
 
@@ -73,6 +81,13 @@ def delete_store(index: Path, place: Place) -> None:
 def check_reach(place: Place) -> None:
     """Raise StoreError if ``place`` is a server's and cannot be reached; creates nothing."""
     if not place.embedded:
-        from paint_search.search.stores.qdrant_collection import ping
+        from paint_search.search.stores.qdrant.collection import ping
 
         ping(place)
+
+
+def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":
+    """Return the FAISS index that a store searches, with label -> id; None of any other store."""
+    from paint_search.search.stores.faiss import FaissStore
+
+    return store.raw() if isinstance(store, FaissStore) else None

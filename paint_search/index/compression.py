@@ -1,0 +1,318 @@
+"""Fit a compressor to an index and shorten every vector: the run behind ``paint-search compress``.
+
+A new store is written beside the old one and takes its place when the manifest that names it does,
+so that a run killed at any moment leaves the index as it was.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paint_search.compress.base import Compressor
+from paint_search.compress.kinds import make_compressor
+from paint_search.compress.record import Compression, Loss, Told
+from paint_search.errors import CompressError, EvalError, StoreError, UsageError, argument
+from paint_search.index.collection import Collection, measured, sweep
+from paint_search.index.long_vectors import open_features
+from paint_search.index.manifest import Manifest
+from paint_search.index.sample import Sample
+from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.painting import Progress, Record
+from paint_search.search.stores.base import LONGEST, Store, VectorName
+from paint_search.search.stores.opening import delete_store, next_place, open_store
+
+AUTO: Final = "auto"
+
+#: What ``auto`` tries: a dense layer for vectors that it can take, else convolutions. Those find
+#: nothing in the order of a short vector's numbers, which means nothing.
+_TRIED: Final = ("pca", "autoencoder")
+_TRIED_LONG: Final = ("pca", "convolutional")
+
+_KS: Final = (1, 10, 50)
+_LEAST_CHOICE: Final = 4
+_PAGE: Final = 512
+
+#: Numbers held at once, 256 MB, where vectors are so long that the figures above are too many.
+_CELLS: Final = 2**26
+
+#: Called with what is being done and how far it is.
+Report = Callable[[str, Progress], None]
+
+
+@dataclass(frozen=True)
+class CompressRequest:
+    """What ``Index.compress`` was asked; see there."""
+
+    method: str
+    dims: int
+    seed: int
+    drop_full: bool
+    label: str | None
+    report: Report
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodFit:
+    """One kind of compressor, fitted: what it keeps among the held-out paintings.
+
+    ``recall`` is k -> share of the k nearest kept; ``refused`` says why it could not be fitted;
+    ``told`` is what a method that learned from labels is for.
+    """
+
+    method: str
+    recall: dict[str, float]
+    seconds: float
+    refused: str | None = None
+    told: Told | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompressSummary:
+    """What a run did; ``bytes_before`` and ``bytes_after`` are those of the vectors."""
+
+    compression: Compression
+    trials: tuple[MethodFit, ...]
+    paintings: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+
+
+def compress(collection: Collection, request: CompressRequest) -> CompressSummary:
+    """Fit, rewrite the store with compact vectors, and make that the collection's own.
+
+    The old store is gone once this returns, and untouched where it raises.
+
+    Raises:
+        UsageError: an unknown method, or the full vectors are no longer there.
+        CompressError: the vectors do not allow it.
+        StoreError: the disk is full, or the store failed.
+    """
+    start = time.monotonic()
+    folder, manifest, store = collection.folder, collection.manifest, collection.store
+    features = open_features(collection)
+    if features is None and "full" not in manifest.vectors and store.count():
+        raise UsageError(
+            f"{folder} keeps no full vectors to learn from ({argument('drop_full')}); index the "
+            f"paintings anew with another {argument('folder', option='--index')}"
+        )
+    sample = Sample.read(collection, request.seed, _label(request))
+    compressor, trials = _choose(sample, request)
+    kept = next(trial for trial in trials if trial.method == compressor.method)
+    kinds: tuple[VectorName, ...] = ("full", "compact")
+    if request.drop_full or features is not None:
+        kinds = ("compact",)
+    compression = Compression(
+        folder=_fresh(folder, "compressor"),
+        method=compressor.method,
+        dims=compressor.dims,
+        seed=request.seed,
+        split=sample.split,
+        fitted_to=len(sample.learned),
+        recall=kept.recall,
+        told=kept.told,
+        held_out=Loss.measure(compressor, sample.held_out),
+    )
+    place = next_place(folder, manifest.store)
+    if not place.embedded and place.generation > manifest.store.generation + 1:
+        request.note(
+            f"the vectors go into the collection {place.name}; of those numbered before it, delete "
+            "what no index uses: a run that is killed leaves one behind"
+        )
+    new = replace(manifest, store=place, vectors=kinds, compression=compression)
+    before, after = (store.count() * 2 * sum(m.dimensions.values()) for m in (manifest, new))
+    if features is not None:
+        before += features.bytes_on_disk
+        after += 0 if request.drop_full else features.bytes_on_disk
+    if request.drop_full:
+        request.note(_cost(compression, before, after))
+    paintings = store.count()
+    try:
+        new = _rewrite(collection, new, features, compressor, request.report)
+    except BaseException:
+        # The new manifest may be in place already, if Ctrl-C came right after it.
+        current = Manifest.read(folder)
+        sweep(folder, manifest, current)
+        if current.store != place:
+            with suppress(StoreError):  # a server that is away; what is left there goes next time
+                delete_store(folder, place)
+        raise
+    if missing := paintings - new.paintings:
+        request.note(
+            f"{missing:,} paintings are not in the feature cache and were left out; run "
+            "paint-search index again for them"
+        )
+    if features is not None and request.drop_full:
+        features.delete()
+    try:
+        delete_store(folder, manifest.store)
+    except StoreError as error:  # the index has its new store all the same
+        request.note(f"the collection {manifest.store.name} is still there: {error}")
+    sweep(folder, new)
+    return CompressSummary(
+        compression=new.compression or compression,
+        trials=trials,
+        paintings=new.paintings,
+        bytes_before=before,
+        bytes_after=after,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _choose(sample: Sample, request: CompressRequest) -> tuple[Compressor, tuple[MethodFit, ...]]:
+    """Fit the kind that was asked for, or each and keep the best by recall@10."""
+    long = sample.learned.shape[1] > LONGEST
+    tried = _TRIED_LONG if long else _TRIED
+    methods = tried if request.method == AUTO else (request.method,)
+    fitted: list[tuple[float, Compressor]] = []
+    trials = []
+    for method in methods:
+        try:
+            compressor, trial = _fit(method, sample, request)
+        except CompressError as error:
+            if request.method != AUTO:
+                raise
+            trials.append(MethodFit(method, {}, 0.0, str(error)))
+            continue
+        trials.append(trial)
+        fitted.append((trial.recall.get("10", trial.recall["1"]), compressor))
+    if not fitted:
+        raise CompressError(str(trials[0].refused))
+    return max(fitted, key=lambda pair: pair[0])[1], tuple(trials)
+
+
+def _fit(method: str, sample: Sample, request: CompressRequest) -> tuple[Compressor, MethodFit]:
+    from paint_search.eval import neighbours_kept
+
+    start = time.monotonic()
+    compressor = make_compressor(method, request.dims, seed=request.seed)
+    compressor.fit(
+        sample.learned,
+        sample.labels,
+        report=lambda progress: request.report(f"fitting {method}", progress),
+    )
+    seconds = time.monotonic() - start
+    # Where k is near the number of paintings to choose from, any code keeps nearly all.
+    ks = [k for k in _KS if k == 1 or _LEAST_CHOICE * k <= len(sample.held_out)]
+    codes = compressor.transform(sample.held_out)
+    kept = neighbours_kept(sample.held_out, codes, ks)
+    told = None
+    if compressor.learns_from_labels and (label := _label(request)) is not None:
+        told = _told(label, sample, codes)
+    return compressor, MethodFit(method, {str(k): kept.recall[k] for k in ks}, seconds, told=told)
+
+
+def _label(request: CompressRequest) -> str | None:
+    """Return the field to learn from, None where the method learns from vectors alone.
+
+    Raises:
+        UsageError: a field for such a method.
+    """
+    from paint_search.compress.kinds import LEARN_FROM_LABELS
+
+    if request.method in LEARN_FROM_LABELS:
+        return request.label or "artist"
+    if request.label is not None:
+        raise UsageError(
+            f"{argument('label', request.label)}: {argument('method', request.method)} does not "
+            f"learn from labels; use {argument('method', ' or '.join(LEARN_FROM_LABELS))}"
+        )
+    return None
+
+
+def _told(label: str, sample: Sample, codes: NDArray[np.float32]) -> Told:
+    """Measure what a method that learns from labels is for, beside the full vectors."""
+    from paint_search.eval import retrieval, same_label_auc
+
+    try:
+        figures = [
+            (
+                same_label_auc(vectors, sample.held_labels),
+                retrieval(vectors, sample.held_labels, ks=[10]).summary()["mAP@10"],
+            )
+            for vectors in (codes, sample.held_out)
+        ]
+    except EvalError as error:
+        raise CompressError(
+            f"of {len(codes)} paintings held out to judge by, too few share a label {label!r}: "
+            f"{error}"
+        ) from error
+    (auc, precision), (auc_full, precision_full) = figures
+    return Told(label, auc, auc_full, precision, precision_full)
+
+
+def _rewrite(
+    collection: Collection,
+    manifest: Manifest,
+    features: FeatureCache | None,
+    compressor: Compressor,
+    report: Report,
+) -> Manifest:
+    """Write the new store and compressor, then the manifest that makes them the index's own."""
+    made = manifest.compression
+    assert made is not None  # noqa: S101 - the caller has just made it
+    page_size = max(1, min(_PAGE, _CELLS // 8 // manifest.backbone.dimension))
+    total, done = collection.store.count(), 0
+    new = open_store(collection.folder, manifest.store, manifest.dimensions, manifest.maker)
+    try:
+        records = _with_full_vectors(collection.store, features)
+        while page := list(itertools.islice(records, page_size)):
+            new.upsert(shorten(page, compressor, keeps_full="full" in manifest.vectors))
+            done += len(page)
+            report("writing vectors", Progress(done, total))
+        new.flush()
+        new.optimize()
+        compressor.save(collection.folder / made.folder, manifest.backbone.fingerprint)
+        manifest = measured(manifest, new)
+        manifest.write(collection.folder)
+    except BaseException:
+        new.close()
+        raise
+    collection.adopt(manifest, new)
+    return manifest
+
+
+def _with_full_vectors(store: Store, features: FeatureCache | None) -> Iterator[Record]:
+    """Yield the records that have a full vector, in the store or the cache beside it, with it."""
+    if features is None:
+        yield from store.scroll(vectors=True)
+        return
+    for record in store.scroll():
+        if record.id in features:
+            yield replace(record, vector=features.rows([record.id])[0])
+
+
+def shorten(records: Sequence[Record], compressor: Compressor, *, keeps_full: bool) -> list[Record]:
+    """Return the records with compact vectors, and without full ones where those are not kept."""
+    rows = [number for number, record in enumerate(records) if record.vector is not None]
+    shortened = list(records)
+    if rows:
+        codes = compressor.transform(np.stack([np.asarray(records[row].vector) for row in rows]))
+        for row, code in zip(rows, codes, strict=True):
+            vector = records[row].vector if keeps_full else None
+            shortened[row] = replace(records[row], vector=vector, compact=code)
+    return shortened
+
+
+def _fresh(index: Path, kind: str) -> str:
+    """Return a name that no folder of this index has."""
+    return next(
+        name for number in itertools.count(2) if not (index / (name := f"{kind}-{number}")).exists()
+    )
+
+
+def _cost(compression: Compression, before: int, after: int) -> str:
+    kept = compression.recall.get("10")
+    found = f", and finds {kept:.1%} of the ten nearest" if kept is not None else ""
+    return (
+        f"without the full vectors the index needs {after / 1e6:.1f} MB for vectors instead of "
+        f"{before / 1e6:.1f} MB{found}; they come back only by indexing the paintings anew"
+    )

@@ -1,0 +1,222 @@
+"""An index -> the same index with its points in another store, without embedding anything again.
+
+The copy is an index of its own in a folder of its own; the first one is left alone. A copy that
+was interrupted goes on where it was, and one that is done has been read back and compared.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from paint_search.errors import StoreError, UsageError
+from paint_search.index.collection import PATIENCE, Collection, measured
+from paint_search.index.lock import IndexLock
+from paint_search.index.manifest import Manifest, is_index
+from paint_search.index.paths import read_path, write_path
+from paint_search.painting import Progress, Record
+from paint_search.search.stores.base import Store
+from paint_search.search.stores.opening import check_reach, open_store
+from paint_search.search.stores.uri import Place
+
+#: Points read and written at once.
+BATCH: Final = 512
+
+#: What belongs to one folder alone; the rest of an index travels as it is.
+_OWN: Final = ("manifest*.json*", "store*", "lock*", "copy.json")
+
+#: Says whose copy an unfinished folder is, so that no other is taken for it.
+_UNFINISHED: Final = "copy.json"
+
+#: Most that a number of a vector may change. Stores keep float16, whose steps are at most 2**-11
+#: below 1; one that normalises what it is given may move a number by a step.
+_TOLERANCE: Final = 2.0**-10
+
+Report = Callable[[str, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CopySummary:
+    """What was copied.
+
+    Attributes:
+        folder: the new index.
+        store: where its points are.
+        paintings: how many it holds.
+        written: how many of them were written in this run.
+        checksum: SHA-256 over ids and payloads in the order of the ids, the same on both sides.
+        difference: largest change of a number of a vector.
+    """
+
+    folder: Path
+    store: str
+    paintings: int
+    written: int
+    checksum: str
+    difference: float
+
+
+def copy_index(
+    collection: Collection, to: Place, folder: Path, report: Report, batch: int = BATCH
+) -> CopySummary:
+    """Make ``folder`` an index like this one, with its points in the store at ``to``.
+
+    Args:
+        collection: the index that is copied.
+        to: where the points of the copy go.
+        folder: of the copy; may hold what an interrupted run of the same copy has left.
+        report: called with what is being done and how far it is.
+        batch: points read and written at once.
+
+    Raises:
+        UsageError: the folder is an index already or holds something else, or both stores are one.
+        StoreError: a store failed, or what was read back differs.
+    """
+    index, manifest, store = collection.folder, collection.manifest, collection.store
+    if folder.is_relative_to(index) or (not to.embedded and to.same_as(manifest.store)):
+        raise UsageError("the copy needs another place than the index that is copied")
+    if is_index(folder):
+        raise UsageError(f"{folder} is an index already; name another folder for the copy")
+    check_reach(to)
+    ours = {"of": manifest.maker.fingerprint, "created": manifest.created, "to": str(to)}
+    if not _is_resumed(folder, ours):
+        _require_empty(folder, to, manifest)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _UNFINISHED).write_text(json.dumps(ours), encoding="utf-8")
+    with ExitStack() as stack:
+        lock = IndexLock(folder, alone=to.embedded, patience=PATIENCE)
+        stack.callback(lock.release)
+        stack.enter_context(lock.writing())
+        shutil.copytree(
+            index, folder, ignore=shutil.ignore_patterns(*_OWN), dirs_exist_ok=True, symlinks=True
+        )
+        target = open_store(folder, to, manifest.dimensions, manifest.maker)
+        stack.callback(target.close)
+        written = _write(store, target, report, batch)
+        target.flush()
+        target.optimize()
+        checksum, difference = _compare(store, target, report, batch)
+        made = replace(
+            manifest,
+            store=to,
+            root=write_path(collection.root, folder),
+            table=manifest.table and write_path(read_path(manifest.table, index), folder),
+        )
+        made = measured(made, target)
+        made.write(folder)
+    (folder / _UNFINISHED).unlink(missing_ok=True)
+    return CopySummary(folder, str(to), made.paintings, written, checksum, difference)
+
+
+def _is_resumed(folder: Path, ours: dict[str, str]) -> bool:
+    """Tell whether the folder holds an unfinished copy of the same kind."""
+    note = folder / _UNFINISHED
+    if not note.exists():
+        return False
+    try:
+        theirs = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError:
+        theirs = None
+    if theirs != ours:
+        raise UsageError(
+            f"{folder} holds an unfinished copy of something else; delete it, or name another "
+            "folder for the copy"
+        )
+    return True
+
+
+def _require_empty(folder: Path, to: Place, manifest: Manifest) -> None:
+    """Raise UsageError if the folder or the collection holds anything: a copy replaces nothing."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; name another folder for the copy")
+    if to.embedded:
+        return
+    with closing(open_store(folder, to, manifest.dimensions, manifest.maker)) as target:
+        if count := target.count():
+            raise UsageError(f"{to} holds {count:,} paintings already; name another collection")
+
+
+def _write(source: Store, target: Store, report: Report, batch: int) -> int:
+    """Write the points that the target lacks or has otherwise; delete those it has too many."""
+    total, done, written = source.count(), 0, 0
+    resumed = target.count() > 0
+    for page in _pages(source.scroll(vectors=True), batch):
+        there = target.get([record.id for record in page], vectors=True) if resumed else {}
+        missing = [record for record in page if not _alike(record, there.get(record.id))]
+        if missing:
+            target.upsert(missing)
+        written += len(missing)
+        done += len(page)
+        report("copying", Progress(done, total))
+    target.flush()
+    if target.count() > total:
+        for page in _pages(target.scroll(), batch):
+            known = source.get([record.id for record in page])
+            target.delete([record.id for record in page if record.id not in known])
+    return written
+
+
+def _compare(source: Store, target: Store, report: Report, batch: int) -> tuple[str, float]:
+    """Read both stores and compare; return the checksum and the largest change of a number."""
+    digest, difference = hashlib.sha256(), 0.0
+    total = source.count()
+    ends = object()
+    pairs = itertools.zip_longest(
+        source.scroll(vectors=True), target.scroll(vectors=True), fillvalue=ends
+    )
+    for done, (one, other) in enumerate(pairs, start=1):
+        if not (isinstance(one, Record) and isinstance(other, Record) and one.id == other.id):
+            raise StoreError(
+                "the copy holds other paintings than the index; is something else writing to it? "
+                "Run the same command again"
+            )
+        if _payload(one) != _payload(other):
+            raise StoreError(f"the copy has other labels of {one.payload['path']}; run it again")
+        difference = max(difference, _distance(one, other))
+        if difference > _TOLERANCE:
+            raise StoreError(
+                f"the copy has another vector of {one.payload['path']} (a number differs by "
+                f"{difference:.4f}); run it again"
+            )
+        digest.update(one.id.encode() + _payload(one))
+        if done % batch == 0 or done == total:
+            report("comparing", Progress(done, total))
+    return digest.hexdigest(), difference
+
+
+def _alike(one: Record, other: Record | None) -> bool:
+    return (
+        other is not None
+        and _payload(one) == _payload(other)
+        and _distance(one, other) <= _TOLERANCE
+    )
+
+
+def _payload(record: Record) -> bytes:
+    return json.dumps(dict(record.payload), sort_keys=True, ensure_ascii=False).encode()
+
+
+def _distance(one: Record, other: Record) -> float:
+    """Return the largest difference of two numbers; infinity where one has a vector alone."""
+    largest = 0.0
+    for a, b in ((one.vector, other.vector), (one.compact, other.compact)):
+        if a is None and b is None:
+            continue
+        if a is None or b is None or a.shape != b.shape:
+            return float("inf")
+        largest = max(largest, float(np.abs(a - b).max(initial=0.0)))
+    return largest
+
+
+def _pages(records: Iterable[Record], size: int) -> Iterator[Sequence[Record]]:
+    """Deal out records by the page."""
+    stream = iter(records)
+    while page := list(itertools.islice(stream, size)):
+        yield page

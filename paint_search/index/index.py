@@ -1,0 +1,580 @@
+"""The one door: make an index, open it, bring it up to date, ask it.
+
+Each method is a few lines that call a neighbour in this room. Paths that it takes are those of
+files or of indexed paintings; ids and vectors that it gives fit any other library.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from paint_search.compress.base import Compressor
+from paint_search.errors import IndexMissingError, UsageError, argument
+from paint_search.index import examples, search
+from paint_search.index.collection import PATIENCE, Collection
+from paint_search.index.compression import AUTO as AUTO_METHOD
+from paint_search.index.compression import CompressRequest, CompressSummary, compress
+from paint_search.index.copy import BATCH, CopySummary, copy_index
+from paint_search.index.examples import Picture, Query
+from paint_search.index.export import columns_of, export, list_paintings, to_arrow, to_faiss
+from paint_search.index.info import IndexInfo, inspect
+from paint_search.index.manifest import Manifest
+from paint_search.index.paths import FOLDER, corpus_folder, find_index
+from paint_search.index.search import SearchOptions
+from paint_search.index.select import Where, check_field, read_vectors, select
+from paint_search.index.sync import SKIPPED, Request, require_images, sync
+from paint_search.index.upsert import Handed, upsert
+from paint_search.index.verification import UNSURE, Verdict, Verifier
+from paint_search.indexer.backbones.registry import AUTO
+from paint_search.indexer.corpus.shards import Part
+from paint_search.indexer.corpus.skips import read_skips
+from paint_search.indexer.images.decode import MAX_PIXELS
+from paint_search.indexer.images.preprocessing import Fit
+from paint_search.indexer.pipeline import Summary
+from paint_search.painting import Hit, Painting, Progress, Value
+from paint_search.search.stores.base import VectorName
+from paint_search.search.stores.uri import Place
+
+if TYPE_CHECKING:
+    import faiss
+    import pandas as pd
+    import pyarrow as pa
+
+
+class Index:
+    """A searchable collection of paintings in a folder of its own; use as a context manager.
+
+    Make one with ``create`` or open one with ``open``. Where its points are in its folder, only one
+    process at a time can hold it. ``len``, ``in`` and iteration speak of its paintings.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    @classmethod
+    def create(
+        cls,
+        root: str | Path,
+        folder: str | Path = FOLDER,
+        *,
+        store: str = "edge",
+        backbone: str = AUTO,
+        weights: str | Path | None = None,
+        fit: Fit | None = None,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> Self:
+        """Make an empty index for the paintings below ``root``.
+
+        Args:
+            root: the corpus; painting paths are relative to it.
+            folder: where the index goes; made if need be.
+            store: where its points go: ``edge``, ``faiss``, or ``qdrant://host:port/collection``,
+                with settings behind a ``?``.
+            backbone: a name from ``paint-search backbones``, or ``auto``.
+            weights: the backbone's weights, instead of the local cache and the model hub.
+            fit: ``crop``, ``pad`` or ``squash``; None for the backbone's own way.
+            note: takes lines for the user, such as which backbone ``auto`` chose.
+
+        Raises:
+            UsageError: no such folder or store, or an index is there already.
+            BackboneError: unknown backbone, or its weights cannot be had or used.
+            StoreError: the folder cannot be written, or the server not be used.
+        """
+        root = corpus_folder(root)
+        require_images(root)
+        made = Collection.create(
+            root,
+            Path(folder).absolute(),
+            Place.parse(store),
+            backbone=backbone,
+            weights=None if weights is None else Path(weights),
+            fit=fit,
+            note=note,
+        )
+        return cls(made)
+
+    @classmethod
+    def open(cls, folder: str | Path | None = None, *, patience: float = PATIENCE) -> Self:
+        """Open an index: ``folder``, else ``$PAINT_SEARCH_INDEX``, else the nearest one above here.
+
+        Args:
+            folder: of the index.
+            patience: seconds to wait for another process that holds it.
+
+        Raises:
+            IndexMissingError: there is none.
+            ManifestError: it is damaged or newer than this program.
+            StoreBusyError: another process holds it.
+        """
+        path = find_index(folder)
+        if path is None:
+            raise IndexMissingError(
+                f"there is no index {folder or FOLDER} here or in a folder above; make one with "
+                f"paint-search index FOLDER, or name one: {argument('folder', option='--index')}"
+            )
+        return cls(Collection.open(path, patience))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Make everything durable and let other processes in."""
+        self._collection.close()
+
+    @property
+    def folder(self) -> Path:
+        """The index folder."""
+        return self._collection.folder
+
+    @property
+    def root(self) -> Path:
+        """The corpus folder, which painting paths are relative to."""
+        return self._collection.root
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the index says of itself."""
+        return self._collection.manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the backbone's weights: vectors of two fingerprints cannot be compared."""
+        return self.manifest.backbone.fingerprint
+
+    @property
+    def compressor(self) -> Compressor | None:
+        """The fitted compressor, None before ``compress``.
+
+        Raises:
+            CompressError: it is damaged, or of another backbone.
+        """
+        return self._collection.compressor
+
+    def add(
+        self,
+        folder: str | Path | None = None,
+        *,
+        labels: str | None = None,
+        table: str | Path | None = None,
+        prune: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        part: Part | None = None,
+        report: Callable[[Progress], None] = lambda progress: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Summary:
+        """Index what is new or changed below ``folder``, the whole corpus if None.
+
+        Args:
+            folder: the corpus, or a folder inside it.
+            labels: ``folder`` or a pattern; None for what the last run used.
+            table: CSV or Parquet file of labels, instead of ``labels``.
+            prune: delete paintings whose files are gone.
+            max_pixels: most pixels decoded for one image.
+            weights: the backbone's weights, where torch is to embed and the cache lacks them.
+            device: ``auto``, ``cpu`` or ``cuda``.
+            part: index only this part of the files, where several machines share the work.
+            report: called with the progress after each batch.
+            cancelled: asked between batches; once true, the run saves and ends.
+
+        Raises:
+            UsageError: the folder is not of this corpus, or labels cannot be read.
+            StoreError: the store or the disk failed; what was finished stays.
+        """
+        with self._collection.writing() as collection:
+            request = Request(
+                folder=corpus_folder(folder or collection.root),
+                labels=labels,
+                table=None if table is None else Path(table),
+                prune=prune,
+                max_pixels=max_pixels,
+                weights=None if weights is None else Path(weights),
+                device=device,
+                part=part,
+                report=report,
+                cancelled=cancelled,
+            )
+            return sync(collection, request)
+
+    def embed(self, images: Iterable[Picture]) -> NDArray[np.float32]:
+        """Return the embedding of each picture by the index's backbone, (n, d), with unit norms.
+
+        Args:
+            images: files, bytes of files, Pillow images, or (h, w, 3) uint8 sRGB arrays.
+
+        Raises:
+            ImageError: one of them is no image.
+        """
+        rows = list(self.embed_iter(images))
+        empty = np.empty((0, self.manifest.backbone.dimension), dtype=np.float32)
+        return np.stack(rows) if rows else empty
+
+    def embed_iter(self, images: Iterable[Picture]) -> Iterator[NDArray[np.float32]]:
+        """Yield the embedding, (d,), of each picture, with a bounded number of them in memory.
+
+        Args:
+            images: as for ``embed``; may be endless.
+
+        Raises:
+            ImageError: one of them is no image.
+        """
+        if isinstance(images, str | Path | bytes):
+            raise UsageError(f"give a list of pictures as {argument('images')}")
+        with self._collection.reading() as collection:
+            yield from examples.embed(collection, images)
+
+    def upsert(
+        self,
+        paths_or_ids: Sequence[str | Path],
+        vectors: ArrayLike | None = None,
+        *,
+        images: Sequence[Picture] | None = None,
+        labels: Sequence[Mapping[str, Any]] | None = None,
+        fingerprint: str | None = None,
+    ) -> int:
+        """Write paintings that no run over a folder has to find, and return how many.
+
+        With ``vectors`` they are stored as they are; with ``images`` those are embedded; with
+        neither the files at the paths are, or, of paintings that are indexed, only the labels
+        change. Labels that are given stay when ``add`` runs again; without any, a painting that is
+        indexed keeps its own. Nothing is written unless everything is sound.
+
+        Args:
+            paths_or_ids: n paintings: ids or paths that are indexed, files of the corpus, or new
+                names that look like paths below it.
+            vectors: (n, d) numbers of any positive norm, as the index's backbone makes them.
+            images: n pictures, as ``embed`` takes them.
+            labels: n mappings of field to text or number.
+            fingerprint: with ``vectors``, that of the index they were embedded with.
+
+        Raises:
+            UsageError: numbers that do not match, vectors of another length or without direction, a
+                file that is not there, or a label that is neither text nor number.
+            BackboneError: the vectors are of another model.
+            ImageError: an image cannot be used.
+            StoreError: the store or the disk failed.
+        """
+        handed = Handed(paths_or_ids, vectors, images, labels, fingerprint)
+        with self._collection.writing() as collection:
+            return upsert(collection, handed)
+
+    def remove(self, *paintings: str | Path | Painting, where: Where | None = None) -> int:
+        """Take paintings out of the index, by path, id or filter, and return how many; files stay.
+
+        Raises:
+            UsageError: nothing was named, or something named is not indexed.
+        """
+        if not paintings and not where:
+            raise UsageError(f"name the paintings to remove, or give {argument('where')}")
+        with self._collection.writing() as collection:
+            ids = dict.fromkeys(examples.find_ids(collection, paintings))
+            if where:
+                chosen = collection.store.scroll(select(collection, where))
+                ids |= {record.id: None for record in chosen}
+            collection.store.delete(list(ids))
+            collection.settle(collection.manifest, changed=bool(ids))
+        return len(ids)
+
+    def compress(
+        self,
+        method: str = AUTO_METHOD,
+        dims: int = 128,
+        *,
+        seed: int = 0,
+        drop_full: bool = False,
+        label: str | None = None,
+        report: Callable[[str, Progress], None] = lambda words, progress: None,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> CompressSummary:
+        """Fit a compressor to the paintings and give each a compact vector of ``dims`` numbers.
+
+        A part of the paintings is held out to measure what is kept. Killed or failed, the index
+        stays as it was.
+
+        Args:
+            method: a name of ``compress.METHODS``, or ``auto``: the best of them.
+            dims: length of the compact vectors.
+            seed: of the fit, and of which paintings are held out.
+            drop_full: keep compact vectors alone, to save space; ``note`` is told what it costs.
+            label: field that ``siamese`` learns from; None for the artist.
+            report: called with what is being done and how far it is.
+            note: takes lines for the user.
+
+        Raises:
+            UsageError: an unknown method, an empty index, or full vectors dropped before.
+            CompressError: too few paintings or dimensions, or vectors that teach nothing.
+            StoreError: the store or the disk failed.
+        """
+        request = CompressRequest(method, dims, seed, drop_full, label, report, note)
+        with self._collection.writing() as collection:
+            return compress(collection, request)
+
+    def copy(
+        self,
+        to: str,
+        folder: str | Path | None = None,
+        *,
+        batch: int = BATCH,
+        report: Callable[[str, Progress], None] = lambda words, progress: None,
+    ) -> CopySummary:
+        """Copy this index into another store: vectors, labels and compressor.
+
+        Interrupted, the same call goes on; at the end everything is read back and compared.
+
+        Args:
+            to: where the points go, as ``store`` of ``create``.
+            folder: of the copy; by default beside this index, named after it and the store.
+            batch: points read and written at once.
+            report: called with what is being done and how far it is.
+
+        Raises:
+            UsageError: no such store, or the folder is taken.
+            StoreError: a store failed, or what was read back differs.
+        """
+        place = Place.parse(to)
+        beside = self.folder.with_name(f"{self.folder.name}-{place.kind}")
+        target = beside if folder is None else Path(folder).absolute()
+        with self._collection.reading() as collection:
+            return copy_index(collection, place, target, report, batch)
+
+    def export(
+        self, out: str | Path, form: str, where: Where | None = None
+    ) -> tuple[list[Path], int]:
+        """Write the paintings that match for other tools; return the files and how many.
+
+        Args:
+            out: the file to write; labels of ``faiss`` and ``npy`` go beside it as CSV.
+            form: ``faiss``, ``npy``, ``parquet`` or ``csv`` (labels alone).
+            where: conditions, as in ``similar``.
+
+        Raises:
+            UsageError: an unknown form or field, or no painting to make a FAISS index of.
+            OSError: the file cannot be written.
+        """
+        with self._collection.reading() as collection:
+            return export(collection, Path(out), form, select(collection, where))
+
+    def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
+        """Raise an error if the index was made with another backbone, fit or store than these.
+
+        Raises:
+            BackboneError: another backbone or fit.
+            UsageError: another store.
+        """
+        self._collection.check_made(backbone, fit, store)
+
+    @overload
+    def similar(
+        self, query: Picture, k: int = 10, **options: Unpack[SearchOptions]
+    ) -> list[Hit]: ...
+
+    @overload
+    def similar(
+        self, query: list[Query] | tuple[Query, ...], k: int = 10, **options: Unpack[SearchOptions]
+    ) -> list[list[Hit]]: ...
+
+    @overload
+    def similar(
+        self, query: NDArray[np.floating[Any]], k: int = 10, **options: Unpack[SearchOptions]
+    ) -> list[Hit] | list[list[Hit]]: ...
+
+    def similar(
+        self,
+        query: Query | list[Query] | tuple[Query, ...],
+        k: int = 10,
+        **options: Unpack[SearchOptions],
+    ) -> list[Hit] | list[list[Hit]]:
+        """Return the ``k`` paintings most like the query, best first; the query not among them.
+
+        Args:
+            query: an image file, an indexed path or id, the bytes of a file, a Pillow image,
+                (h, w, 3) uint8 pixels, or a vector, (d,), of the backbone. A list or tuple of
+                these, or an array (n, d), asks many at once and gives a list of hits for each.
+            k: how many hits; near-identical copies are folded into one.
+            options: ``where``, ``exclude``, ``min_score``, ``spread``, ``exact`` and
+                ``compact_only``, as ``SearchOptions`` explains them.
+
+        Raises:
+            UsageError: ``k`` below 1, an unknown field, a query that is not there, a vector of
+                another length, or compact vectors that are not there.
+            ImageError: a query is no image.
+        """
+        many = isinstance(query, list | tuple) or (
+            isinstance(query, np.ndarray) and query.ndim == 2
+        )
+        queries: list[Query] = list(query) if many else [query]  # type: ignore[list-item, arg-type]
+        with self._collection.reading() as collection:
+            hits = search.similar(collection, queries, search.Search(k, **options))
+        return hits if many else hits[0]
+
+    def recommend(
+        self,
+        positive: Sequence[Query],
+        negative: Sequence[Query] = (),
+        k: int = 10,
+        **options: Unpack[SearchOptions],
+    ) -> list[Hit]:
+        """Return the ``k`` paintings most like some examples and unlike others, best first.
+
+        The direction looked in is the mean of the positive examples less half that of the negative
+        ones (Rocchio's formula); none of the examples is among the hits.
+
+        Args:
+            positive: examples, each as ``similar`` takes a query.
+            negative: counter-examples, of the same kinds.
+            k: how many hits.
+            options: as for ``similar``.
+
+        Raises:
+            UsageError: no positive example, or as for ``similar``.
+            ImageError: an example is no image.
+        """
+        for name, given in (("positive", positive), ("negative", negative)):
+            if isinstance(given, str | bytes | Path):
+                raise UsageError(f"give a list of examples as {argument(name)}")
+        with self._collection.reading() as collection:
+            wanted = search.Search(k, **options)
+            return search.recommend(collection, list(positive), list(negative), wanted)
+
+    def get(self, painting: str | Path) -> Painting:
+        """Return the painting with this id or path.
+
+        Raises:
+            UsageError: it is not indexed; ``painting in index`` asks without raising.
+        """
+        with self._collection.reading() as collection:
+            record = examples.find_indexed(collection, painting)
+        if record is None:
+            raise UsageError(f"{painting} is not in the index; see paint-search list")
+        return Painting.from_payload(record.payload)
+
+    def __contains__(self, painting: object) -> bool:
+        if isinstance(painting, Painting):
+            painting = painting.id
+        if not isinstance(painting, str | Path):
+            return False
+        with self._collection.reading() as collection:
+            return examples.find_indexed(collection, painting) is not None
+
+    def __iter__(self) -> Iterator[Painting]:
+        return self.paintings()
+
+    def __len__(self) -> int:
+        with self._collection.reading() as collection:
+            return collection.store.count()
+
+    def paintings(self, where: Where | None = None) -> Iterator[Painting]:
+        """Yield the paintings in the order of ``vectors``."""
+        with self._collection.reading() as collection:
+            for record in collection.store.scroll(select(collection, where)):
+                yield Painting.from_payload(record.payload)
+
+    def vectors(
+        self, where: Where | None = None, which: VectorName | None = None
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """Return ids and unit-norm vectors, (n, d) float32, in the order of the ids.
+
+        Args:
+            where: which paintings; all by default.
+            which: ``full`` or ``compact``; by default full ones where they are kept.
+
+        Raises:
+            UsageError: unknown field, or vectors that this index does not keep.
+        """
+        with self._collection.reading() as collection:
+            name = collection.manifest.kept(which)
+            return read_vectors(collection, name, select(collection, where))
+
+    def field(self, name: str, where: Where | None = None) -> list[Value | None]:
+        """Return one field of every painting, None where it lacks it, in the order of ``vectors``.
+
+        Raises:
+            UsageError: no painting has such a field.
+        """
+        with self._collection.reading() as collection:
+            check_field(collection, name)
+            records = collection.store.scroll(select(collection, where))
+            return [record.payload.get(name) for record in records]
+
+    def to_pandas(self, where: Where | None = None) -> "pd.DataFrame":
+        """Return id, path and fields of the paintings, a row each, in the order of ``vectors``.
+
+        Raises:
+            UsageError: unknown field.
+        """
+        import pandas as pd
+
+        with self._collection.reading() as collection:
+            return pd.DataFrame(columns_of(list_paintings(collection, select(collection, where))))
+
+    def to_arrow(self, where: Where | None = None) -> "pa.Table":
+        """Return the same as an Arrow table, with the vectors as a last column ``vector``.
+
+        Raises:
+            UsageError: unknown field, or an index that keeps no vectors yet.
+        """
+        with self._collection.reading() as collection:
+            return to_arrow(collection, select(collection, where))
+
+    def faiss(self, where: Where | None = None) -> "tuple[faiss.Index, dict[int, str]]":
+        """Return a FAISS index (inner product, unit vectors) for other tools, and label -> id.
+
+        With a FAISS store and no ``where`` it is the one that is searched here, over compact
+        vectors where there are any; else a flat one of the vectors that scores are taken from.
+
+        Raises:
+            UsageError: unknown field, or no painting matches.
+        """
+        with self._collection.reading() as collection:
+            return to_faiss(collection, select(collection, where))
+
+    def verifier(
+        self,
+        note: Callable[[str], None] = lambda line: None,
+        *,
+        unsure: tuple[float, float] = UNSURE,
+    ) -> Verifier:
+        """Return what says whether one artist made two paintings.
+
+        Args:
+            note: takes lines for the user.
+            unsure: probabilities between these are little better than a coin, and said to be.
+        """
+        with self._collection.reading() as collection:
+            return Verifier(collection, note, unsure)
+
+    def verify(self, one: Query, other: Query) -> Verdict:
+        """Say how likely one artist made both paintings; see ``Verifier.verify``."""
+        return self.verifier().verify(one, other)
+
+    def info(self) -> IndexInfo:
+        """Return what there is to know about this index."""
+        with self._collection.reading() as collection:
+            return inspect(collection)
+
+    def skipped(self) -> list[tuple[str, str]]:
+        """Return (path, reason) of every file that the last runs could not index."""
+        return read_skips(self.folder / SKIPPED)
+
+    def locate(self, painting: Painting | Hit) -> Path:
+        """Return where the painting's file lies; it may have gone since it was indexed."""
+        return self.root / painting.path
+
+    def locate_query(self, query: str | Path) -> Path:
+        """Return the file of a path or id that ``similar`` takes as a query."""
+        with self._collection.reading() as collection:
+            record = examples.find_indexed(collection, query)
+        return Path(query) if record is None else self.root / record.payload["path"]

@@ -1,0 +1,80 @@
+"""What there is to know about an index: what it holds, how large it is, how it is searched.
+
+Measures searches on the index's own paintings, and changes nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from paint_search.index.collection import Collection
+from paint_search.index.long_vectors import open_features
+from paint_search.index.manifest import Manifest
+from paint_search.index.sync import SKIPPED
+from paint_search.indexer.corpus.skips import read_skips
+from paint_search.search.recall import Way, measure_recall, measure_ways
+from paint_search.search.stores.base import Store, VectorName
+
+_BYTES: int = 2  # of a stored number, float16
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What ``Index.info`` tells.
+
+    Attributes:
+        folder: the index.
+        root: the corpus.
+        manifest: what the index says of itself.
+        paintings: how many are indexed.
+        skipped: how many files could not be.
+        fields: the labels, with the number of paintings that have each.
+        searched: how searches go, in a few words.
+        recall: recall@10 of the default search; None where that is exact.
+        vector_bytes: what each kind of vectors takes; full ones that are too long for the store
+            are those in the feature cache.
+        ways: the searches that full and compact vectors allow; empty without compact ones.
+        bytes_on_disk: of the whole index.
+    """
+
+    folder: Path
+    root: Path
+    manifest: Manifest
+    paintings: int
+    skipped: int
+    fields: dict[str, int]
+    searched: str
+    recall: float | None
+    vector_bytes: dict[VectorName, int]
+    ways: list[Way]
+    bytes_on_disk: int
+
+
+def inspect(collection: Collection) -> IndexInfo:
+    """Measure and count what ``IndexInfo`` holds."""
+    folder, manifest, store = collection.folder, collection.manifest, collection.store
+    files = (file for file in folder.rglob("*") if file.is_file())
+    count = store.count()
+    vector_bytes = {name: count * _BYTES * length for name, length in manifest.dimensions.items()}
+    features = open_features(collection)
+    if features is not None:
+        vector_bytes["full"] = features.bytes_on_disk
+    return IndexInfo(
+        folder=folder,
+        root=collection.root,
+        manifest=manifest,
+        paintings=count,
+        skipped=len(read_skips(folder / SKIPPED)),
+        fields=store.fields(),
+        searched=store.describe(),
+        recall=_recall(manifest, store),
+        vector_bytes=vector_bytes,
+        ways=measure_ways(store, manifest.oversampling) if manifest.two_steps else [],
+        bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
+    )
+
+
+def _recall(manifest: Manifest, store: Store) -> float | None:
+    """Return what the last run measured; measure where a server has built its graph since."""
+    if manifest.recall is not None or not manifest.vectors or manifest.two_steps:
+        return manifest.recall
+    return measure_recall(store, manifest.searched)

@@ -1,0 +1,225 @@
+"""What an index directory says about itself: ``manifest.json``, read, checked, written atomically.
+
+Holds everything that a query or a later run must know and the store does not: the backbone, the
+corpus root, how labels are made, the engine, the background of the scores. Never holds secrets or
+absolute paths where a relative one can be had.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from paint_search.compress.record import Compression
+from paint_search.errors import ManifestError, StoreError, UsageError
+from paint_search.files import replacing
+from paint_search.indexer.backbones.engines import EngineChoice
+from paint_search.indexer.backbones.registry import BackboneRecord
+from paint_search.indexer.corpus.labels import FOLDER
+from paint_search.search.background import Background
+from paint_search.search.stores.base import LONGEST, Maker, VectorName
+from paint_search.search.stores.uri import Place
+
+#: 3 since the points may be elsewhere, 2 since there may be compact vectors; all are read.
+FORMAT: Final = 3
+MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of one index.
+
+    Attributes:
+        backbone: the model that made the vectors.
+        root: the corpus folder, relative to the index folder where both are on one drive.
+        labels: ``folder`` or a pattern.
+        table: the table of labels, written like ``root``; None without one.
+        engine: the engine measured fastest; None before the first run, and for the built-in.
+        background: what scores usually are; None where the index has too few labels to say.
+        store: where the points are.
+        vectors: the kinds of vectors that the store keeps; none yet where those of the backbone
+            are too long for it.
+        compression: the compressor of the compact ones; None before ``compress``.
+        recall: recall@10 of the default search on the index's own paintings, when the last run
+            ended; None where that is exact.
+        paintings: how many were indexed when the last run ended; the store is the truth.
+        created: when, in UTC.
+        made_with: version of paint-search that made the index.
+    """
+
+    backbone: BackboneRecord
+    root: str
+    labels: str = FOLDER
+    table: str | None = None
+    engine: EngineChoice | None = None
+    background: Background | None = None
+    store: Place = field(default_factory=Place)
+    vectors: tuple[VectorName, ...] = ("full",)
+    compression: Compression | None = None
+    recall: float | None = None
+    paintings: int = 0
+    created: str = ""
+    made_with: str = ""
+
+    @classmethod
+    def new(cls, backbone: BackboneRecord, root: str, store: Place) -> "Manifest":
+        """Return the manifest of an empty index."""
+        from importlib.metadata import version  # slow to import, and only wanted here
+
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        made = cls(backbone, root, store=store, created=now, made_with=version("paint-search"))
+        return dataclasses.replace(made, vectors=()) if made.long else made
+
+    @property
+    def long(self) -> bool:
+        """Whether the backbone's vectors are too long for a store, and wait in a feature cache."""
+        return self.backbone.dimension > LONGEST
+
+    @property
+    def dimensions(self) -> dict[VectorName, int]:
+        """Length of each kind of vectors that the store keeps."""
+        compact = self.compression.dims if self.compression else 0
+        lengths: dict[VectorName, int] = {"full": self.backbone.dimension, "compact": compact}
+        return {name: lengths[name] for name in self.vectors}
+
+    @property
+    def maker(self) -> Maker:
+        """What made the vectors that the store keeps."""
+        made = self.compression
+        fitted = [made.method, made.dims, made.seed, made.fitted_to, made.recall] if made else None
+        parts = [self.backbone.fingerprint, dataclasses.asdict(self.backbone.preprocessing), fitted]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        method = f" and {made.method}" if made else ""
+        return Maker(self.backbone.name + method, digest)
+
+    @property
+    def two_steps(self) -> bool:
+        """Whether compact vectors find and full ones rank."""
+        return len(self.vectors) == 2 and self.searched == "full"
+
+    @property
+    def oversampling(self) -> int:
+        """How many candidates the first step of a search in two finds for each match wanted."""
+        return (self.compression and self.compression.oversampling) or 1
+
+    @property
+    def searched(self) -> VectorName:
+        """The vectors that scores are taken from; those that learned from labels if there are such.
+
+        Raises:
+            UsageError: there are none yet.
+        """
+        if not self.vectors:
+            raise UsageError(
+                f"vectors of {self.backbone.dimension:,} dimensions are too long to search; run "
+                "paint-search compress --method convolutional --dims 320 first"
+            )
+        learned = self.compression is not None and self.compression.told is not None
+        return "full" if "full" in self.vectors and not learned else "compact"
+
+    def kept(self, which: VectorName | None) -> VectorName:
+        """Return this kind of vectors, or by default the searched one, if the store keeps it.
+
+        Raises:
+            UsageError: it does not.
+        """
+        name = which or self.searched
+        if name in self.vectors:
+            return name
+        if name == "compact":
+            reason = "run paint-search compress first"
+        elif self.long:
+            reason = f"{self.backbone.dimension:,} dimensions are too long to search"
+        else:
+            reason = "they were dropped (compress --drop-full); index the paintings anew for them"
+        raise UsageError(f"this index keeps no {name} vectors: {reason}")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the manifest of the index in ``folder``.
+
+        Raises:
+            ManifestError: damaged, or of a newer format than this program knows.
+        """
+        file = folder / MANIFEST
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if record["format"] > FORMAT:
+                raise ManifestError(
+                    f"{file} has format {record['format']}, this version of paint-search reads up "
+                    f"to {FORMAT}; upgrade with pip install --upgrade paint-search"
+                )
+            return cls._from_dict(record)
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            raise ManifestError(
+                f"{file} is damaged ({type(error).__name__}: {error}); restore it from a backup, "
+                f"or delete {folder} and index again"
+            ) from error
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest beside the old one and put it in its place.
+
+        Raises:
+            StoreError: the folder cannot be written or the disk is full.
+        """
+        file = folder / MANIFEST
+        record = {"format": FORMAT, **dataclasses.asdict(self)}
+        lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in record.items())
+        try:
+            with replacing(file) as fresh:
+                fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"{file} cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def _from_dict(cls, record: dict[str, Any]) -> "Manifest":
+        engine, background = record["engine"], record["background"]
+        compression = record.get("compression")
+        store = _place(record.get("store", "store"))
+        vectors = tuple(record.get("vectors", ("full",)))
+        made_by = BackboneRecord.from_dict(record["backbone"])
+        possible = {"compact"} if compression else set()
+        if made_by.dimension <= LONGEST:
+            possible.add("full")
+        if not set(vectors) <= possible or bool(vectors) != bool(possible):
+            raise ValueError("unknown kinds of vectors")
+        return cls(
+            backbone=made_by,
+            root=str(record["root"]),
+            labels=str(record["labels"]),
+            table=record["table"],
+            engine=EngineChoice.from_dict(engine) if engine else None,
+            background=Background.from_dict(background) if background else None,
+            store=store,
+            vectors=vectors,
+            compression=Compression.from_dict(compression) if compression else None,
+            recall=None if record.get("recall") is None else float(record["recall"]),
+            paintings=int(record["paintings"]),
+            created=str(record["created"]),
+            made_with=str(record["made_with"]),
+        )
+
+
+def _place(record: Any) -> Place:
+    """Read a place; before format 3 it was the name of a folder, ``store`` or ``store-N``."""
+    if not isinstance(record, str):
+        return Place.from_dict(record)
+    base, _, number = record.partition("-")
+    if base != "store":
+        raise ValueError("the store lies in the index itself")
+    return Place(generation=int(number or 1))
+
+
+def is_index(folder: Path) -> bool:
+    """Tell whether ``folder`` holds an index."""
+    return (folder / MANIFEST).is_file()

@@ -1,0 +1,156 @@
+"""Questions about an index -> hits: read the examples, search the way this index does, judge.
+
+Where an index has full and compact vectors, the compact ones find candidates and the full ones
+rank them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+
+from paint_search.errors import UsageError, argument
+from paint_search.index.collection import Collection
+from paint_search.index.examples import Example, read_examples
+from paint_search.index.examples import Query as Asked
+from paint_search.index.select import Where, select
+from paint_search.painting import Hit, Painting
+from paint_search.search.background import Background
+from paint_search.search.filters import FilterValue
+from paint_search.search.query import Group, Query, combine, find_all
+from paint_search.search.stores.base import VectorName
+
+
+class SearchOptions(TypedDict, total=False):
+    """How to search, as keyword arguments.
+
+    Attributes:
+        where: field -> value, list of values, or (low, high); all must hold.
+        exclude: the same, none may hold.
+        min_score: least cosine; -1 by default.
+        spread: 0, the default, for the nearest, up to 1 for variety among the hits (maximal
+            marginal relevance).
+        exact: compare with every painting even where the index is approximate.
+        compact_only: compare compact vectors and nothing else, where the index has them.
+    """
+
+    where: Where | None
+    exclude: Mapping[str, FilterValue] | None
+    min_score: float
+    spread: float
+    exact: bool
+    compact_only: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as it was asked for; see ``SearchOptions``.
+
+    Raises:
+        UsageError: ``k`` below 1, or a ``spread`` outside 0 to 1.
+    """
+
+    k: int
+    where: Where | None = None
+    exclude: Mapping[str, FilterValue] | None = None
+    min_score: float = -1.0
+    spread: float = 0.0
+    exact: bool = False
+    compact_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UsageError(f"{argument('k', self.k, '-k')}: ask for at least one hit")
+        if not 0 <= self.spread <= 1:
+            raise UsageError(f"{argument('spread', self.spread)}: give a number from 0 to 1")
+
+
+def similar(collection: Collection, queries: Sequence[Asked], wanted: Search) -> list[list[Hit]]:
+    """Return for each query the paintings most like it, best first; all are asked at once.
+
+    Raises:
+        UsageError: a query that is not there, or compact vectors that are not.
+        ImageError: a query is no image.
+    """
+    examples = read_examples(collection, queries, _compared(collection, wanted))
+    return _answer(collection, [([example], []) for example in examples], wanted)
+
+
+def recommend(
+    collection: Collection, positive: Sequence[Asked], negative: Sequence[Asked], wanted: Search
+) -> list[Hit]:
+    """Return the paintings most like the mean of some examples and least like that of others.
+
+    Raises:
+        UsageError: no positive example, or as for ``similar``.
+        ImageError: an example is no image.
+    """
+    if not positive:
+        raise UsageError("give at least one painting to look for")
+    examples = read_examples(collection, [*positive, *negative], _compared(collection, wanted))
+    pair = examples[: len(positive)], examples[len(positive) :]
+    return _answer(collection, [pair], wanted)[0]
+
+
+def _compared(collection: Collection, wanted: Search) -> VectorName:
+    """Return the kind of vectors that scores are taken from.
+
+    Raises:
+        UsageError: compact ones are asked for and not there.
+    """
+    if not wanted.compact_only:
+        return collection.manifest.searched
+    if collection.manifest.compression is None:
+        raise UsageError("there are no compact vectors here; run paint-search compress first")
+    return "compact"
+
+
+def _answer(
+    collection: Collection,
+    questions: Sequence[tuple[list[Example], list[Example]]],
+    wanted: Search,
+) -> list[list[Hit]]:
+    manifest = collection.manifest
+    using = _compared(collection, wanted)
+    where = select(collection, wanted.where, wanted.exclude)
+    vectors = np.array(
+        [
+            combine([e.vector for e in like], [e.vector for e in unlike])
+            for like, unlike in questions
+        ]
+    )
+    codes = None
+    if using == "full" and not wanted.exact and questions and collection.compressor is not None:
+        codes = collection.compressor.transform(vectors)
+    queries = [
+        Query(
+            vector=vectors[row],
+            k=wanted.k,
+            using=using,
+            compact=None if codes is None else codes[row],
+            oversampling=manifest.oversampling,
+            where=where,
+            without=frozenset(example.id for example in like + unlike if example.id),
+            min_score=wanted.min_score,
+            spread=wanted.spread,
+            exact=wanted.exact,
+        )
+        for row, (like, unlike) in enumerate(questions)
+    ]
+    return [
+        [_hit(rank, group, manifest.background) for rank, group in enumerate(groups, start=1)]
+        for groups in find_all(collection.store, queries)
+    ]
+
+
+def _hit(rank: int, group: Group, background: Background | None) -> Hit:
+    score = group.match.score
+    return Hit(
+        rank=rank,
+        score=score,
+        painting=Painting.from_payload(group.match.record.payload),
+        above_same_artist=background.above_same_artist(score) if background else None,
+        above_other_artists=background.above_other_artists(score) if background else None,
+        copies=tuple(Painting.from_payload(copy.payload) for copy in group.copies),
+    )

@@ -1,0 +1,102 @@
+"""A folder -> the files in it, as a stream in a stable order.
+
+Follows symbolic links without looping, passes over hidden and system files, and reports folders it
+may not read. Never opens a file and never holds the list of files in memory.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_SYSTEM_NAMES = frozenset(
+    {
+        "$recycle.bin",
+        "@eadir",
+        "__macosx",
+        "desktop.ini",
+        "lost+found",
+        "system volume information",
+        "thumbs.db",
+    }
+)
+
+#: Called with (relative path, reason) for what could not be looked at.
+Unreadable = Callable[[str, str], None]
+
+#: Device and inode of the folders above an entry, outermost first.
+_Ancestors = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFile:
+    """A file as the file system shows it; ``path`` is relative to the corpus root, with ``/``."""
+
+    path: str
+    location: Path
+    size: int
+    mtime_ns: int
+
+
+#: Walks a corpus; is handed what to call with what cannot be looked at.
+Walk = Callable[[Unreadable], Iterator[ScannedFile]]
+
+
+def scan(folder: Path, root: Path, unreadable: Unreadable) -> Iterator[ScannedFile]:
+    """Yield the regular files below ``folder``, sorted by name within each folder.
+
+    Args:
+        folder: where to look; ``root`` itself or a folder inside it.
+        root: the corpus root that paths are made relative to.
+        unreadable: called with (relative path, reason) for what could not be looked at.
+    """
+    corpus = root.resolve()
+    pending = _listing(folder, folder.relative_to(root).as_posix(), (), unreadable)
+    while pending:
+        path, entry, above = pending.pop()
+        try:
+            path.encode()
+            if entry.is_dir():
+                if not (entry.is_symlink() and _reached_anyway(Path(entry.path), corpus)):
+                    pending += _listing(Path(entry.path), path, above, unreadable)
+            elif entry.is_file():
+                info = entry.stat()
+                yield ScannedFile(path, Path(entry.path), info.st_size, info.st_mtime_ns)
+            elif entry.is_symlink() and not Path(entry.path).exists():
+                unreadable(path, "link to a file that does not exist")
+        except UnicodeEncodeError:
+            readable = os.fsencode(path).decode(errors="backslashreplace")
+            unreadable(readable, "file name is not valid text; rename it")
+        except OSError as error:
+            unreadable(path, f"cannot be looked at: {error.strerror}")
+
+
+def _listing(
+    folder: Path, prefix: str, above: _Ancestors, unreadable: Unreadable
+) -> list[tuple[str, os.DirEntry[str], _Ancestors]]:
+    """Return (path, entry, folders above it) of what the folder shows, the last name first."""
+    try:
+        stat = folder.stat()
+        identity = (stat.st_dev, stat.st_ino)
+        if identity in above:  # a link back to a folder we are inside of
+            return []
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+    except OSError as error:
+        unreadable(prefix, f"folder cannot be read: {error.strerror}")
+        return []
+    return [
+        (entry.name if prefix == "." else f"{prefix}/{entry.name}", entry, (*above, identity))
+        for entry in entries
+        if _shown(entry.name)
+    ]
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in _SYSTEM_NAMES
+
+
+def _reached_anyway(link: Path, root: Path) -> bool:
+    """Tell whether a linked folder lies in the corpus, where the walk meets it by its own name."""
+    target = link.resolve()
+    return target.is_relative_to(root) and all(map(_shown, target.relative_to(root).parts))

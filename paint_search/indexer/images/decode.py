@@ -1,0 +1,266 @@
+"""Any image file -> a square of sRGB pixels as the backbone wants it, or the reason why not.
+
+Reads by content, never by extension. Large files are reduced while decoding, one at a time, and
+nothing above the pixel limit is decoded at all. Never prints and never raises but ImageError.
+"""
+
+import hashlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from paint_search.errors import ImageError, NotAnImageError, argument
+from paint_search.indexer.images.preprocessing import Preprocessing
+
+#: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
+MAX_PIXELS = 200_000_000
+
+#: Images above this many pixels take turns, so that the bound above holds for all threads together.
+_LARGE = 25_000_000
+
+#: Pixels converted at a time while a large picture is made smaller.
+_STRIP = 1_000_000
+
+#: Formats whose Pillow plugins start other programs, decode nothing, or decode (icons, textures) a
+#: picture of another size than they declare.
+_REFUSED_FORMATS = frozenset(
+    {"BLP", "BUFR", "CUR", "EPS", "GRIB", "HDF5", "ICNS", "ICO", "MPEG", "WMF"}
+)
+
+#: Source pixels kept per target pixel and axis before the final, better resampling.
+_OVERSAMPLING = 1.3
+
+_one_large_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The pixels of one file, (size, size, 3) uint8 sRGB, and the BLAKE2b hash of its bytes."""
+
+    pixels: NDArray[np.uint8]
+    digest: str
+
+
+def decode(
+    source: Path | bytes | Image.Image | NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    max_pixels: int = MAX_PIXELS,
+) -> Decoded:
+    """Decode a picture and fit it to the square that ``preprocessing`` describes.
+
+    Args:
+        source: a file, the bytes of one, an open Pillow image, or (h, w, 3) sRGB pixels.
+        preprocessing: what the backbone wants.
+        max_pixels: most pixels that are decoded.
+
+    Raises:
+        ImageError: with the reason, fit to stand in a skip list.
+    """
+    try:
+        if isinstance(source, Image.Image | np.ndarray):
+            return _from_memory(source, preprocessing)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+            digest = hashlib.file_digest(stream, _blake2b).hexdigest()
+            stream.seek(0)
+            return Decoded(np.asarray(_picture(stream, preprocessing, max_pixels)), digest)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise NotAnImageError("not an image, or of a kind that cannot be read") from error
+    except OSError as error:
+        raise ImageError(_reason(error)) from error
+    except MemoryError as error:
+        raise ImageError(
+            f"not enough memory to decode it; lower {argument('max_pixels')}"
+        ) from error
+    except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
+        raise ImageError(f"damaged image ({type(error).__name__}: {error})") from error
+
+
+def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preprocessing) -> Decoded:
+    """Fit a picture that a program holds; its hash is that of its pixels."""
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+            raise ImageError(
+                f"an array of shape {source.shape} and type {source.dtype} is no picture; give "
+                "(h, w, 3) uint8"
+            )
+        source = Image.fromarray(source)
+    picture = source.copy()  # turning it upright would change the caller's
+    digest = hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()
+    return Decoded(np.asarray(_fitted(picture, preprocessing)), digest)
+
+
+def _blake2b() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+def _picture(stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int) -> Image.Image:
+    with _own_rules(), Image.open(stream, formats=_formats()) as image:
+        _shrink_on_load(image, preprocessing)
+        pixels = _pixels_to_decode(image)
+        if pixels > max_pixels:
+            width, height = image.size
+            raise ImageError(
+                f"{width} x {height} pixels need {pixels / 1e6:.0f} million decoded, above the "
+                f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
+            )
+        if pixels <= _LARGE:
+            return _fitted(image, preprocessing)
+        with _one_large_at_a_time:
+            return _fitted(image, preprocessing)
+
+
+def _fitted(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    factor = max(1, int(_spare(image, preprocessing)))
+    extent = (image.width / factor, image.height / factor)
+    small = _reduced(image, factor)
+    if small.mode in ("I", "F"):
+        small = _eight_bits(small, 65535.0 if image.mode.startswith("I;16") else None)
+    return preprocessing.fit_image(_to_srgb(small, image.info.get("icc_profile")), extent)
+
+
+def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing) -> None:
+    """Let the JPEG decoder halve the picture (up to 1/8) while it is still larger than needed."""
+    spare = _spare(image, preprocessing)
+    if spare > 1:
+        image.draft(None, (int(image.width / spare), int(image.height / spare)))
+
+
+def _spare(image: Image.Image, preprocessing: Preprocessing) -> float:
+    """Return by how much each side exceeds what good resampling to the target needs."""
+    short, long = sorted(image.size)
+    return short / (preprocessing.short_side(short, long) * _OVERSAMPLING)
+
+
+def _pixels_to_decode(image: Image.Image) -> int:
+    """Count the pixels that decoding holds at once; a progressive JPEG holds its full size."""
+    width, height = image.size
+    if image.info.get("progressive") and image.format in ("JPEG", "MPO"):
+        scale = getattr(image, "decoderconfig", (1, 0))[0] or 1
+        return int(width * height * scale * scale)
+    return width * height
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """Average blocks of ``factor`` x ``factor`` pixels, in strips: never a second large copy."""
+    if factor == 1:
+        return _plain_mode(image)
+    width, height = image.size
+    rows = max(1, _STRIP // (width * factor)) * factor
+    tops = range(0, height, rows)
+    strips = (image.crop((0, top, width, min(top + rows, height))) for top in tops)
+    parts = [_plain_mode(strip).reduce(factor) for strip in strips]
+    small = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
+    for top, part in zip(tops, parts, strict=True):
+        small.paste(part, (0, top // factor))
+    return small
+
+
+def _plain_mode(image: Image.Image) -> Image.Image:
+    """Return the image in a mode that can be averaged: L, RGB, CMYK, LAB, I or F, without alpha."""
+    if image.mode.startswith("I;16"):
+        return image.convert("I")
+    if image.mode in ("I", "F"):
+        return image
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        white = Image.new("RGBA", layers.size, "white")
+        return Image.alpha_composite(white, layers).convert("RGB")
+    if image.mode in ("RGB", "L", "CMYK", "LAB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _eight_bits(image: Image.Image, white: float | None) -> Image.Image:
+    """Scale integer or float grays to 8 bits; ``white`` None: by the range their values tell of.
+
+    Values up to twice a usual range still mean that range: floats overshoot where they are sharp.
+    """
+    values = np.asarray(image, dtype=np.float32)
+    if white is None:
+        top = float(values.max(initial=0.0, where=np.isfinite(values)))
+        white = next((full for full in (1.0, 255.0, 65535.0) if top <= 2 * full), top)
+    shares = np.nan_to_num(values / white, posinf=1.0, neginf=0.0)
+    return Image.fromarray((np.clip(shares, 0.0, 1.0) * 255.0).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
+    """Apply the embedded colour profile; a damaged or unfit one is passed over, as viewers do."""
+    if icc_profile:
+        try:
+            transformed = ImageCms.applyTransform(image, _transform(icc_profile, image.mode))
+            if transformed is not None:
+                return transformed
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass
+    return image.convert("RGB")
+
+
+@lru_cache(maxsize=64)
+def _transform(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    source = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _REFUSED_FORMATS)
+
+
+_users = 0
+_theirs = ExitStack()
+_users_lock = threading.Lock()
+
+
+@contextmanager
+def _own_rules() -> Iterator[None]:
+    """Lift Pillow's pixel limit and hush its warnings while our limit is in force, in any thread.
+
+    Both are global, so the first thread to enter changes them and the last to leave restores them.
+    """
+    global _users
+    with _users_lock:
+        if _users == 0:
+            _theirs.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+            _theirs.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module="PIL")
+            Image.MAX_IMAGE_PIXELS = None
+        _users += 1
+    try:
+        yield
+    finally:
+        with _users_lock:
+            _users -= 1
+            if _users == 0:
+                _theirs.close()
+
+
+def _reason(error: OSError) -> str:
+    if error.strerror:
+        return f"cannot be read: {error.strerror}"
+    if "truncated" in str(error).lower():
+        return "damaged image: the file is cut short"
+    return f"damaged image ({error})"
+
+
+def is_image(file: Path) -> bool:
+    """Tell by its content whether a file is an image, without decoding it."""
+    try:
+        with _own_rules(), Image.open(file, formats=_formats()):
+            return True
+    except Exception:  # whatever a plugin makes of a damaged file, it is no usable image
+        return False

@@ -1,0 +1,71 @@
+"""Files of paintings -> small pictures in their own shape, decoded by threads beside other work.
+
+A file that has gone, or can no longer be read, gives an empty sheet instead. Nothing is written.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops
+
+from paint_search.errors import ImageError
+from paint_search.indexer.images.decode import decode
+from paint_search.indexer.images.preprocessing import Preprocessing
+
+_PAPER: Final = (236, 232, 224)
+_MARK: Final = (255, 0, 255)  # fills the square around a picture: hardly any has such an edge
+
+
+def thumbnail(file: Path, size: int) -> Image.Image:
+    """Return the picture in ``file``, its longer side ``size`` pixels, or an empty sheet."""
+    square = Preprocessing(size=size, fit="pad", interpolation="lanczos", mean=(1.0, 0.0, 1.0))
+    try:
+        padded = Image.fromarray(decode(file, square).pixels)
+    except ImageError:
+        return Image.new("RGB", (size, size), _PAPER)
+    return padded.crop(
+        ImageChops.difference(padded, Image.new("RGB", padded.size, _MARK)).getbbox()
+    )
+
+
+def shrunk(picture: Image.Image | NDArray[np.uint8], size: int) -> Image.Image:
+    """Return a picture as RGB, neither side longer than ``size`` pixels; it is never enlarged.
+
+    Args:
+        picture: of any mode, or (height, width[, 3]) uint8.
+        size: in pixels.
+    """
+    given = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    small = given.convert("RGB")
+    small.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return small
+
+
+@contextmanager
+def decoding(
+    files: Sequence[Path], size: int, done: Callable[[], None] = lambda: None
+) -> Iterator[Callable[[int], Image.Image]]:
+    """Decode thumbnails in the background; give a function from row to thumbnail that waits.
+
+    Args:
+        files: where the pictures lie; rows count them.
+        size: of the longer side, in pixels.
+        done: called after each one, from any thread.
+    """
+
+    def note(_: "Future[Image.Image]") -> None:
+        done()
+
+    with ThreadPoolExecutor(thread_name_prefix="thumbnails") as pool:
+        pictures = [pool.submit(thumbnail, file, size) for file in files]
+        for picture in pictures:
+            picture.add_done_callback(note)
+        try:
+            yield lambda row: pictures[row].result()
+        finally:
+            pool.shutdown(cancel_futures=True)

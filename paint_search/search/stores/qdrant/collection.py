@@ -1,0 +1,131 @@
+"""Collections of a Qdrant server: made for an index, checked, replaced and deleted.
+
+A collection says whose vectors it holds, so that those of two models never meet in one.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, Final
+
+from qdrant_client import models
+
+from paint_search.errors import StoreError, argument
+from paint_search.search.stores.base import Maker, VectorName
+from paint_search.search.stores.qdrant.wire import Wire
+from paint_search.search.stores.uri import Place
+
+_HNSW: Final = models.HnswConfigDiff(m=16, ef_construct=128)
+
+#: Full vectors beside compact ones only rescore what those have found.
+_NO_GRAPH: Final = models.HnswConfigDiff(m=0)
+
+_QUANTIZATIONS: Final[Mapping[str, models.QuantizationConfig]] = {
+    "int8": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(
+            type=models.ScalarType.INT8, quantile=0.99, always_ram=True
+        )
+    ),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+}
+
+#: Where a collection says whose vectors it holds.
+_METADATA: Final = "paint_search"
+
+
+def enter(wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker) -> set[str]:
+    """Make the collection or check that it is ours; return the fields that are indexed.
+
+    Raises:
+        StoreError: the server is out of reach, or the collection holds other vectors.
+    """
+    name, client = place.name, wire.client
+    # Every collection has a kind of vectors, even where no point comes with one.
+    lengths = dict(dimensions) or {"compact": 1}
+    if not wire.call(lambda: client.collection_exists(name)):
+        try:
+            wire.call(lambda: _create(wire, place, lengths, maker))
+        except StoreError:
+            # Another machine may have been quicker; then its collection is checked.
+            if not wire.call(lambda: client.collection_exists(name)):
+                raise
+    info = wire.call(lambda: client.get_collection(name))
+    _check(info, place, lengths, maker)
+    return set(info.payload_schema)
+
+
+def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) -> None:
+    settings = place.settings
+    graphs = {"full": _NO_GRAPH if "compact" in lengths else _HNSW, "compact": _HNSW}
+    wire.client.create_collection(
+        place.name,
+        vectors_config={
+            kind: models.VectorParams(
+                size=length,
+                distance=models.Distance.COSINE,
+                datatype=models.Datatype.FLOAT16,
+                on_disk=bool(settings.get("on_disk", False)),
+                hnsw_config=graphs[kind],
+                quantization_config=_QUANTIZATIONS.get(str(settings.get("quantization"))),
+            )
+            for kind, length in lengths.items()
+        },
+        shard_number=_number(settings, "shards"),
+        replication_factor=_number(settings, "replicas"),
+        write_consistency_factor=_number(settings, "consistency"),
+        on_disk_payload=True,
+        metadata={
+            _METADATA: {
+                "maker": maker.name,
+                "fingerprint": maker.fingerprint,
+            }
+        },
+    )
+
+
+def _check(
+    info: models.CollectionInfo, place: Place, ours: Mapping[Any, int], maker: Maker
+) -> None:
+    """Raise StoreError unless the collection was made for such vectors as ours."""
+    name = f"the collection {place.name!r} of {place.server}"
+    remedy = f"name another collection in {argument('store')}"
+    theirs = (info.config.metadata or {}).get(_METADATA)
+    if theirs is None:
+        raise StoreError(f"{name} was not made by paint-search; {remedy}")
+    vectors = info.config.params.vectors
+    lengths = (
+        {kind: params.size for kind, params in vectors.items()} if isinstance(vectors, dict) else {}
+    )
+    if lengths != ours or theirs.get("fingerprint") != maker.fingerprint:
+        raise StoreError(
+            f"{name} holds vectors {_shape(lengths)} of {theirs.get('maker')}, not "
+            f"{_shape(ours)} of {maker.name}; {remedy}, or use the index folder that made it"
+        )
+
+
+def ping(place: Place) -> None:
+    """Raise StoreError unless the server answers and takes the API key; creates nothing."""
+    with closing(Wire(place)) as wire:
+        wire.call(lambda: wire.client.collection_exists(place.name))
+
+
+def free_successor(place: Place) -> Place:
+    """Return a free place for the same points written anew, on the same server."""
+    with closing(Wire(place)) as wire:
+        return place.successor(
+            lambda name: bool(wire.call(lambda: wire.client.collection_exists(name)))
+        )
+
+
+def delete_collection(place: Place) -> None:
+    """Delete the collection at ``place``, if there is one."""
+    with closing(Wire(place)) as wire:
+        wire.call(lambda: wire.client.delete_collection(place.name))
+
+
+def _number(settings: Mapping[str, Any], name: str) -> int | None:
+    value = settings.get(name)
+    return None if value is None else int(value)
+
+
+def _shape(lengths: Mapping[Any, int]) -> str:
+    return ", ".join(f"{name} {length}" for name, length in sorted(lengths.items())) or "of none"

@@ -1,0 +1,172 @@
+"""Calls to a Qdrant server: connected, retried while the line is at fault, errors in one sentence.
+
+A call is repeated only where the server was not reached or was too busy to take it; what it has
+rejected is never sent again. Every call made through here may be repeated without harm.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import grpc
+import tenacity
+from qdrant_client import QdrantClient
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+
+from paint_search.errors import StoreError, UsageError
+from paint_search.search.stores.uri import Place
+
+API_KEY: Final = "QDRANT_API_KEY"
+
+#: Environment variable: seconds for which a server that answered before may be away, such as for a
+#: restart.
+PATIENCE: Final = "PAINT_SEARCH_PATIENCE"
+_PATIENCE: Final = 120.0
+
+#: Seconds to find out that there is no server.
+FIRST_PATIENCE: Final = 5.0
+
+#: Longest that one call may take.
+CALL_SECONDS: Final = 60
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_AGAIN: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,  # also what a proxy's 429, 502, 503 and 504 become
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+_REFUSED: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+
+_LOG: Final = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class Wire:
+    """A connection to the server of ``place``; nothing is sent before the first call.
+
+    Attributes:
+        client: to be used inside ``call`` only.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._server = str(place.server)
+        self._name = place.name
+        self._longest = _patience()
+        scheme, _, address = self._server.partition("://")
+        host, _, port = address.rpartition(":")
+        with warnings.catch_warnings():
+            if host in _LOOPBACK:  # a key sent in clear never leaves the machine
+                warnings.simplefilter("ignore", UserWarning)
+            self.client = QdrantClient(
+                host=host,
+                grpc_port=int(port),
+                prefer_grpc=True,
+                https=scheme == "qdrants",
+                api_key=os.environ.get(API_KEY) or None,
+                timeout=CALL_SECONDS,
+                check_compatibility=False,  # that would ask the other, HTTP port
+            )
+        self._answered = self._said = False
+
+    def call(self, action: Callable[[], _T]) -> _T:
+        """Return what ``action`` returns; while the server is away, try again for a while.
+
+        Raises:
+            StoreError: it stayed away, refuses the API key, or rejects what was sent.
+        """
+        patience = self._longest if self._answered else min(FIRST_PATIENCE, self._longest)
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_passes),
+            wait=_pause,
+            stop=tenacity.stop_after_delay(patience),
+            before_sleep=self._say,
+            reraise=True,
+        )
+        try:
+            result = again(action)
+        except (grpc.RpcError, ResourceExhaustedResponse) as error:
+            raise self._explained(error) from error
+        self._answered, self._said = True, False
+        return result
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        """Tell a user who waits why, once for each outage."""
+        if self._answered and not self._said:
+            self._said = True
+            _LOG.warning(
+                "the Qdrant server %s does not answer; trying again for up to %.0f s",
+                self._server,
+                self._longest,
+            )
+
+    def close(self) -> None:
+        """Hang up."""
+        self.client.close()
+
+    def _explained(self, error: Exception) -> StoreError:
+        code = error.code() if isinstance(error, grpc.RpcError) else None
+        words = _details(error)
+        if code in _REFUSED:
+            return StoreError(
+                f"the Qdrant server {self._server} refuses the API key ({words}); set {API_KEY} "
+                "in the environment"
+            )
+        if code == grpc.StatusCode.NOT_FOUND:
+            return StoreError(
+                f"the Qdrant server {self._server} has no collection {self._name!r} (any more); "
+                "if another machine has compressed it, copy that machine's index folder"
+            )
+        if code == grpc.StatusCode.UNIMPLEMENTED:
+            return StoreError(
+                f"{self._server} is no Qdrant server, or an old one ({words}); version 1.16 or "
+                "newer is needed, and its gRPC port, usually 6334"
+            )
+        if _passes(error):
+            return StoreError(
+                f"the Qdrant server {self._server} cannot be reached ({words}); see that it runs "
+                "and that this is its gRPC port, then run the same command to go on"
+            )
+        return StoreError(f"the Qdrant server {self._server} rejected the request: {words}")
+
+
+def _patience() -> float:
+    """Return what the environment says, else two minutes."""
+    said = os.environ.get(PATIENCE, "").strip()
+    try:
+        seconds = float(said or _PATIENCE)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{PATIENCE}={said}: give a number of seconds, such as 30")
+    return seconds
+
+
+def _passes(error: BaseException) -> bool:
+    """Tell whether the fault is on the line, or the server's for now."""
+    if isinstance(error, grpc.RpcError):
+        code, words = error.code(), _details(error)
+        # A connection that breaks inside a message is reported as internal.
+        return code in _AGAIN or (code == grpc.StatusCode.INTERNAL and "RST_STREAM" in words)
+    return isinstance(error, ResourceExhaustedResponse)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Back off, or wait as long as the server asks."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_s if isinstance(error, ResourceExhaustedResponse) else 0
+    return max(float(asked), _BACK_OFF(state))
+
+
+_BACK_OFF: Final = tenacity.wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
+
+
+def _details(error: Any) -> str:
+    words = error.details() if isinstance(error, grpc.RpcError) else str(error)
+    return " ".join((words or type(error).__name__).split())[:300]

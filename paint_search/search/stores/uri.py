@@ -1,0 +1,197 @@
+"""Where an index keeps its points, as users write it: ``edge``, ``faiss`` or ``qdrant://…``.
+
+Settings stand behind a ``?``, as in ``faiss?factory=HNSW32`` or ``qdrant://host:6334/works?shards=6``.
+Reads and writes text, never touches a store. Secrets have no place in it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Self, cast, get_args
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from paint_search.errors import UsageError, argument
+
+Kind = Literal["edge", "faiss", "qdrant"]
+Setting = str | int | bool
+
+#: Port of Qdrant's gRPC interface.
+PORT: Final = 6334
+
+_SCHEMES: Final = ("qdrant", "qdrants")
+_COLLECTION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the points of an index are.
+
+    Attributes:
+        kind: of the store.
+        base: name of the folder in the index, or of the collection.
+        generation: counts up whenever the points are written anew, as ``compress`` does.
+        server: scheme, host and port; None for stores in a folder of the index.
+        settings: those that were given, checked.
+    """
+
+    kind: Kind = "edge"
+    base: str = "store"
+    generation: int = 1
+    server: str | None = None
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what was given as ``--store``.
+
+        Raises:
+            UsageError: no such store, or a setting that it does not have.
+        """
+        head, _, query = text.partition("?")
+        if head in ("edge", "faiss"):
+            kind = cast("Kind", head)
+            return cls(kind, settings=_settings(kind, query, text))
+        if "@" in head:
+            raise UsageError(
+                f"keep secrets out of {argument('store')}: the API key goes into QDRANT_API_KEY"
+            )
+        try:
+            parts = urlsplit(head)
+            host, port = parts.hostname, parts.port or PORT
+        except ValueError as error:
+            raise UsageError(f"cannot read {argument('store', text)}: {error}") from error
+        if parts.scheme not in _SCHEMES:
+            raise UsageError(
+                f"unknown {argument('store', text)}: use edge, faiss, "
+                f"qdrant://HOST:{PORT}/COLLECTION, or qdrants:// for TLS"
+            )
+        name = parts.path.strip("/")
+        if not host or not _COLLECTION.fullmatch(name):
+            raise UsageError(
+                f"{argument('store', text)} names no host or no collection: write "
+                f"qdrant://HOST:{PORT}/COLLECTION, with letters, digits, '_', '-' and '.'"
+            )
+        shown = f"[{host}]" if ":" in host else host
+        return cls(
+            "qdrant",
+            base=name,
+            server=f"{parts.scheme}://{shown}:{port}",
+            settings=_settings("qdrant", query, text),
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the folder in the index, or of the collection."""
+        return self.base if self.generation == 1 else f"{self.base}-{self.generation}"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the points are in a folder of the index, which one process holds at a time."""
+        return self.server is None
+
+    def same_as(self, other: Self) -> bool:
+        """Tell whether both name one place, whatever their settings and generations."""
+        return (self.kind, self.base, self.server) == (other.kind, other.base, other.server)
+
+    def successor(self, taken: Callable[[str], bool]) -> Self:
+        """Return the place of the next generation whose name is not taken."""
+        made = replace(self, generation=self.generation + 1)
+        while taken(made.name):
+            made = replace(made, generation=made.generation + 1)
+        return made
+
+    def __str__(self) -> str:
+        head = self.kind if self.server is None else f"{self.server}/{quote(self.name)}"
+        return f"{head}?{urlencode(self.settings)}" if self.settings else head
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read the place back from a manifest.
+
+        Raises:
+            LookupError, TypeError, ValueError: the record is not of that form.
+        """
+        kind, server, base = record["kind"], record["server"], str(record["base"])
+        if kind not in get_args(Kind) or (kind == "qdrant") != (server is not None):
+            raise ValueError("unknown kind of store")
+        if server is None and base != "store":
+            raise ValueError("the store lies in the index itself")
+        if server is not None:
+            try:
+                written = cls.parse(f"{server}/{base}")
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+            if (written.server, written.base) != (server, base):
+                raise ValueError("the store is no place of a server")
+        given = {
+            name: str(value)
+            for name, value in record["settings"].items()
+            if name not in _RETIRED.get(kind, ())
+        }
+        settings = _checked(kind, given, "the manifest")
+        return cls(kind, base, int(record["generation"]), server, settings)
+
+
+def _settings(kind: Kind, query: str, text: str) -> Mapping[str, Setting]:
+    try:
+        pairs = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError as error:
+        raise UsageError(
+            f"cannot read the settings of {argument('store', text)}: write ?key=value&key=value"
+        ) from error
+    try:
+        return _checked(kind, pairs, argument("store", text))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _checked(kind: Kind, pairs: Mapping[str, str], where: str) -> Mapping[str, Setting]:
+    settings: dict[str, Setting] = {}
+    known = _SETTINGS[kind]
+    for name, value in pairs.items():
+        if name in _RETIRED.get(kind, ()):
+            raise ValueError(
+                f"{where}: {kind} takes no {name} any more; name an index with ?factory=, and "
+                "paint-search info shows its measured recall"
+            )
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "has none"
+            raise ValueError(f"{where}: there is no setting {name!r}; {kind} {has}")
+        try:
+            settings[name] = known[name](value)
+        except (ValueError, KeyError):
+            raise ValueError(f"{where}: {value!r} is no value of {name}") from None
+    return settings
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+def _quantization(text: str) -> str:
+    if text not in ("int8", "binary"):
+        raise ValueError(text)
+    return text
+
+
+_SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
+    "edge": {},
+    "faiss": {"factory": str},
+    "qdrant": {
+        "shards": _positive,
+        "replicas": _positive,
+        "consistency": _positive,
+        "on_disk": _flag,
+        "quantization": _quantization,
+    },
+}
+
+#: What manifests of version 0.1 may still name.
+_RETIRED: Final[Mapping[Kind, tuple[str, ...]]] = {"faiss": ("memory", "recall")}

@@ -1,1 +1,0 @@
-"""Training a backbone end to end on pairs of works: two twins with one set of weights."""
