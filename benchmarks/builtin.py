@@ -22,8 +22,7 @@ from measure import run
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.eval.auc import same_label_auc
-from paint_search.eval.retrieval import retrieval
+from paint_search.eval import retrieval, same_label_auc
 from paint_search.indexer.backbones.builtin.descriptors import INPUT_SIZE, describe
 from paint_search.indexer.backbones.engines import BuiltInEmbedder, OnnxEmbedder
 from paint_search.indexer.backbones.registry import find_backbone

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from paint_search import Index
-from paint_search.compress.kinds import make_compressor
-from paint_search.compress.split import choose_split
-from paint_search.eval.fidelity import fidelity
+from paint_search.compress import make_compressor
+from paint_search.compress.hold_out import choose_hold_out
+from paint_search.eval import fidelity
 
 FIGURES = (
     "recall@10",
@@ -77,7 +77,7 @@ def main() -> None:
         for method in options.methods:
             runs = []
             for seed in options.seeds:
-                held = choose_split(ids, artists, seed=seed).held_out(ids, artists)
+                held = choose_hold_out(ids, artists, seed=seed).held_out(ids, artists)
                 runs.append(measure(vectors, artists, held, method, dims, seed))
                 rows.append({"method": method, "dims": dims, "seed": seed, **runs[-1]})
                 if options.json:

@@ -43,11 +43,14 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=2048)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 25_000, 50_000])
     options = parser.parse_args()
-    edge._EXACT_BYTES = 1024 * 1024  # build HNSW at every size
     for size in options.sizes:
         vectors = clustered(size, options.dimension)
         with tempfile.TemporaryDirectory() as name:
-            store = edge.EdgeStore(Path(name) / "store", {"full": options.dimension})
+            store = edge.EdgeStore(
+                Path(name) / "store",
+                {"full": options.dimension},
+                exact_bytes=1024 * 1024,  # build HNSW at every size
+            )
             for start in range(0, size, 500):
                 store.upsert(
                     [

@@ -21,13 +21,11 @@ from rich.table import Table
 from sklearn.neighbors import KNeighborsClassifier
 
 from paint_search import Index
-from paint_search.eval.classifiers import Kind
-from paint_search.eval.classify import classify, stratified_split
-from paint_search.eval.convnet import SIDE
-from paint_search.eval.inputs import group_labels
+from paint_search.eval import Kind, classify, group_labels, stratified_split
 from paint_search.indexer.backbones.ink import ink
 from paint_search.indexer.images.decode import decode
 from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.train import SIDE, SmallConvNet
 
 TWO = ("blackness", "eye-fill")
 TASKS = {"shape": (200, 59), "eyes": (370, 111), "strokes": (440, 87)}
@@ -93,7 +91,8 @@ def _measure(
     figures, start = [], time.perf_counter()
     for seed in range(seeds):
         split = stratified_split(groups, learn=sizes[0], test=sizes[1], seed=seed)
-        found = classify(inputs, labels, kind=kind, seed=seed, split=split)
+        net = SmallConvNet(seed=seed) if kind == "cnn" else None
+        found = classify(inputs, labels, kind=kind, seed=seed, split=split, net=net)
         figures.append(
             (
                 found.accuracy,

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.eval import Pairs, PairSource
 from paint_search.painting import Progress
-from paint_search.train.learning import Plan, begin, embed, learn
+from paint_search.train import Recipe, begin, embed, learn
 
 BACKBONE = "timm:twin_small?width=20&input_size=28"
 PAIRS = 40_000
@@ -35,7 +35,7 @@ def read_idx(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pick(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Read images as a plan asks for them."""
+    """Read images as a recipe asks for them."""
     return images[rows], rows
 
 
@@ -66,7 +66,7 @@ def measure(
     judged = kept & (np.arange(len(labels)) % 20 == 0)
     network = begin(BACKBONE, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
+    recipe = Recipe(
         name=BACKBONE,
         labels=names,
         learned=kept & ~judged,
@@ -87,10 +87,10 @@ def measure(
         if progress.done % 200 == 0:
             print(f"  {progress.done}/{progress.total} {progress.words}", flush=True)
 
-    trained = learn(plan, network, say)
+    trained = learn(recipe, network, say)
     seconds = time.perf_counter() - start
     rows = np.flatnonzero(judged)
-    known = embed(network, plan.read, rows)
+    known = embed(network, recipe.read, rows)
     tuning = PairSource([names[row] for row in rows]).draw(PAIRS, seed)
     cut = best_threshold(cosines(known, tuning), tuning.same)
     vectors = embed(network, partial(pick, others), np.arange(len(others)))

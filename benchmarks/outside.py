@@ -65,7 +65,9 @@ def found(
 
 def measure(name: str, stored: np.ndarray, kept_out: np.ndarray, folder: Path) -> dict[str, Any]:
     """Return what ef was chosen, and recall@10 by kind of query and ef."""
-    store = edge.EdgeStore(folder, {"full": stored.shape[1]})
+    store = edge.EdgeStore(  # which walks a graph at every size
+        folder, {"full": stored.shape[1]}, exact_bytes=64 * 1024, compared_kib=40
+    )
     ids = [painting_id(str(i)) for i in range(len(stored))]
     for start in range(0, len(stored), 1000):
         store.upsert(
@@ -106,7 +108,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    edge._EXACT_BYTES, edge._COMPARED_KIB = 64 * 1024, 40  # walk a graph at every size
     cells = []
     print("| collection | ef chosen | queries | " + " | ".join(map(str, EFS)) + " |")
     print("|---" * (3 + len(EFS)) + "|")

@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from paint_search import Index
-from paint_search.eval.auc import same_label_auc
-from paint_search.eval.retrieval import retrieval
+from paint_search.eval import retrieval, same_label_auc
 from paint_search.search.filters import parse_filter
 
 

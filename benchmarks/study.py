@@ -27,9 +27,9 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.random_projection import SparseRandomProjection
 
-from paint_search.compress.kinds import make_compressor
-from paint_search.compress.split import held_out
-from paint_search.eval.fidelity import Fidelity, fidelity
+from paint_search.compress import make_compressor
+from paint_search.compress.hold_out import held_out
+from paint_search.eval import Fidelity, fidelity
 from paint_search.indexer.backbones.engines import fastest_engine, find_device, torch_engines
 from paint_search.indexer.backbones.registry import REGISTRY
 from paint_search.indexer.backbones.timm_network import build_network
@@ -219,7 +219,7 @@ def extract(works: list[Work], weights: Path, folder: Path) -> None:
             pixels = np.stack(list(decoded))
         if embedder is None:
             engines = torch_engines(network, find_device("auto"))
-            embedder, choice = fastest_engine(network, engines, pixels, "")
+            embedder, choice = fastest_engine(network, engines, pixels, "", print)
             print(choice.describe())
         cache.append([work.id for work in batch], embedder.embed(pixels))
     print(f"{len(missing) / (time.monotonic() - start):.1f} images/s")

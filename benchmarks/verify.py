@@ -19,13 +19,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from paint_search import Index
+from paint_search.compress.hold_out import choose_hold_out
 from paint_search.compress.siamese import Siamese
-from paint_search.compress.split import choose_split
 from paint_search.errors import CompressError
-from paint_search.eval.auc import random_pairs
-from paint_search.eval.inputs import group_labels
-from paint_search.eval.label_pairs import Pairs
-from paint_search.eval.verify import verification
+from paint_search.eval import Pairs, group_labels, random_pairs, verification
 from paint_search.verify.trial import PAIRS, Material, Side, cross_judge
 
 SCORES = ("raw", "centred", "code", "judge")
@@ -41,7 +38,7 @@ def measure(
     seed: int,
 ) -> dict[str, Any]:
     """Train for one seed and return its figures."""
-    split = choose_split(ids, artists, seed=seed)
+    split = choose_hold_out(ids, artists, seed=seed)
     learned = np.flatnonzero(Material.deal(ids, artists, vectors, None, split).learned)
     start = time.perf_counter()
     try:

@@ -11,13 +11,42 @@ PaintSearchError
 │   └── StoreBusyError another process holds it
 ├── CompressError      a compressor cannot be fitted, loaded or used
 └── EvalError          an evaluation was given data it cannot judge
+
+A message names arguments as its reader knows them: ``str(error)`` as Python does (``spread=2``),
+``error.for_command_line()`` as options (``--spread 2``).
 """
+
+import re
+import shlex
+
+_ARGUMENT = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
+
+
+def argument(name: str, value: object = None, option: str | None = None) -> str:
+    """Return what stands in a message for an argument, until it is known who reads it.
+
+    Args:
+        name: of the argument, as Python writes it.
+        value: what it is, or should be, set to; None to speak of the argument alone.
+        option: of the command line; by default the name with dashes.
+    """
+    option = option or "--" + name.replace("_", "-")
+    python = name if value is None else f"{name}={value!r}"
+    typed = option if value is None else f"{option} {shlex.quote(str(value))}"
+    return f"\ue000{python}\ue001{typed}\ue002"
 
 
 class PaintSearchError(Exception):
     """Base of all errors that this package raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return _ARGUMENT.sub(r"\1", super().__str__())
+
+    def for_command_line(self) -> str:
+        """Return the message with arguments named as the options of the command line."""
+        return _ARGUMENT.sub(r"\2", super().__str__())
 
 
 class UsageError(PaintSearchError):

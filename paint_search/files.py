@@ -6,7 +6,7 @@ A reader finds the old file or the new one, never half of one, whatever kills th
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -26,8 +26,11 @@ def replacing(file: Path) -> Iterator[Path]:
         with fresh.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(fresh, file)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            fresh.unlink()
+        if isinstance(error, OSError) and error.filename == str(fresh):
+            error.filename = str(file)  # the name that the user knows
         raise
 
 

@@ -58,6 +58,13 @@ class Painting:
         }
         return cls.from_labels(payload["path"], labels)
 
+    def __hash__(self) -> int:
+        return hash(self.id)  # equal paintings have one id, and a mapping has no hash
+
+    def __getitem__(self, name: str) -> Value | None:
+        """Return the field of this name; None where it is not known of this painting."""
+        return self.to_dict().get(name)
+
     def labels(self) -> dict[str, Value]:
         """Return every known field but the path as one flat mapping."""
         known = {name: getattr(self, name) for name in LABELS}
@@ -105,6 +112,20 @@ class Hit:
     above_same_artist: float | None = None
     above_other_artists: float | None = None
     copies: tuple[Painting, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The painting's id."""
+        return self.painting.id
+
+    @property
+    def path(self) -> str:
+        """The painting's path below the corpus."""
+        return self.painting.path
+
+    def __getitem__(self, name: str) -> Value | None:
+        """Return the painting's field of this name; None where it is not known."""
+        return self.painting[name]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able mapping."""

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,17 @@ import pytest
 HUB_CACHE = tempfile.TemporaryDirectory(prefix="paint-search-hub-")
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=HUB_CACHE.name, HF_HUB_CACHE=HUB_CACHE.name)
 os.environ.pop("PAINT_SEARCH_INDEX", None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped, and why, which is also what would run them."""
+    reasons = Counter(
+        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count} skipped: {reason.removeprefix('Skipped: ')}")
+
 
 WORKS = 3
 TINY = "timm:test_resnet"
@@ -35,6 +47,7 @@ class Outcome:
     code: int
     out: str
     err: str
+    output: str = ""  # both, as a terminal shows them
 
     @property
     def json(self) -> Any:
@@ -54,7 +67,7 @@ class Cli:
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise AssertionError(f"{arguments} raised") from result.exception
         assert "Traceback" not in result.stdout + result.stderr
-        return Outcome(result.exit_code, result.stdout, result.stderr)
+        return Outcome(result.exit_code, result.stdout, result.stderr, result.output)
 
     def ok(self, *arguments: object) -> Outcome:
         """Run and expect exit code 0."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.images import Preprocessing
 
 #: Squashes without resampling what is already 48 x 48, so that pixels can be compared.
 PLAIN = Preprocessing(size=48, fit="squash")

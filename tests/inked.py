@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.indexer.backbones.ink import ink
-from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.backbones import ink
+from paint_search.indexer.images import Preprocessing
 
 SIZE = (900, 720)  # width, height
 AREA = SIZE[0] * SIZE[1]

@@ -57,7 +57,7 @@ def running_browser() -> Iterator[Browser]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
-        pytest.skip("no chromium on this machine")
+        pytest.skip("no Chromium here; apt-get install chromium")
     quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
     with api.sync_playwright() as playwright:

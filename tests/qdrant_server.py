@@ -58,6 +58,7 @@ class QdrantServer:
         self.faults: list[Fault] = []
         self.calls: list[str] = []
         self.before: Callable[[str], None] = lambda method: None
+        self.during: Callable[[str], None] = lambda method: None
         self.lock = threading.RLock()
         self.port = 0
         self._server: grpc.Server | None = None
@@ -130,6 +131,7 @@ def _served(method: Callable[..., Any]) -> Callable[..., Any]:
     """Run one call at a time, and turn what the engine raises into the server's codes."""
 
     def serve(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        self.owner.during(method.__name__)  # in a thread for each call
         try:
             with self.owner.lock:
                 return method(self, request)

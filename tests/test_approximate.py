@@ -1,25 +1,30 @@
 """Above a size the store builds HNSW: it says so, and its recall is measured, not assumed."""
 
+import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from paint_search.painting import Record, painting_id
-from paint_search.search.filters import Condition
-from paint_search.search.recall import measure_recall
-from paint_search.search.stores import edge
+from paint_search.search import Condition, choose_effort, measure_recall
+from paint_search.search.stores import Maker, Match, Place, Store, open_store
 
 COUNT, DIMENSION = 3000, 64
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edge.EdgeStore:
-    monkeypatch.setattr(edge, "_EXACT_BYTES", 64 * 1024)
-    monkeypatch.setattr(edge, "_COMPARED_KIB", 40)  # 320 vectors: one in ten of them
-    store = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
-    vectors = np.random.default_rng(0).standard_normal((COUNT, DIMENSION), dtype=np.float32)
+def opened(folder: Path, **tuning: Any) -> Store:
+    """Open a store that builds a graph at 64 KiB; 40 KiB are 320 vectors, one in ten of them."""
+    sizes = {"exact_bytes": 64 * 1024, "compared_kib": 40}
+    maker = Maker("test", "fingerprint")
+    return open_store(folder, Place(), {"full": DIMENSION}, maker, **sizes, **tuning)
+
+
+def filled(store: Store, vectors: NDArray[np.float32]) -> Store:
     store.upsert(
         [
             Record(painting_id(str(i)), {"path": str(i), "even": i % 2, "number": i}, vector)
@@ -29,14 +34,23 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edge.EdgeStore:
     return store
 
 
-def test_before_optimizing_search_is_exact_and_recall_is_not_asked(store: edge.EdgeStore) -> None:
+def at_random(count: int = COUNT) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((count, DIMENSION), dtype=np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return filled(opened(tmp_path), at_random())
+
+
+def test_before_optimizing_search_is_exact_and_recall_is_not_asked(store: Store) -> None:
     assert not store.approximate()
     assert measure_recall(store) is None
     store.close()
 
 
 def test_after_optimizing_search_is_approximate_with_a_measured_recall(
-    store: edge.EdgeStore,
+    store: Store,
 ) -> None:
     store.optimize()
     assert store.approximate()
@@ -47,7 +61,7 @@ def test_after_optimizing_search_is_approximate_with_a_measured_recall(
     store.close()
 
 
-def test_exact_search_ignores_the_approximate_index(store: edge.EdgeStore) -> None:
+def test_exact_search_ignores_the_approximate_index(store: Store) -> None:
     store.optimize()
     records = list(store.scroll(vectors=True))
     vectors = np.array([record.vector for record in records])
@@ -61,9 +75,7 @@ def test_exact_search_ignores_the_approximate_index(store: edge.EdgeStore) -> No
 
 
 @pytest.mark.parametrize("kept", [30, 300, 400, 600, 1000, 1500, 2900])
-def test_few_neighbours_are_missed_however_much_a_filter_keeps(
-    store: edge.EdgeStore, kept: int
-) -> None:
+def test_few_neighbours_are_missed_however_much_a_filter_keeps(store: Store, kept: int) -> None:
     store.optimize()
     where = [Condition("number", low=0, high=kept - 1)]
     records = list(store.scroll(where, vectors=True))
@@ -78,7 +90,7 @@ def test_few_neighbours_are_missed_however_much_a_filter_keeps(
     store.close()
 
 
-def test_a_filter_that_leaves_out_the_nearest_finds_the_next(store: edge.EdgeStore) -> None:
+def test_a_filter_that_leaves_out_the_nearest_finds_the_next(store: Store) -> None:
     store.optimize()
     queries = np.random.default_rng(1).standard_normal((20, DIMENSION), dtype=np.float32)
     hits = 0
@@ -97,7 +109,7 @@ def test_a_filter_that_leaves_out_the_nearest_finds_the_next(store: edge.EdgeSto
 
 
 def test_points_that_are_not_wanted_are_not_found_by_a_sifted_filter(
-    store: edge.EdgeStore,
+    store: Store,
 ) -> None:
     store.optimize()
     where = [Condition("number", low=0, high=2699)]
@@ -108,10 +120,8 @@ def test_points_that_are_not_wanted_are_not_found_by_a_sifted_filter(
     store.close()
 
 
-def test_a_rare_filter_does_not_depend_on_the_graph(
-    store: edge.EdgeStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(edge, "_EFS", (1,))  # a search that misses nearly everything
+def test_a_rare_filter_does_not_depend_on_the_graph(tmp_path: Path) -> None:
+    store = filled(opened(tmp_path, efforts=(1,)), at_random())  # which misses nearly everything
     store.optimize()
     queries = np.random.default_rng(1).standard_normal((50, DIMENSION), dtype=np.float32)
 
@@ -125,25 +135,60 @@ def test_a_rare_filter_does_not_depend_on_the_graph(
     store.close()
 
 
-def test_the_effort_is_the_least_that_finds_nearly_all_and_is_remembered(
-    store: edge.EdgeStore, tmp_path: Path
-) -> None:
+def test_the_effort_finds_nearly_all_and_is_remembered(store: Store, tmp_path: Path) -> None:
     store.optimize()
     said = store.describe()
     recall = measure_recall(store)
     assert recall is not None
     assert recall >= 0.99
     store.close()
-    again = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
-    assert again.describe() == said != f"HNSW (m=16, ef={edge._EF})"
+    again = opened(tmp_path)
+    assert again.describe() == said != "HNSW (m=16, ef=256)"
     again.close()
-    (tmp_path / "store" / "effort.json").write_text("{damaged")
-    damaged = edge.EdgeStore(tmp_path / "store", {"full": DIMENSION})
-    assert damaged.describe() == f"HNSW (m=16, ef={edge._EF})"
+    (tmp_path / "store/effort.json").write_text("{damaged")
+    damaged = opened(tmp_path)
+    assert damaged.describe() == "HNSW (m=16, ef=256)"
     damaged.close()
 
 
-def test_vectors_of_zeros_do_not_disturb_the_choice(store: edge.EdgeStore) -> None:
+def test_a_small_collection_takes_a_small_effort(tmp_path: Path) -> None:
+    store = filled(opened(tmp_path), at_random(700))
+    store.optimize()
+    assert store.describe() in {f"HNSW (m=16, ef={ef})" for ef in (32, 48, 64, 96)}
+    store.close()
+
+
+class Graph:
+    """As much of a store as an effort is chosen by: below ``enough`` it finds half."""
+
+    def __init__(self, enough: int) -> None:
+        self.enough, self.effort = enough, 0
+        vectors = at_random(40)
+        self.vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        self.records = [Record(painting_id(str(i)), {}, v) for i, v in enumerate(self.vectors)]
+
+    def scroll(self, where: Any = (), *, vectors: bool = False) -> Iterator[Record]:
+        return iter(self.records)
+
+    def search_many(
+        self, vectors: NDArray[np.float32], limit: int, *, using: str, exact: bool
+    ) -> list[list[Match]]:
+        found = limit if exact or self.effort >= self.enough else limit // 2
+        rows = vectors @ self.vectors.T
+        return [
+            [Match(self.records[i], float(row[i])) for i in np.argsort(-row)[:found]]
+            for row in rows
+        ]
+
+
+@pytest.mark.parametrize(("enough", "taken"), [(0, 1), (1, 1), (3, 4), (8, 8), (9, 8)])
+def test_the_effort_is_the_least_that_finds_nearly_all(enough: int, taken: int) -> None:
+    graph = Graph(enough)
+    choose_effort(cast("Store", graph), "full", (1, 2, 4, 8), partial(setattr, graph, "effort"))
+    assert graph.effort == taken
+
+
+def test_vectors_of_zeros_do_not_disturb_the_choice(store: Store) -> None:
     zeros = np.zeros(DIMENSION, dtype=np.float32)
     store.upsert([Record(painting_id(str(i)), {"path": str(i)}, zeros) for i in range(300)])
     store.optimize()
@@ -154,23 +199,19 @@ def test_vectors_of_zeros_do_not_disturb_the_choice(store: edge.EdgeStore) -> No
 
 
 def test_the_effort_is_chosen_anew_only_after_something_was_built(
-    store: edge.EdgeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path
 ) -> None:
-    chosen: list[int] = []
-    choose = edge.choose_effort
-
-    def counted(*given: Any) -> None:
-        chosen.append(len(chosen))
-        choose(*given)
-
-    monkeypatch.setattr(edge, "choose_effort", counted)
+    file = tmp_path / "store/effort.json"
     store.optimize()
+    chosen = file.read_text()
+    file.write_text('{"ef": 5}')
     store.optimize()
-    assert len(chosen) == 1
+    assert file.read_text() == '{"ef": 5}'
     store.delete([painting_id(str(i)) for i in range(COUNT // 2)])
     store.optimize()
-    assert len(chosen) == 2
-    (tmp_path / "store" / "effort.json").unlink()
+    assert file.read_text() != '{"ef": 5}'
+    file.unlink()
     store.optimize()
-    assert len(chosen) == 3
+    assert file.exists()
+    assert json.loads(chosen).keys() == {"ef"}
     store.close()

@@ -21,13 +21,13 @@ from threadpoolctl import threadpool_info
 
 from paint_search import Index
 from paint_search.errors import BackboneError, UsageError
-from paint_search.indexer.backbones.blas import one_blas_thread
-from paint_search.indexer.backbones.builtin import builtin
-from paint_search.indexer.backbones.engines import BuiltInEmbedder
-from paint_search.indexer.backbones.registry import REGISTRY
+from paint_search.indexer.backbones import REGISTRY, BuiltInEmbedder, one_blas_thread
+from paint_search.indexer.backbones.builtin import INPUT_SIZE
+from paint_search.indexer.images import Preprocessing
 from tests.conftest import COMMAND, Cli, copy_tree
 
-NETWORK = Path(str(resources.files(builtin.__package__) / "network.onnx"))
+HOME = resources.files("paint_search.indexer.backbones.builtin")
+NETWORK = Path(str(HOME / "network.onnx"))
 DIMENSION = REGISTRY["builtin"].dimension
 
 
@@ -50,7 +50,7 @@ def originals(embedder: BuiltInEmbedder, pictures: list[Image.Image]) -> NDArray
 
 def squares(images: list[Image.Image]) -> NDArray[np.uint8]:
     """Squash pictures as the index does."""
-    preprocessing = builtin.install("descriptors", None, Path("unused")).preprocessing
+    preprocessing = Preprocessing(size=INPUT_SIZE, fit=REGISTRY["builtin"].fit)
     return np.stack([np.asarray(preprocessing.fit_image(image)) for image in images])
 
 
@@ -66,7 +66,7 @@ def test_the_network_is_small_and_stands_alone() -> None:
 
 
 def test_the_card_tells_terms_and_licence() -> None:
-    card = (resources.files(builtin.__package__) / "README.md").read_text(encoding="utf-8")
+    card = (HOME / "README.md").read_text(encoding="utf-8")
     for words in ("WikiArt", "non-commercial", "Apache-2.0", "Where it fails"):
         assert words in card
 
@@ -129,19 +129,22 @@ def test_the_edges_of_a_painting_count(
     assert cosines.max() < 0.99
 
 
-def test_an_index_keeps_the_network_that_made_it(
-    painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_index_keeps_the_network_that_made_it_and_asks_no_other(
+    painted: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "index"
+    folder, query = tmp_path / "index", tmp_path / "query.png"
     with Index.create(painted, folder, backbone="builtin") as index:
         index.add()
-        query = next(index.paintings()).path
-        before = [(hit.painting.path, hit.score) for hit in index.similar(painted / query, k=5)]
+        original = next(index.paintings()).path
+        Image.open(painted / original).resize((250, 250)).save(query)
+        assert index.similar(query, k=1)[0].painting.path == original
     assert (folder / "backbone.onnx").read_bytes() == NETWORK.read_bytes()
-    monkeypatch.setattr(builtin, "_NETWORK", "of a later version.onnx")
-    with Index.open(folder) as index:
-        after = [(hit.painting.path, hit.score) for hit in index.similar(painted / query, k=5)]
-    assert after == before
+    (folder / "backbone.onnx").write_bytes(b"not the network of this version")
+    with (
+        Index.open(folder) as index,
+        pytest.raises(BackboneError, match=r"index/backbone\.onnx cannot be loaded"),
+    ):
+        index.similar(query, k=1)
 
 
 def test_neither_indexing_nor_queries_import_torch(painted: Path, tmp_path: Path) -> None:

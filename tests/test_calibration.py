@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from paint_search.errors import EvalError
-from paint_search.eval.calibration import expected_calibration_error, reliability
+from paint_search.eval import expected_calibration_error, reliability
 
 forecasts = st.lists(
     st.tuples(st.floats(0, 1) | st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.booleans()),

@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from studied import read_csv
 
-from paint_search import Index
+from paint_search import Index, studies
 from paint_search.indexer.backbones.ink import ink
 
 if TYPE_CHECKING:
@@ -146,18 +146,14 @@ def test_a_label_that_is_code_is_shown_and_not_run(
         assert "<script>window.broken" in tab.locator(".asked").first.inner_text()
 
 
-def test_a_net_learns_from_the_files(
-    in_gallery: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from paint_search.eval.convnet import SmallConvNet
+def test_a_net_learns_from_the_files(gallery: Path, tmp_path: Path) -> None:
+    from paint_search.train import SmallConvNet
 
-    def briefly(self: SmallConvNet, seed: int = 0, epochs: int = 2, done: object = None) -> None:
-        self.seed, self.epochs, self.done = seed, epochs, done  # type: ignore[assignment]
-
-    monkeypatch.setattr(SmallConvNet, "__init__", briefly)
-    plot = tmp_path / "net.svg"
-    told = cli.ok("eval", "classify", "--label", "kind", "--model", "cnn", "--plot", plot, "--json")
-    assert [len(curve["loss"]) for curve in told.json["learning_curves"]] == [2, 2, 2]
+    index, plot = gallery / ".paint-search", tmp_path / "net.svg"
+    told = studies.classify(index, by="kind", model="cnn", net=SmallConvNet(epochs=2))
+    curves = told.to_dict()["learning_curves"]
+    assert [len(curve["loss"]) for curve in curves] == [2, 2, 2]
+    told.plot(plot)
     shown = {text.strip() for text in ElementTree.parse(plot).getroot().itertext()}
     assert {"epoch", "loss", "accuracy", "held out"} <= shown
 
@@ -172,7 +168,7 @@ def test_a_net_learns_from_the_files(
         (["--label", "path", "--min-works", 1], 1, "has 1 work; a class needs 5"),
         (["--label", "kind", "--min-works", 31], 1, "two classes to tell apart; none is known"),
         (["--label", "school"], 2, "school"),
-        (["--model", "forest"], 2, "unknown --model 'forest': use knn, logistic, cnn"),
+        (["--model", "forest"], 2, "--model forest: use knn, logistic, cnn"),
         (["--model", "cnn", "--features", "eyes"], 2, "leave out --features"),
         (["--test", 1.5], 2, "--test 1.5: give a share between 0 and 1"),
         (["--coverage", 0], 2, "--coverage 0.0: give a share"),

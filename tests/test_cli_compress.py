@@ -13,7 +13,7 @@ from conftest import WORKS, Cli
 from paint_search import Index
 from paint_search.compress.record import Loss
 from paint_search.errors import UsageError
-from paint_search.eval.neighbourhoods import neighbours_kept
+from paint_search.eval import neighbours_kept
 
 TOTAL = 10 * WORKS
 PCA = ("--method", "pca", "--dims", 6)
@@ -37,7 +37,7 @@ def test_it_writes_compact_vectors_beside_the_full_ones(studio: Path, cli: Cli) 
     with Index.open() as index:
         again, kept = index.vectors()
         others, compact = index.vectors(which="compact")
-        compressor = index.compressor()
+        compressor = index.compressor
     assert ids == again == others
     np.testing.assert_array_equal(full, kept)
     assert compact.shape == (TOTAL, 6)
@@ -53,7 +53,7 @@ def test_held_out_figures_are_those_of_paintings_it_did_not_learn_from(
         ids, full = index.vectors()
         artists = index.field("artist")
         made = index.manifest.compression
-        compressor = index.compressor()
+        compressor = index.compressor
     assert made is not None
     assert compressor is not None
     held = made.split.held_out(ids, artists)
@@ -61,7 +61,7 @@ def test_held_out_figures_are_those_of_paintings_it_did_not_learn_from(
     assert compression["fitted_to"] == TOTAL - held.sum()
     kept = neighbours_kept(full[held], compressor.transform(full[held]), [1])
     assert compression["recall"]["1"] == pytest.approx(kept.recall[1])
-    from paint_search.compress.kinds import make_compressor
+    from paint_search.compress import make_compressor
 
     again = make_compressor("pca", 6).fit(full[~held])
     np.testing.assert_allclose(again.transform(full), compressor.transform(full), atol=1e-3)

@@ -22,7 +22,7 @@ from paint_search import Index
 from paint_search.errors import UsageError
 from paint_search.index import long_vectors as caching
 from paint_search.index import manifest
-from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.indexer import FeatureCache
 from paint_search.painting import painting_id
 
 TOTAL = 10 * WORKS
@@ -84,7 +84,7 @@ def test_compressed_it_is_searched_and_later_paintings_go_past_the_cache(
     assert summary["paintings"] == TOTAL - 1
     with Index.open() as index:
         ids, compact = index.vectors()
-        compressor = index.compressor()
+        compressor = index.compressor
         assert compressor is not None
         with pytest.raises(UsageError, match="keeps no full vectors: 1,290"):
             index.vectors(which="full")
@@ -163,7 +163,7 @@ def test_a_run_killed_between_batches_is_continued_by_the_next(home: Path, cli: 
     assert cli.ok(*PCA, "--json").json["paintings"] == TOTAL
     with Index.open() as index:
         names, compact = index.vectors()
-        compressor = index.compressor()
+        compressor = index.compressor
     assert len(set(names)) == TOTAL
     assert compressor is not None
     expected = compressor.transform(cached().rows(names))
@@ -171,7 +171,7 @@ def test_a_run_killed_between_batches_is_continued_by_the_next(home: Path, cli: 
 
 
 def test_a_dense_autoencoder_is_refused_for_very_long_vectors() -> None:
-    from paint_search.compress.kinds import make_compressor
+    from paint_search.compress import make_compressor
     from paint_search.errors import CompressError
 
     vectors = np.random.default_rng(0).random((4, 20_000), dtype=np.float32)

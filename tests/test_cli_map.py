@@ -135,7 +135,7 @@ def test_filters_leave_their_paintings_only(in_museum: Path, tmp_path: Path, cli
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("map.html", "--method", "som"), 2, "unknown --method 'som': use pca or umap or tsne"),
+        (("map.html", "--method", "som"), 2, "--method som: use pca or umap or tsne"),
         (("map.html", "--by", "colour"), 2, "no painting here has a field 'colour'"),
         (("map.html", "--plot", "map.bmp"), 2, "name a .png or .svg file"),
         (("map.html", "--coordinates", "map.xlsx"), 2, "name a .csv or .parquet file"),

@@ -15,8 +15,8 @@ from conftest import Cli, copy_tree
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from paint_search import Index
-from paint_search.compress.split import works_held_out
+from paint_search import Index, studies
+from paint_search.compress.hold_out import works_held_out
 from paint_search.errors import EvalError
 from paint_search.verify.trial import Material, cross_judge
 from paint_search.verify.two_covariance import TwoCovariance
@@ -98,19 +98,17 @@ def test_they_are_shown_as_paintings(salon: Path, cli: Cli, tmp_path: Path) -> N
 
 
 def test_near_even_odds_and_strange_pictures_are_not_judged(
-    salon: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    salon: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    from paint_search.index import verification as verifying
-
     noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     strange = cli.ok("verify", "12.png", tmp_path / "noise.png", "--json").json
     assert strange["says"] == "cannot tell"
     assert "is unlike all that was calibrated on" in strange["reason"]
-    monkeypatch.setattr(verifying, "UNSURE", (0.0, 1.0))
-    even = cli.ok("verify", "12.png", "13.png")
-    assert even.out.startswith("cannot tell: ")
-    assert "(little better than a coin)" in even.out
+    with Index.open() as index:
+        even = index.verifier(unsure=(0.0, 1.0)).verify("12.png", "13.png")
+    assert even.describe().startswith("cannot tell: ")
+    assert even.describe().endswith("(little better than a coin)")
 
 
 def test_the_calibration_is_made_once_and_anew_for_another_compressor(
@@ -147,26 +145,24 @@ def test_a_question_needs_neither_torch_nor_scikit_learn(salon: Path) -> None:
     assert loaded == "[]"
 
 
-def test_the_study_keeps_both_sides_apart(
-    salon: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from paint_search.cli import study_verify
-
-    monkeypatch.setattr(study_verify, "_SAMPLES", 20)
+def test_the_study_keeps_both_sides_apart(salon: Path, cli: Cli, tmp_path: Path) -> None:
     csv_file, plot = tmp_path / "artists.csv", tmp_path / "reliability.svg"
-    out = cli.ok("eval", "verify", "--csv", csv_file, "--plot", plot)
-    assert "unseen artists: 19,998 pairs of works by 7 artists" in out.out
+    with Index.open() as index:
+        found = studies.verify(index, samples=20)
+        _, material = index.verifier().material()
+    found.write_csv(csv_file)
+    found.plot(plot)
+    out = cli.ok("eval", "verify").out
+    assert "unseen artists: 19,998 pairs of works by 7 artists" in out
     for word in ("AUC", "average precision", "equal error rate", "calibration error"):
-        assert word in out.out
-    assert "taken for two  taken for one" in out.out
-    assert "against look-alikes" in out.out
+        assert word in out
+    assert "taken for two  taken for one" in out
+    assert "against look-alikes" in out
     assert "as promised" in plot.read_text()
     rows = list(csv.DictReader(csv_file.open()))
-    with Index.open() as index:
-        _, material = index.verifier().material()
     unseen = {material.artists[row] for row in np.flatnonzero(material.unseen)}
     assert {row["artist"] for row in rows if row["side"] == "unseen"} == unseen
-    result = cli.ok("eval", "verify", "--json").json
+    result = found.to_dict()
     (tn, fp), (fn, tp) = result["unseen"]["confusion"]
     assert tn + fp == fn + tp == 9_999
     assert result["unseen"]["figures"]["accuracy"] == pytest.approx((tn + tp) / 19_998)
@@ -196,9 +192,9 @@ def test_no_pair_crosses_folds_or_sides(salon: Path) -> None:
 
 
 def works_held_out_of(material: Material, ids: list[str]) -> np.ndarray:
-    from paint_search.compress.split import choose_split
+    from paint_search.compress.hold_out import choose_hold_out
 
-    return works_held_out(choose_split(ids, material.artists), ids)
+    return works_held_out(choose_hold_out(ids, material.artists), ids)
 
 
 def test_a_siamese_index_is_judged_on_artists_its_head_never_saw(
@@ -258,11 +254,11 @@ def test_artists_that_teach_nothing_are_refused(artists: list[str | None]) -> No
 def test_killed_while_calibrating_nothing_is_lost(academy: Path, tmp_path: Path, cli: Cli) -> None:
     home = copy_tree(academy, tmp_path / "academy")
     program = (
-        "import os, signal, sys; from unittest import mock\n"
-        "from paint_search import Index, verifying\n"
+        "import os, signal, sys; from paint_search import Index\n"
         "index = Index.open(sys.argv[1])\n"
-        "def die(*names): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "with mock.patch.object(verifying.os, 'replace', die): index.verifier().calibration()"
+        "def watch(event, args):\n"
+        "    if event == 'os.rename': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(watch); index.verifier().calibration()"
     )
     index = home / ".paint-search"
     run = subprocess.run([sys.executable, "-c", program, str(index)], capture_output=True)

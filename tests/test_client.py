@@ -99,18 +99,18 @@ def test_where_and_exclude_of_every_kind(index: Index) -> None:
         assert {hit.painting.path for hit in hits} == expected, filters
 
 
-def test_unlike_and_min_score_follow_the_formula(index: Index) -> None:
+def test_recommend_and_min_score_follow_the_formula(index: Index) -> None:
     vectors = by_path(index)
     query, unlike = list(vectors)[1], list(vectors)[20]
     direction = vectors[query] - 0.5 * vectors[unlike]
     direction /= np.linalg.norm(direction)
     scores = {p: float(v @ direction) for p, v in vectors.items() if p not in (query, unlike)}
-    hits = index.similar(query, k=99, unlike=[unlike])
+    hits = index.recommend([query], [unlike], k=99)
     assert {hit.painting.path for hit in hits} == set(scores)
     for hit in hits:
         assert hit.score == pytest.approx(scores[hit.painting.path], abs=2e-3)
     assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
-    assert index.similar(query, k=99, unlike=[unlike], min_score=hits[6].score) == hits[:7]
+    assert index.recommend([query], [unlike], k=99, min_score=hits[6].score) == hits[:7]
 
 
 def greedy_variety(
@@ -253,7 +253,9 @@ def test_errors_are_of_one_family(index: Index, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no image")
     query = next(iter(index.paintings())).path
     calls = (
-        (UsageError, lambda: index.similar()),
+        (UsageError, lambda: index.recommend([])),
+        (UsageError, lambda: index.recommend(query)),
+        (UsageError, lambda: index.get("nothing.jpg")),
         (UsageError, lambda: index.similar(query, k=0)),
         (UsageError, lambda: index.similar(query, spread=1.5)),
         (UsageError, lambda: index.similar(query, where={"artits": "Me"})),
@@ -323,7 +325,10 @@ def test_queries_import_neither_torch_nor_timm_nor_sklearn_nor_faiss(
     assert json.loads(done.stderr.splitlines()[-1]) == []
 
 
-def test_the_package_has_its_four_names_and_no_others() -> None:
-    assert set(paint_search.__all__) == {"Hit", "Index", "PaintSearchError", "Painting"}
+def test_the_package_names_its_door_and_its_errors() -> None:
+    own = {"Hit", "Index", "Painting", "studies"}
+    assert own < set(paint_search.__all__) == set(dir(paint_search))
+    for name in set(paint_search.__all__) - own:
+        assert issubclass(getattr(paint_search, name), PaintSearchError)
     with pytest.raises(AttributeError):
         paint_search.Nothing  # noqa: B018

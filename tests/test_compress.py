@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 from sklearn import decomposition
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+from torch.nn import functional
 
-from paint_search.compress import pca as pca_module
-from paint_search.compress.autoencoder import Autoencoder
-from paint_search.compress.base import Compressor
-from paint_search.compress.kinds import METHODS, load_compressor, make_compressor
-from paint_search.compress.pca import PCA
-from paint_search.compress.split import choose_split, held_out
+from paint_search.compress import (
+    METHODS,
+    PCA,
+    Autoencoder,
+    Compressor,
+    choose_hold_out,
+    held_out,
+    load_compressor,
+    make_compressor,
+)
 from paint_search.errors import CompressError, UsageError
-from paint_search.eval.neighbourhoods import neighbours_kept
+from paint_search.eval import neighbours_kept
 from paint_search.painting import Progress
 
 Vectors = NDArray[np.float32]
+WEIGHTS = "compressor.safetensors"
 
 
 def clustered(count: int, dimension: int = 48, seed: int = 0) -> Vectors:
@@ -72,29 +87,22 @@ def test_full_whitening_gives_all_components_the_same_spread(vectors: Vectors) -
     np.testing.assert_allclose(spreads[1] ** 2, spreads[0], rtol=1e-3)
 
 
-def test_long_vectors_are_solved_by_subspace_iteration_with_the_same_answer(
-    vectors: Vectors, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exact = PCA(8).fit(vectors)
-    monkeypatch.setattr(pca_module, "_EXACT", 16)
-    randomised = PCA(8).fit(vectors)
-    assert randomised.energy_ == pytest.approx(exact.energy_, rel=1e-3)
-    overlap = np.linalg.svd(exact.components_ @ randomised.components_.T, compute_uv=False)
-    assert overlap.min() > 0.99
-
-
-def test_reading_in_blocks_from_a_file_changes_nothing(
-    vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = PCA(8).fit(vectors)
-    np.save(tmp_path / "v.npy", vectors)
+def test_long_vectors_are_read_in_blocks_and_solved_by_subspace_iteration(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    causes = rng.standard_normal((900, 8), dtype=np.float32) * 2 ** -np.arange(8, dtype=np.float32)
+    rows = causes @ rng.standard_normal((8, 20_000), dtype=np.float32)
+    np.save(tmp_path / "v.npy", rows)
     mapped = np.load(tmp_path / "v.npy", mmap_mode="r")
-    monkeypatch.setattr("paint_search.compress.base._CELLS", 48 * 100)
     seen: list[Progress] = []
-    blocked = PCA(8).fit(mapped, report=seen.append)
-    np.testing.assert_allclose(blocked.components_, whole.components_, atol=1e-4)
-    np.testing.assert_allclose(blocked.transform(mapped), whole.transform(vectors), atol=1e-4)
-    assert [progress.done for progress in seen] == [100, 200, 300, 400, 500, 600]
+    ours = PCA(4).fit(mapped, report=seen.append)
+    assert len({progress.done for progress in seen}) == 8, "two blocks in each of four passes"
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    moments, vectors = np.linalg.eigh(unit @ unit.T)
+    theirs = unit.T @ vectors[:, -4:] / np.sqrt(moments[-4:])
+    overlap = np.linalg.svd(ours.components_ @ theirs, compute_uv=False)
+    assert overlap.min() > 0.999
+    assert ours.energy_ == pytest.approx(moments[-4:].sum() / len(rows), rel=1e-3)
+    np.testing.assert_allclose(ours.transform(mapped), ours.transform(rows), atol=1e-5)
 
 
 def test_at_full_rank_every_cosine_is_kept(vectors: Vectors) -> None:
@@ -147,21 +155,26 @@ def test_the_same_seed_gives_the_same_autoencoder_and_another_another(
     assert np.abs(other.transform(vectors) - again.transform(vectors)).max() > 1e-3
 
 
-def test_what_numpy_encodes_is_what_torch_trained(
-    vectors: Vectors, autoencoder: Compressor
+def residual(layers: dict[str, torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+    """One way of a dense autoencoder, by torch's own functions."""
+    scaled = rows * rows.shape[1] ** 0.5
+    hidden = functional.linear(scaled, layers["hidden.weight"], layers["hidden.bias"])
+    straight = functional.linear(rows, layers["linear.weight"])
+    made = straight + functional.linear(functional.relu(hidden), layers["out.weight"])
+    return functional.normalize(made, dim=1)
+
+
+def test_it_encodes_and_decodes_as_torch_does(
+    vectors: Vectors, autoencoder: Compressor, tmp_path: Path
 ) -> None:
-    import torch
-
-    from paint_search.compress.networks import DenseCoder
-
-    assert isinstance(autoencoder, Autoencoder)
-    coder = DenseCoder(np.zeros((8, 48), dtype=np.float32), 512, 0).eval()
-    coder.load_state_dict(
-        {name: torch.from_numpy(value) for name, value in autoencoder.weights_.items()}
+    autoencoder.save(tmp_path, "abc")
+    weights = {k: torch.tensor(v) for k, v in load_file(tmp_path / WEIGHTS).items()}
+    encoder, decoder = (
+        {k.removeprefix(f"{way}."): v for k, v in weights.items() if k.startswith(way)}
+        for way in ("encoder", "decoder")
     )
-    with torch.no_grad():
-        codes = torch.nn.functional.normalize(coder.encode(torch.from_numpy(vectors)), dim=1)
-        again = torch.nn.functional.normalize(coder.decode(codes), dim=1)
+    codes = residual(encoder, torch.from_numpy(vectors))
+    again = residual(decoder, codes)
     np.testing.assert_allclose(autoencoder.transform(vectors), codes.numpy(), atol=1e-5)
     np.testing.assert_allclose(
         autoencoder.inverse_transform(codes.numpy()), again.numpy(), atol=1e-5
@@ -169,8 +182,6 @@ def test_what_numpy_encodes_is_what_torch_trained(
 
 
 def test_training_leaves_the_random_state_of_torch_alone(vectors: Vectors) -> None:
-    import torch
-
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     Autoencoder(4).fit(vectors[:50])
@@ -235,9 +246,9 @@ def test_other_refusals_are_sentences(vectors: Vectors) -> None:
     with pytest.raises(UsageError, match="unknown method 'zip': use pca, autoencoder"):
         make_compressor("zip", 8)
     with pytest.raises(CompressError, match="at least one dimension"):
-        PCA(0)
+        PCA(0).fit(vectors)
     with pytest.raises(CompressError, match="whitening must lie between 0 and 1"):
-        PCA(4, whitening=2)
+        PCA(4, whitening=2).fit(vectors)
     with pytest.raises(CompressError, match="not fitted"):
         PCA(4).transform(vectors)
     fitted = PCA(4).fit(vectors)
@@ -286,7 +297,7 @@ def test_a_saved_compressor_that_cannot_be_used_is_refused(
 def test_whole_artists_are_held_out_where_there_are_enough() -> None:
     artists = [f"artist {i % 40}" for i in range(1000)]
     ids = [str(i) for i in range(1000)]
-    rule = choose_split(ids, artists, seed=1)
+    rule = choose_hold_out(ids, artists, seed=1)
     assert rule.by == "artist"
     held = rule.held_out(ids, artists)
     assert 0.1 <= held.mean() <= 0.4
@@ -294,10 +305,165 @@ def test_whole_artists_are_held_out_where_there_are_enough() -> None:
         assert len({bool(h) for h, a in zip(held, artists, strict=True) if a == artist}) == 1
     again = rule.held_out(ids[::-1], artists[::-1])
     np.testing.assert_array_equal(again[::-1], held)
-    assert (choose_split(ids, artists, seed=2).held_out(ids, artists) != held).any()
+    assert (choose_hold_out(ids, artists, seed=2).held_out(ids, artists) != held).any()
 
 
 @pytest.mark.parametrize("artists", [["one"] * 500, [None] * 500, ["a", "b"] * 250])
 def test_single_works_are_held_out_where_artists_are_few(artists: list[str | None]) -> None:
     held = held_out([str(i) for i in range(500)], artists)
     assert 0.1 < held.mean() < 0.3
+
+
+# Estimators.
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_estimator_repr,
+        estimator_checks.check_estimator_tags_renamed,
+        estimator_checks.check_valid_tag_types,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_set_params,
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_parameters_default_constructible,
+        estimator_checks.check_mixin_order,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_every_compressor_passes_the_checks_of_scikit_learn(method: str, check: Any) -> None:
+    compressor = make_compressor(method, 4)
+    check(type(compressor).__name__, compressor)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_dict_unchanged,
+        estimator_checks.check_estimators_pickle,
+        estimator_checks.check_fit_idempotent,
+        estimator_checks.check_methods_sample_order_invariance,
+        estimator_checks.check_methods_subset_invariance,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_a_fitted_one_passes_the_checks_of_scikit_learn(check: Any) -> None:
+    check("PCA", PCA(1))
+
+
+def test_it_is_cloned_set_and_chained(vectors: Vectors) -> None:
+    fitted = PCA(8, whitening=0.5).fit(vectors)
+    again = clone(fitted)
+    assert again.get_params() == {"dims": 8, "seed": 0, "centred": False, "whitening": 0.5}
+    with pytest.raises(CompressError, match="not fitted"):
+        again.transform(vectors)
+    with pytest.raises(UsageError, match="PCA takes no 'size'; it takes dims, seed"):
+        again.set_params(size=3)
+    classes = (vectors[:, 0] > np.median(vectors[:, 0])).astype(int)
+    chain = make_pipeline(PCA(8), LogisticRegression()).set_params(pca__dims=3)
+    assert chain.fit(vectors, classes).score(vectors, classes) > 0.6
+    assert chain[0].components_.shape == (3, 48)
+    np.testing.assert_array_equal(
+        PCA(8).fit_transform(vectors), PCA(8).fit(vectors).transform(vectors)
+    )
+
+
+# What earlier versions saved.
+
+
+def waves(*shape: int, phase: float) -> Vectors:
+    """Numbers that no version of a library draws otherwise."""
+    return np.sin(np.arange(np.prod(shape)) * 0.7 + phase).reshape(shape).astype(np.float32)
+
+
+DENSE = {
+    f"{way}.{name}": shape
+    for way, inputs, outputs in (("encoder", 6, 2), ("decoder", 2, 6))
+    for name, shape in {
+        "linear.weight": (outputs, inputs),
+        "hidden.weight": (3, inputs),
+        "hidden.bias": (3,),
+        "out.weight": (outputs, 3),
+    }.items()
+}
+CHUNKS = {
+    f"{chunk}.{way}.{name}": shape
+    for chunk in (0, 1)
+    for way, (first, second) in {
+        "encoder": ((2, 2), (1, 4)),
+        "decoder": ((4, 1), (2, 2)),
+    }.items()
+    for name, shape in {
+        "weights.0": first,
+        "biases.0": first[:1],
+        "slopes.0": first[:1],
+        "weights.1": second,
+        "biases.1": second[:1],
+    }.items()
+}
+PLAIN = {"mean": (6,), "components": (2, 6), "scale": (2,)}
+HEAD = {"linear.weight": (2, 6), "hidden.weight": (3, 6), "hidden.bias": (3,), "out.weight": (2, 3)}
+
+
+OLD = {
+    "pca": (
+        {"centred": False, "whitening": 0.5, "energy": 0.9},
+        PLAIN,
+        "-0.049403 -0.998779",
+        "0.49368 0.200481 -0.187007 -0.486543 -0.55725 -0.365874",
+    ),
+    "autoencoder": (
+        {},
+        DENSE,
+        "0.314646 -0.949209",
+        "0.69109 -0.213673 -0.543268 0.05154 0.317571 0.279446",
+    ),
+    "siamese": (
+        {"auc": 0.7, "plain": {"centred": True, "whitening": 0.0, "energy": 0.5}},
+        HEAD | {f"plain.{name}": shape for name, shape in PLAIN.items()} | {"decoder": (4, 6)},
+        "0.208983 -0.5382 0.522814 -0.627162",
+        "0.257684 -0.18471 -0.540232 -0.641674 -0.441327 -0.033417",
+    ),
+    "convolutional": (
+        {"chunks": 2, "padded": 4},
+        CHUNKS,
+        "-0.825368 0.564595",
+        "0.605238 -0.300244 0.474103 -0.077763 0.549045 -0.106158",
+    ),
+    "convolutional-plain": (
+        {"chunks": 2, "padded": 4, "length": 1.5},
+        CHUNKS,
+        "-0.959505 0.281691",
+        "0.73516 -0.31808 0.358302 0.008657 0.474207 -0.070973",
+    ),
+}
+"""How version 0.1.0 saved each method: settings, arrays, and what came of one vector."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_version_0_1_saved_gives_the_same_codes(method: str, tmp_path: Path) -> None:
+    settings, shapes, *numbers = OLD[method]
+    code, decoded = ([float(number) for number in text.split()] for text in numbers)
+    arrays = {name: waves(*s, phase=place) for place, (name, s) in enumerate(shapes.items())}
+    save_file(arrays, tmp_path / WEIGHTS)
+    known = {"format": 1, "seed": 3, "features": "abc", "n_features_in": 6, "dims": len(code)}
+    (tmp_path / "compressor.json").write_text(json.dumps({**known, "method": method, **settings}))
+    loaded = load_compressor(tmp_path, "abc")
+    codes = loaded.transform(waves(3, 6, phase=0.3))
+    np.testing.assert_allclose(codes[0], code, atol=1e-5)
+    np.testing.assert_allclose(loaded.inverse_transform(codes)[0], decoded, atol=1e-5)
+
+
+def test_loading_and_applying_one_imports_neither_torch_nor_scikit_learn(
+    autoencoder: Compressor, tmp_path: Path
+) -> None:
+    autoencoder.save(tmp_path, "abc")
+    program = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from paint_search.compress import load_compressor\n"
+        "load_compressor(Path(sys.argv[1]), 'abc').transform(np.ones((2, 48)))\n"
+        "assert not {'torch', 'sklearn', 'scipy'} & set(sys.modules), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)

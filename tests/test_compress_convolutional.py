@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn import functional
 
-from paint_search.compress import convolutional
-from paint_search.compress.convolutional import (
-    ConvolutionalAutoencoder,
-    PlainConvolutionalAutoencoder,
-)
-from paint_search.compress.kinds import load_compressor, make_compressor
-from paint_search.compress.networks import ConvolutionalCoder
+from paint_search.compress import Convolutional, PlainConvolutional, load_compressor
 from paint_search.errors import CompressError
 
 METHODS = ("convolutional", "convolutional-plain")
@@ -22,10 +18,10 @@ LENGTH = 500
 CHUNK = 128  # so that 500 numbers are four chunks of 125, padded
 
 
-@pytest.fixture(autouse=True)
-def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutional, "_CHUNK", CHUNK)
-    monkeypatch.setattr(convolutional, "_STEPS", 30)
+def make(method: str, dims: int, seed: int = 0) -> Convolutional:
+    """One whose chunks are short, and whose training is."""
+    kind = Convolutional if method == "convolutional" else PlainConvolutional
+    return kind(dims, seed=seed, chunk=CHUNK, steps=30)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +39,7 @@ def fitted(vectors: Any) -> Callable[[str], Any]:
 
     def fit(method: str) -> Any:
         if method not in made:
-            made[method] = make_compressor(method, 32, seed=1).fit(vectors[:200])
+            made[method] = make(method, 32, seed=1).fit(vectors[:200])
         return made[method]
 
     return fit
@@ -54,70 +50,82 @@ def cosines(rows: Any) -> Any:
     return (unit @ unit.T)[np.triu_indices(len(rows), 1)]
 
 
-def coder_of(compressor: Any, number: int, scale: float, directions: bool) -> ConvolutionalCoder:
-    """The torch module with the compressor's weights."""
-    weights, _, _ = compressor._way(number, "encoder")
-    back, _, _ = compressor._way(number, "decoder")
-    coder = ConvolutionalCoder(weights, back, slope=0.5, scale=scale, directions=directions)
-    prefix = f"{number}."
-    coder.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.from_numpy(value)
-            for name, value in compressor.arrays_.items()
-            if name.startswith(prefix)
-        }
-    )
-    return coder.eval()
+def layers(saved: dict[str, Any], way: str, rows: Any) -> Any:
+    """One way of one chunk's model, by torch's own convolutions."""
+    maps = rows[:, None, :]
+    for number in range(5):
+        weight, bias = saved[f"{way}.weights.{number}"], saved[f"{way}.biases.{number}"]
+        channels = maps.shape[1]
+        patch = weight.shape[1] // channels
+        kernel = weight.reshape(len(weight), patch, channels).permute(0, 2, 1)
+        maps = functional.conv1d(maps, kernel, bias, stride=patch)
+        if number < 4:
+            maps = functional.prelu(maps, saved[f"{way}.slopes.{number}"])
+    return maps.squeeze(2)
 
 
-def test_the_study_s_vector_is_cut_into_its_five_chunks() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolutional, "_CHUNK", 25_088)
-        compressor = ConvolutionalAutoencoder(320)
-        compressor.n_features_in_ = 125_440
-        compressor._cut(125_440)
-        assert (compressor.chunks_, compressor.padded_) == (5, 25_088)
-        row = np.arange(125_440, dtype=np.float32)[None]
-        chunks = list(compressor._padded(row))
-    assert convolutional._kernels(25_088) == (7, 7, 8)
-    assert [int(chunk[0, 0]) for chunk in chunks] == [0, 25_088, 50_176, 75_264, 100_352]
-    np.testing.assert_array_equal(np.concatenate(chunks, axis=1), row)
+def test_the_study_s_vector_is_cut_into_its_five_chunks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    causes = rng.standard_normal((40, 6), dtype=np.float32)
+    rows = causes @ rng.standard_normal((6, 125_440), dtype=np.float32)
+    fitted = Convolutional(10, steps=1).fit(rows)
+    assert (fitted.chunks_, fitted.padded_) == (5, 25_088)
+    first = {name: a.shape for name, a in fitted.arrays_.items() if name.startswith("0.encoder.w")}
+    assert list(first.values()) == [(7, 7), (32, 49), (64, 256), (40, 4096), (2, 40)]
+    changed = rows.copy()
+    changed[:, 25_088:50_176] *= -1
+    before, after = (fitted.transform(part).reshape(40, 5, 2) for part in (rows, changed))
+    np.testing.assert_allclose(np.delete(after, 1, 1), np.delete(before, 1, 1), atol=1e-6)
+    assert np.abs(after[:, 1] - before[:, 1]).max() > 0.1
 
 
-@pytest.mark.parametrize("length", [1, 24, 64, 65, 512, 1280, 2048, 25_087])
+@pytest.mark.parametrize("length", [1, 24, 65, 512])
 def test_any_length_is_padded_to_sixty_four_positions(length: int) -> None:
-    product = int(np.prod(convolutional._kernels(length)))
-    assert length <= 64 * product < 2 * length + 192
+    rows = np.random.default_rng(0).random((30, length), dtype=np.float32) + 0.1
+    rows[:, 0] += np.arange(30) % 2 if length > 1 else 0
+    if length == 1:
+        rows[::2] *= -1
+    padded = Convolutional(1, steps=1).fit(rows).padded_
+    assert padded % 64 == 0
+    assert length <= padded < 2 * length + 192
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_numpy_encodes_and_decodes_as_torch_does(
-    method: str, vectors: Any, fitted: Callable[[str], Any]
+def test_it_encodes_and_decodes_as_torch_does(
+    method: str, vectors: Any, fitted: Callable[[str], Any], tmp_path: Path
 ) -> None:
     compressor = fitted(method)
-    unit = vectors[200:] / np.linalg.norm(vectors[200:], axis=1, keepdims=True)
+    compressor.save(tmp_path, "print of a backbone")
+    saved = load_file(tmp_path / "compressor.safetensors")
     plain = method == "convolutional-plain"
-    scale = LENGTH**0.5 if plain else compressor.padded_**0.5
+    scale = (LENGTH if plain else compressor.padded_) ** 0.5
+    unit = functional.normalize(torch.from_numpy(vectors[200:]), dim=1)
     codes, again = [], []
-    for number, chunk in enumerate(compressor._padded(unit)):
-        coder = coder_of(compressor, number, scale, directions=not plain)
-        share = np.linalg.norm(chunk, axis=1, keepdims=True)
-        with torch.no_grad():
-            code = coder.encode(torch.from_numpy(chunk if plain else chunk / share))
-            made = coder.decode(code).numpy()[:, :125]
-        code = code.numpy()
+    for number, chunk in enumerate(unit.split(125, dim=1)):
+        model = {k.removeprefix(f"{number}."): a for k, a in saved.items()}
+        share = chunk.norm(dim=1, keepdim=True)
+        padded = functional.pad(chunk, (0, compressor.padded_ - 125))
+        code = layers(model, "encoder", (padded if plain else padded / share) * scale)
         if not plain:
-            code = code / np.linalg.norm(code, axis=1, keepdims=True) * share
-            made = made / np.linalg.norm(made, axis=1, keepdims=True) * share
+            code = functional.normalize(code, dim=1) * share
         codes.append(code)
-        again.append(made)
-    whole = np.concatenate(codes, axis=1)
-    whole /= np.linalg.norm(whole, axis=1, keepdims=True)
+    whole = functional.normalize(torch.cat(codes, dim=1), dim=1)
     np.testing.assert_allclose(compressor.transform(vectors[200:]), whole, atol=1e-5)
-    if not plain:  # plain codes lose their length in transform, and their decoder minds it
-        back = np.concatenate(again, axis=1)
-        back /= np.linalg.norm(back, axis=1, keepdims=True)
-        np.testing.assert_allclose(compressor.inverse_transform(whole), back, atol=1e-5)
+    for number, code in enumerate((whole * (compressor.length_ if plain else 1)).split(8, dim=1)):
+        # The decoder's layers make one patch each, position by position: matrices, not maps.
+        made = code if plain else functional.normalize(code, dim=1)
+        for layer in range(5):
+            weight = saved[f"{number}.decoder.weights.{layer}"]
+            patches = made.reshape(-1, weight.shape[1])
+            made = functional.linear(patches, weight, saved[f"{number}.decoder.biases.{layer}"])
+            if layer < 4:
+                made = functional.prelu(made, saved[f"{number}.decoder.slopes.{layer}"])
+            made = made.reshape(len(code), -1)
+        made = made[:, :125]
+        share = code.norm(dim=1, keepdim=True)
+        again.append(made if plain else functional.normalize(made, dim=1) * share)
+    back = functional.normalize(torch.cat(again, dim=1), dim=1)
+    np.testing.assert_allclose(compressor.inverse_transform(whole.numpy()), back, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -142,9 +150,9 @@ def test_a_mapped_file_gives_what_the_array_gives_and_the_seed_decides(
     vectors[:200].tofile(tmp_path / "vectors")
     mapped = np.memmap(tmp_path / "vectors", dtype=np.float32, mode="r", shape=(200, LENGTH))
     codes = fitted(method).transform(vectors[200:])
-    again = make_compressor(method, 32, seed=1).fit(mapped).transform(vectors[200:])
+    again = make(method, 32, seed=1).fit(mapped).transform(vectors[200:])
     np.testing.assert_allclose(again, codes, atol=1e-5)
-    other = make_compressor(method, 32, seed=2).fit(mapped).transform(vectors[200:])
+    other = make(method, 32, seed=2).fit(mapped).transform(vectors[200:])
     assert np.abs(other - codes).max() > 1e-3
 
 
@@ -181,13 +189,13 @@ def test_a_chunk_of_zeros_in_one_work_has_no_code(
     code = fitted("convolutional").transform(holed[7:8])
     assert np.isfinite(code).all()
     np.testing.assert_array_equal(code[0, 8:16], 0)
-    fresh = make_compressor("convolutional", 32).fit(holed).transform(holed)
+    fresh = make("convolutional", 32).fit(holed).transform(holed)
     np.testing.assert_allclose(np.linalg.norm(fresh, axis=1), 1, atol=1e-5)
 
 
 def test_progress_runs_through_all_chunks(vectors: Any) -> None:
     seen: list[tuple[int, int]] = []
-    PlainConvolutionalAutoencoder(8).fit(
+    make("convolutional-plain", 8).fit(
         vectors, report=lambda progress: seen.append((progress.done, progress.total))
     )
     assert seen == sorted(seen)
@@ -197,12 +205,12 @@ def test_progress_runs_through_all_chunks(vectors: Any) -> None:
 def test_bad_input_is_one_sentence(vectors: Any) -> None:
     for method in METHODS:
         with pytest.raises(CompressError, match=r"multiple of 4, such as 28"):
-            make_compressor(method, 30).fit(vectors)
+            make(method, 30).fit(vectors)
         with pytest.raises(CompressError, match="too few"):
-            make_compressor(method, 32).fit(vectors[:31])
+            make(method, 32).fit(vectors[:31])
         with pytest.raises(CompressError, match="not finite"):
-            make_compressor(method, 32).fit(np.where(vectors == vectors.max(), np.nan, vectors))
+            make(method, 32).fit(np.where(vectors == vectors.max(), np.nan, vectors))
     dead = vectors.copy()
     dead[:, 125:250] = 0
     with pytest.raises(CompressError, match="features 125 to 250 are all zeros"):
-        make_compressor("convolutional", 32).fit(dead)
+        make("convolutional", 32).fit(dead)

@@ -87,11 +87,11 @@ def test_killed_in_the_middle_it_goes_on(
 ) -> None:
     target = _store(kind, server, "works")
     program = (
-        "from paint_search import copying; import sys, time; copying._PAGE = 5\n"
+        "import time\n"
         "def report(words, progress):\n"
         "    if progress.done >= 10: print('now', flush=True); time.sleep(60)\n"
         "from paint_search import Index\n"
-        f"Index.open().copy({target!r}, 'copied', report=report)"
+        f"Index.open().copy({target!r}, 'copied', batch=5, report=report)"
     )
     with subprocess.Popen(
         (*COMMAND[:2], program), stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -216,14 +216,14 @@ def test_a_faiss_index_for_other_tools(kind: str, compressed: Path, cli: Cli) ->
 def test_many_vectors_at_once(compressed: Path) -> None:
     with Index.open() as index:
         ids, vectors = index.vectors()
-        rows = index.nearest(vectors, k=3, exact=True)
+        rows = index.similar(vectors, k=3, exact=True)
         assert [row[0].painting.id for row in rows] == ids
         cosines = vectors @ vectors.T
         for row, scores in zip(rows, cosines, strict=True):
             best = np.sort(scores)[::-1][:3]
             assert np.allclose([hit.score for hit in row], best, atol=2e-3)
         assert [hit.rank for hit in rows[0]] == [1, 2, 3]
-        some = index.nearest(vectors[:2], k=3, where={"year": (None, 1950)})
+        some = index.similar(vectors[:2], k=3, where={"year": (None, 1950)})
         years = [hit.painting.year for row in some for hit in row]
         assert years
         assert all(year is not None and year <= 1950 for year in years)

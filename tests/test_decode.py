@@ -23,8 +23,7 @@ from images import (
 from PIL import Image, ImageCms
 from torchvision import transforms
 
-from paint_search.indexer.images.decode import decode, is_image
-from paint_search.indexer.images.preprocessing import Fit, Preprocessing
+from paint_search.indexer.images import Fit, Preprocessing, decode, is_image
 
 NO_IMAGE = "not an image, or of a kind that cannot be read"
 CUT_SHORT = "damaged image: the file is cut short"
@@ -253,16 +252,14 @@ def test_reduced_decoding_agrees_with_full_decoding(
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "CMYK", "I;16", "F"])
-def test_pictures_reduced_in_strips_agree_with_plain_resizing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    monkeypatch.setattr("paint_search.indexer.images.decode._STRIP", 100_000)
-    image = picture(1211, 803)
+def test_pictures_reduced_in_strips_agree_with_plain_resizing(tmp_path: Path, mode: str) -> None:
+    size = (2411, 1203)  # three strips, neither side a multiple of the factor
+    image = picture(*size)
     if mode in ("I;16", "F"):
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.float32) / 255)
         deep = Image.fromarray((np.asarray(image) * 65535).astype(np.uint16))
         image = deep if mode == "I;16" else image
-        plain = picture(1211, 803).convert("L")
+        plain = picture(*size).convert("L")
     else:
         image = image.quantize(32) if mode == "P" else image.convert(mode)
         plain = image

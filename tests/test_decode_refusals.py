@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
@@ -10,7 +11,9 @@ import threading
 import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +21,7 @@ from images import PLAIN, chunk, difference, picture, png, write
 from PIL import Image
 
 from paint_search.errors import ImageError, NotAnImageError
-from paint_search.indexer.images.decode import decode, is_image
-from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.images import Preprocessing, decode, is_image
 
 NO_IMAGE = "not an image, or of a kind that cannot be read"
 CUT_SHORT = "damaged image: the file is cut short"
@@ -117,8 +119,8 @@ BOMB = """
 import resource, sys
 from pathlib import Path
 from paint_search.errors import ImageError
-from paint_search.indexer.images.decode import decode
-from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.images import decode
+from paint_search.indexer.images import Preprocessing
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 try:
@@ -247,6 +249,68 @@ def test_threads_decode_what_one_thread_decodes(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert results == dict.fromkeys(range(4), True)
+
+
+class Meeting:
+    """Sees how many files are read at one time, deep inside their pictures."""
+
+    def __init__(self, patience: float) -> None:
+        self.patience, self.most, self._lock = patience, 0, threading.Lock()
+        self._inside, self._begun = 0, threading.Barrier(2)
+        self._met = threading.Event()
+
+    def wait(self) -> None:
+        with self._lock:
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+            if self.most > 1:
+                self._met.set()
+        self._met.wait(self.patience)
+        with self._lock:
+            self._inside -= 1
+
+    def begin(self) -> None:
+        self._begun.wait(timeout=30)
+
+
+class Watched(io.FileIO):
+    """An open picture, read once to be hashed and again to be decoded, which is watched."""
+
+    def __init__(self, file: Path, meeting: Meeting) -> None:
+        super().__init__(file)
+        self.meeting, self.hashed, self.seen = meeting, False, False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if not self.hashed:
+            self.hashed = True
+            self.meeting.begin()
+        return super().seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.hashed and not self.seen and self.tell() > 20_000:
+            self.seen = True
+            self.meeting.wait()
+        return super().read(-1 if size is None else size)
+
+
+@pytest.mark.parametrize(
+    ("side", "patience", "together"), [(5100, 0.3, 1), (1000, 30, 2)], ids=["large", "small"]
+)
+def test_large_pictures_are_decoded_one_at_a_time(
+    tmp_path: Path, side: int, patience: float, together: int
+) -> None:
+    """More than 25 million pixels need memory that many threads at a time might not have."""
+    Image.new("1", (side, side)).save(tmp_path / "x.png", compress_level=0)
+    meeting = Meeting(patience)
+
+    class WatchedPath(type(tmp_path)):  # type: ignore[misc]
+        def open(self, *_: Any) -> Watched:  # type: ignore[override]
+            return Watched(tmp_path / "x.png", meeting)
+
+    with ThreadPoolExecutor(2) as pool:
+        decoded = list(pool.map(lambda _: decode(WatchedPath(tmp_path), PLAIN), range(2)))
+    assert [image.pixels.shape for image in decoded] == [(48, 48, 3)] * 2
+    assert meeting.most == together
 
 
 def test_the_hash_is_of_the_bytes_and_not_of_the_name(tmp_path: Path) -> None:

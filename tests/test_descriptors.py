@@ -14,8 +14,14 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from paint_search.indexer.backbones.builtin import descriptors
-from paint_search.indexer.backbones.builtin.descriptors import DIMENSION, INPUT_SIZE, describe
+from paint_search.indexer.backbones.builtin import (
+    DIMENSION,
+    INPUT_SIZE,
+    describe,
+    measure_blocks,
+    measure_neutral,
+    stored_neutral,
+)
 
 CANVAS = (INPUT_SIZE, INPUT_SIZE, 3)
 PAINTERS = ("blue strokes", "warm planes", "pale dots")
@@ -160,8 +166,7 @@ def test_which_colour_carries_the_grain_matters() -> None:
 
 
 def blocks(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    rows = descriptors._blocks([descriptors._oklab(pixels)])
-    return {name: row for name, (row,) in rows.items()}
+    return {name: row for name, (row,) in measure_blocks(pixels[None]).items()}
 
 
 def test_every_block_takes_part_with_its_own_weight() -> None:
@@ -215,8 +220,8 @@ def test_other_shapes_and_types_are_refused(pixels: NDArray[np.generic]) -> None
 
 
 def test_the_stored_statistics_are_those_that_the_formula_gives() -> None:
-    stored, stored_spread = descriptors._neutral()
-    measured, measured_spread = descriptors.measure_neutral()
+    stored, stored_spread = stored_neutral()
+    measured, measured_spread = measure_neutral()
     assert stored.keys() == measured.keys()
     for name, mean in measured.items():
         np.testing.assert_allclose(stored[name], mean, atol=1e-4)

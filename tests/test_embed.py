@@ -11,15 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError
-from paint_search.indexer.backbones.engines import (
+from paint_search.indexer.backbones import (
     LEAST_COSINE,
+    REGISTRY,
+    Backbone,
+    Network,
     OnnxEmbedder,
     TorchEmbedder,
+    build_network,
+    export_onnx,
     fastest_engine,
+    find_backbone,
+    torch_engines,
 )
-from paint_search.indexer.backbones.registry import REGISTRY, Backbone, find_backbone
-from paint_search.indexer.backbones.timm_network import Network, build_network, export_onnx
-from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.images import Preprocessing
 
 SIZE = 64
 SIDE = (3, 64, 64)
@@ -84,8 +89,10 @@ def test_one_wrong_image_rules_an_engine_out_however_fast(
         "broken": Broken,
         "slow": partial(Slow, network),
     }
-    engine, choice = fastest_engine(network, makers, pixels, "here")
+    said: list[str] = []
+    engine, choice = fastest_engine(network, makers, pixels, "here", said.append)
     assert isinstance(engine, Slow)
+    assert said == ["the engine broken cannot run here (no such device)"]
     assert (choice.engine, choice.machine) == ("slow", "here")
     assert choice.cosine >= LEAST_COSINE
 
@@ -94,13 +101,23 @@ def test_of_two_sound_engines_the_faster_is_kept(
     network: Network, pixels: NDArray[np.uint8]
 ) -> None:
     makers = {"slow": partial(Slow, network), "close": partial(Wrong, network, 1e-4)}
-    _, choice = fastest_engine(network, makers, pixels, "here")
+    _, choice = fastest_engine(network, makers, pixels, "here", pytest.fail)
     assert choice.engine == "close"
 
 
 def test_no_sound_engine_is_an_error(network: Network, pixels: NDArray[np.uint8]) -> None:
+    wrong = {"wrong": partial(Wrong, network, 1.0)}
     with pytest.raises(BackboneError, match="no engine"):
-        fastest_engine(network, {"wrong": partial(Wrong, network, 1.0)}, pixels, "here")
+        fastest_engine(network, wrong, pixels, "here", pytest.fail)
+
+
+def test_every_engine_of_a_cpu_runs_here(network: Network, pixels: NDArray[np.uint8]) -> None:
+    plain = TorchEmbedder(network, "cpu", "float32", plain=True).embed(pixels)
+    made = torch_engines(network, "cpu")
+    assert list(made) == ["torch cpu bfloat16", "torch cpu float32"]
+    for make in made.values():
+        cosines = (make().embed(pixels) * plain).sum(axis=1)
+        assert cosines.min() >= LEAST_COSINE
 
 
 @pytest.mark.parametrize("lanes", [1, 2])

@@ -11,10 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paint_search.errors import EvalError
-from paint_search.eval import artists as artists_module
-from paint_search.eval import neighbours as neighbours_module
-from paint_search.eval import resampling
-from paint_search.eval.artists import ArtistSimilarity, artist_similarity, csls
+from paint_search.eval import ArtistSimilarity, artist_similarity, csls
 
 D = 6
 Works = tuple[np.ndarray, list[str | None]]
@@ -112,10 +109,9 @@ def test_one_work_per_artist() -> None:
     assert pair.to_dict()["low"] is None
 
 
-@pytest.mark.parametrize("cells", [2**22, 2 * 8])
-def test_pair_rank_and_closest_works(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours_module, "_BLOCK_CELLS", cells)
-    vectors, labels = works(2)
+@pytest.mark.parametrize("most", [5, 1100])  # works of one artist: one block, and two
+def test_pair_rank_and_closest_works(most: int) -> None:
+    vectors, labels = works(2, counts=(most, 3, 8, 1, 2))
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     result = artist_similarity(vectors, labels)
     names = result.groups.names
@@ -124,12 +120,8 @@ def test_pair_rank_and_closest_works(cells: int, monkeypatch: pytest.MonkeyPatch
     assert [p.rank for p in sorted(pairs, key=lambda p: -p.score)] == list(range(1, 11))
     for pair in pairs:
         assert (labels[pair.work_a], labels[pair.work_b]) == (pair.a, pair.b)
-        best = max(
-            unit[i] @ unit[j]
-            for i in range(len(unit))
-            for j in range(len(unit))
-            if (labels[i], labels[j]) == (pair.a, pair.b)
-        )
+        ours, theirs = (unit[np.array(labels) == name] for name in (pair.a, pair.b))
+        best = (ours @ theirs.T).max()
         assert pair.closest == pytest.approx(best)
         assert unit[pair.work_a] @ unit[pair.work_b] == pytest.approx(best)
         swapped = result.pair(pair.b, pair.a)
@@ -208,17 +200,16 @@ def test_intervals_are_unknown_where_nothing_varies() -> None:
     np.testing.assert_array_equal(result.high, result.high.T)
 
 
-def test_blocks_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ends(seed: int) -> ArtistSimilarity:
-        return artist_similarity(*works(), samples=50, seed=seed)
+def test_blocks_and_seeds() -> None:
+    def ends(seed: int, **memory: int) -> ArtistSimilarity:
+        return artist_similarity(*works(), samples=50, seed=seed, **memory)
 
     whole, again, other = ends(0), ends(0), ends(1)
     np.testing.assert_array_equal(whole.low, again.low)
     assert (whole.low[0, :3] != other.low[0, :3]).all()
-    monkeypatch.setattr(resampling, "_CELLS", 2 * 50 * 5)
-    monkeypatch.setattr(artists_module, "_RESAMPLES_AT_ONCE", 7)
-    np.testing.assert_allclose(ends(0).low, whole.low, atol=1e-6)
-    np.testing.assert_allclose(ends(0).high, whole.high, atol=1e-6)
+    blocks = ends(0, cells=2 * 50 * 5)
+    np.testing.assert_allclose(blocks.low, whole.low, atol=1e-6)
+    np.testing.assert_allclose(blocks.high, whole.high, atol=1e-6)
 
 
 def test_unlabelled_works_change_nothing() -> None:

@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from paint_search.errors import EvalError
-from paint_search.eval.classify import Classification, classify, stratified_split
-from paint_search.eval.conformal import conformal_threshold, prediction_sets
-from paint_search.eval.inputs import group_labels
+from paint_search.eval import (
+    Classification,
+    classify,
+    conformal_threshold,
+    group_labels,
+    prediction_sets,
+    stratified_split,
+)
 
 NAMES = ("cubist", "fauve", "nabi")
 
@@ -221,9 +226,12 @@ def bars(each: int = 16) -> tuple[NDArray[np.uint8], list[str]]:
 
 
 def test_a_net_learns_from_pictures_and_shows_how() -> None:
+    from paint_search.train import SmallConvNet  # torch
+
     pictures, labels = bars()
     steps: list[None] = []
-    found = classify(pictures, labels, kind="cnn", done=lambda: steps.append(None))
+    net = SmallConvNet(done=lambda: steps.append(None))
+    found = classify(pictures, labels, kind="cnn", net=net)
     assert found.accuracy > 0.8
     curves = found.ensemble.histories
     assert len(curves) == 3
@@ -232,7 +240,7 @@ def test_a_net_learns_from_pictures_and_shows_how() -> None:
 
 
 def test_a_net_of_one_seed_is_one_net() -> None:
-    from paint_search.eval.convnet import SmallConvNet  # torch
+    from paint_search.train import SmallConvNet  # torch
 
     pictures, _ = bars(each=10)
     codes = np.repeat([0, 1], 10)

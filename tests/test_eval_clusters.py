@@ -14,9 +14,7 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from paint_search.errors import EvalError
-from paint_search.eval import clusters as clusters_module
-from paint_search.eval import neighbours as neighbours_module
-from paint_search.eval.clusters import agreement, centroids, hierarchy, kmeans
+from paint_search.eval import agreement, centroids, hierarchy, kmeans
 
 D = 5
 Method = Literal["average", "ward"]
@@ -31,14 +29,13 @@ def names(n: int) -> list[str]:
     return [f"painting {i}" for i in range(n)]
 
 
-@pytest.mark.parametrize("cells", [2**22, 7 * 40])
-def test_tree_matches_scipy(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours_module, "_BLOCK_CELLS", cells)
-    vectors = 3 * blobs(noise=0.4)
+@pytest.mark.parametrize("each", [10, 275])  # one block, and two
+def test_tree_matches_scipy(each: int) -> None:
+    vectors = 3 * blobs(each=each, noise=0.4)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     oracles: dict[Method, np.ndarray] = {"average": pdist(unit, "cosine"), "ward": pdist(unit)}
     for method, distances in oracles.items():
-        result = hierarchy(vectors, names(40), method=method)
+        result = hierarchy(vectors, names(len(vectors)), method=method)
         expected = linkage(distances, method)
         np.testing.assert_allclose(result.linkage[:, 2:], expected[:, 2:], atol=1e-7)
         np.testing.assert_allclose(cophenet(result.linkage), cophenet(expected), atol=1e-7)
@@ -68,12 +65,11 @@ def test_leaves_of_a_cluster_stand_together_like_beside_like() -> None:
     assert result.order.tolist() in ([0, 2, 5, 4, 1, 3], [3, 1, 4, 5, 2, 0])
 
 
-def test_many_leaves_are_ordered_by_the_merges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters_module, "_ORDERED_LEAVES", 39)
-    result = hierarchy(blobs(), names(40))
+def test_many_leaves_are_ordered_by_the_merges() -> None:
+    result = hierarchy(blobs(each=260), names(1040))
     clusters = result.cut(k=4)[result.order]
     assert np.count_nonzero(np.diff(clusters)) == 3
-    assert sorted(result.order) == list(range(40))
+    assert sorted(result.order) == list(range(1040))
 
 
 def test_cuts() -> None:
@@ -97,10 +93,9 @@ def test_equal_vectors_have_a_flat_tree() -> None:
     assert set(result.cut(k=3)) == {0}
 
 
-@pytest.mark.parametrize("n", [0, 1, 7])
-def test_too_few_or_too_many_leaves_are_refused(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters_module, "MAX_LEAVES", 6)
-    with pytest.raises(EvalError, match=f"from 2 to 6 rows, not {n}"):
+@pytest.mark.parametrize("n", [0, 1, 5001])
+def test_too_few_or_too_many_leaves_are_refused(n: int) -> None:
+    with pytest.raises(EvalError, match=f"from 2 to 5000 rows, not {n}"):
         hierarchy(np.ones((n, 3)), names(n))
 
 
@@ -199,9 +194,8 @@ def test_kmeans_with_k_given() -> None:
     assert set(kmeans([[1.0, 2.0]], 1).codes) == {0}
 
 
-def test_kmeans_is_chosen_on_a_sample_and_fitted_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters_module, "_SILHOUETTE_SAMPLE", 20)
-    result = kmeans(blobs())
+def test_kmeans_is_chosen_on_a_sample_and_fitted_on_all() -> None:
+    result = kmeans(blobs(), sample=20)
     assert (result.sample, result.k, len(result.codes)) == (20, 4, 40)
     assert max(result.silhouettes) == 19
 

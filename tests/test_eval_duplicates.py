@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from paint_search.errors import EvalError
-from paint_search.eval.duplicates import (
-    COPY_BITS,
-    COPY_COSINE,
-    LIKELY_BITS,
-    likely_duplicates,
-)
-from paint_search.eval.neighbours import neighbours
+from paint_search.eval import likely_duplicates, neighbours
 
+COPY_BITS, LIKELY_BITS, COPY_COSINE = 6, 10, 0.98
 Hashes = NDArray[np.uint64]
 
 
@@ -36,7 +31,7 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def found(points: NDArray[np.float64], seen: Hashes) -> set[tuple[int, int]]:
-    pairs = likely_duplicates(points, seen, neighbours(points, 4))
+    pairs = likely_duplicates(points, seen, neighbours(points, 4), copy_bits=COPY_BITS)
     return {(pair.a, pair.b) for pair in pairs}
 
 
@@ -68,7 +63,7 @@ def test_each_pair_comes_once_with_its_figures_the_most_alike_first() -> None:
     points, seen = vectors(6), hashes(6)
     points[4], points[5] = points[0] * 3, points[1] + 0.3
     seen[4], seen[5] = seen[0], flipped(seen[1], 4)
-    first, second = likely_duplicates(points, seen, neighbours(points, 3))
+    first, second = likely_duplicates(points, seen, neighbours(points, 3), copy_bits=COPY_BITS)
     assert (first.a, first.b, first.bits) == (0, 4, 0)
     assert first.cosine == pytest.approx(1)
     assert (second.a, second.b, second.bits) == (1, 5, 4)
@@ -83,6 +78,6 @@ def test_flat_pictures_are_no_copies_of_each_other() -> None:
 def test_lengths_that_do_not_agree_are_refused() -> None:
     points = vectors(5)
     with pytest.raises(EvalError, match="4 hashes and neighbours of 5 works"):
-        likely_duplicates(points, hashes(4), neighbours(points, 2))
+        likely_duplicates(points, hashes(4), neighbours(points, 2), copy_bits=COPY_BITS)
     with pytest.raises(EvalError, match="5 hashes and neighbours of 3 works"):
-        likely_duplicates(points, hashes(5), neighbours(points[:3], 2))
+        likely_duplicates(points, hashes(5), neighbours(points[:3], 2), copy_bits=COPY_BITS)

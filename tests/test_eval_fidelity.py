@@ -15,15 +15,20 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 
 from paint_search.errors import EvalError
-from paint_search.eval import neighbourhoods, pairs
-from paint_search.eval import neighbours as neighbours_module
-from paint_search.eval.clusters import hierarchy
-from paint_search.eval.fidelity import Fidelity, fidelity, neighbours_kept
-from paint_search.eval.mantel import mantel, tree_correlation
-from paint_search.eval.neighbourhoods import trust
-from paint_search.eval.pairs import pair_correlation
-from paint_search.eval.retrieval import retrieval
-from paint_search.eval.silhouette import ZERO, compare, silhouettes
+from paint_search.eval import (
+    Fidelity,
+    compare_silhouettes,
+    fidelity,
+    hierarchy,
+    mantel,
+    neighbours_kept,
+    pair_correlation,
+    retrieval,
+    silhouettes,
+    some_pairs,
+    tree_correlation,
+    trust,
+)
 
 N, D, ARTISTS = 120, 12, 10
 LABELS = [f"artist {row % ARTISTS}" for row in range(N)]
@@ -138,17 +143,17 @@ def nearest(vectors: np.ndarray, k: int) -> list[set[int]]:
     return [set(np.argsort(-row, kind="stable")[:k].tolist()) for row in cosines]
 
 
-@pytest.mark.parametrize("cells", [2**22, 7 * N])
-def test_recall_is_that_of_brute_force(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours_module, "_BLOCK_CELLS", cells)
-    full = works(2)
+@pytest.mark.parametrize("count", [N, 1300])  # one block, and two
+def test_recall_is_that_of_brute_force(count: int) -> None:
+    full = works(2, count)
     kept = neighbours_kept(full, full[:, :4], ks=(50, 1, 10))
     assert kept.ks == (1, 10, 50)
     for column, k in enumerate(kept.ks):
         pairs_of_sets = zip(nearest(full, k), nearest(full[:, :4], k), strict=True)
         expected = [len(a & b) / k for a, b in pairs_of_sets]
-        np.testing.assert_allclose(kept.per_work[:, column], expected)
-        assert kept.recall[k] == pytest.approx(np.mean(expected))
+        # Of many works, some scores are a tie in single precision.
+        assert np.isclose(kept.per_work[:, column], expected).mean() > 0.999
+        assert kept.recall[k] == pytest.approx(np.mean(expected), abs=1e-4)
 
 
 def test_with_fewer_works_than_neighbours_all_are_neighbours() -> None:
@@ -175,11 +180,9 @@ def test_a_difference_is_paired() -> None:
         more.difference(less, 7)
 
 
-@pytest.mark.parametrize("cells", [2**22, 7 * N])
-@pytest.mark.parametrize("k", [1, 10, 59])
-def test_trust_is_that_of_scikit_learn(k: int, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours_module, "_BLOCK_CELLS", cells)
-    full = works(5)
+@pytest.mark.parametrize(("k", "count"), [(1, N), (10, N), (59, N), (10, 1300)])
+def test_trust_is_that_of_scikit_learn(k: int, count: int) -> None:
+    full = works(5, count)
     compact = full[:, :3]
     result = trust(full, compact, k)
     # Between unit vectors the Euclidean distance orders as the cosine does, but for scores that
@@ -187,26 +190,23 @@ def test_trust_is_that_of_scikit_learn(k: int, cells: int, monkeypatch: pytest.M
     there = trustworthiness(unit(full), unit(compact), n_neighbors=k)
     back = trustworthiness(unit(compact), unit(full), n_neighbors=k)
     assert (result.trustworthiness, result.continuity) == pytest.approx((there, back), abs=2e-5)
-    assert (result.neighbours, result.works) == (k, N)
+    assert (result.neighbours, result.works) == (k, count)
 
 
-def test_trust_of_many_works_is_that_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_of_many_works_is_that_of_a_sample() -> None:
     full = works(6, count=600)
     whole = trust(full, full[:, :4])
-    monkeypatch.setattr(neighbourhoods, "MOST_TRUSTED", 300)
-    sampled = trust(full, full[:, :4])
+    sampled = trust(full, full[:, :4], most=300)
     assert sampled.works == 300
     assert sampled.trustworthiness == pytest.approx(whole.trustworthiness, abs=0.02)
-    assert trust(full, full[:, :4]) == sampled
-    assert trust(full, full[:, :4], seed=1) != sampled
+    assert trust(full, full[:, :4], most=300) == sampled
+    assert trust(full, full[:, :4], most=300, seed=1) != sampled
 
 
 # Pairs.
 
 
-def test_correlations_are_those_of_all_pairs_where_they_are_few(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_correlations_are_those_of_all_pairs_where_they_are_few() -> None:
     full = unit(works(7))
     compact = unit(full[:, :4])
     result = pair_correlation(full, compact)
@@ -215,15 +215,14 @@ def test_correlations_are_those_of_all_pairs_where_they_are_few(
     assert result.pairs == N * (N - 1) // 2
     assert result.spearman == pytest.approx(spearmanr(a, b).statistic)
     assert result.kendall == pytest.approx(kendalltau(a, b).statistic)
-    monkeypatch.setattr(pairs, "MOST_PAIRS", 3000)
-    sampled = pair_correlation(full, compact, seed=1)
+    sampled = pair_correlation(full, compact, most=3000, seed=1)
     assert sampled.pairs == 3000
     assert sampled.spearman == pytest.approx(result.spearman, abs=0.03)
     assert sampled.kendall == pytest.approx(result.kendall, abs=0.03)
 
 
 def test_random_pairs_are_of_different_works_and_reach_all() -> None:
-    left, right = pairs.some_pairs(5, 9, seed=0)
+    left, right = some_pairs(5, 9, seed=0)
     assert len(left) == 9
     assert (left != right).all()
     assert min(left.min(), right.min()) == 0
@@ -312,7 +311,7 @@ def test_the_figures_by_artist_are_those_of_the_studies() -> None:
     assert artists.map_at_10 == pytest.approx((before["mAP@10"], after["mAP@10"]))
     pair = silhouettes(full, LABELS), silhouettes(compact, LABELS)
     assert artists.overall == pytest.approx((pair[0].overall, pair[1].overall))
-    assert artists.silhouettes.correlation == pytest.approx(compare(*pair).correlation)
+    assert artists.silhouettes.correlation == pytest.approx(compare_silhouettes(*pair).correlation)
     means = [
         [
             [
@@ -333,12 +332,12 @@ def test_the_figures_by_artist_are_those_of_the_studies() -> None:
 
 def test_sign_flips_count_only_from_clear_to_clear() -> None:
     full = np.random.default_rng(9).normal(size=(N, D))  # mixed artists are all near 0
-    comparison = compare(silhouettes(full, LABELS), silhouettes(full[:, :2], LABELS))
+    comparison = compare_silhouettes(silhouettes(full, LABELS), silhouettes(full[:, :2], LABELS))
     clear = comparison.clear_flips
     assert 0 < len(clear) < len(comparison.sign_flips)
     for change in clear:
         assert change.full * change.compact < 0
-        assert min(abs(change.full), abs(change.compact)) > ZERO
+        assert min(abs(change.full), abs(change.compact)) > 0.01
     above = np.triu_indices(ARTISTS, 1)
     sizes = np.abs(comparison.compact - comparison.full)[above]
     changes = comparison.largest_changes(5)

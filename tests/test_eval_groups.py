@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE, group_values
+from paint_search.report import NOT_GIVEN, OTHER, PALETTE, group_values
 
 VALUES = st.lists(
     st.none() | st.sampled_from(["Monet", "Braque", "Manet", " ", ""]) | st.floats() | st.integers()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from paint_search.errors import EvalError
-from paint_search.eval.outliers import outliers, typical_works
+from paint_search.eval import outliers, typical_works
 
 
 def works(seed: int) -> tuple[NDArray[np.float64], list[str | None]]:

@@ -18,19 +18,18 @@ from scipy.cluster.hierarchy import cophenet, fcluster, leaves_list, linkage
 from scipy.spatial.distance import pdist
 
 from paint_search.errors import EvalError
-from paint_search.eval.maps import Projection
-from paint_search.eval.silhouette import compare, silhouettes
-from paint_search.report.groups import OTHER, group_values
-from paint_search.report.plot_parts import MOST_LEAVES
-from paint_search.report.plots import (
-    FEW_LEAVES,
+from paint_search.eval import Projection, compare_silhouettes, silhouettes
+from paint_search.report import (
+    OTHER,
+    Curve,
     dendrogram_figure,
+    fidelity_figure,
+    group_values,
     heat_map_figure,
     interval_figure,
     save_figure,
     scatter_figure,
 )
-from paint_search.report.plots_fidelity import Curve, fidelity_figure
 
 TEX = r"A $\frac{ of_ ^ & <b>"
 GAP = "\N{NO-BREAK SPACE}" * 2  # between a dot and its name; SVG drops plain leading spaces
@@ -184,16 +183,16 @@ def test_dendrogram_shows_each_leaf_its_own_thumbnail_where_they_are_few() -> No
     figure = dendrogram_figure(tree(9), names(9), "Tree", thumbnail=picture)
     shown = [np.asarray(image.get_data())[0, 0, 0] for image in figure.findobj(OffsetImage)]
     assert shown == leaves_list(tree(9)).tolist()
-    many = FEW_LEAVES + 1
+    many = 61
     figure = dendrogram_figure(tree(many), names(many), "Tree", thumbnail=picture)
     assert figure.findobj(OffsetImage) == []
 
 
 def test_a_large_tree_is_drawn_from_its_last_merges() -> None:
-    count = MOST_LEAVES + 150
+    most, count = 600, 750
     figure = dendrogram_figure(tree(count), names(count), "Tree")
     labels = [t.get_text() for t in figure.axes[0].texts]
-    assert len(labels) == MOST_LEAVES
+    assert len(labels) == most
     together = [int(t[1:].split()[0]) for t in labels if t.endswith("together)")]
     assert sum(together) + len(labels) - len(together) == count
 
@@ -260,7 +259,7 @@ def test_the_pairs_that_change_most_are_named_where_nothing_is_drawn() -> None:
     rng = np.random.default_rng(0)
     labels = [f"Painter {row % 5}" for row in range(60)]
     full = rng.normal(size=(60, 9)) + np.eye(5, 9)[np.arange(60) % 5]
-    comparison = compare(silhouettes(full, labels), silhouettes(full[:, :3], labels))
+    comparison = compare_silhouettes(silhouettes(full, labels), silhouettes(full[:, :3], labels))
     figure = fidelity_figure([curve("pca")], comparison, "Kept", "pca at 64", "artists")
     change = comparison.largest_changes(1)[0]
     (named,) = (text for text in texts(figure) if text.startswith("largest changes"))

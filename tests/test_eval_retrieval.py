@@ -14,10 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from paint_search.errors import EvalError
-from paint_search.eval import neighbours as neighbours_module
-from paint_search.eval.auc import same_label_auc
-from paint_search.eval.neighbours import exclude_copies, neighbours
-from paint_search.eval.retrieval import retrieval
+from paint_search.eval import exclude_copies, neighbours, retrieval, same_label_auc
 
 N, D = 60, 8
 
@@ -71,13 +68,14 @@ def test_figures_match_brute_force(k: int, split: bool) -> None:
     np.testing.assert_allclose(np.stack(figures, axis=1), brute(vectors, labels, k, **parts))
 
 
-def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, labels = works()
+def test_blocks_change_nothing() -> None:
+    vectors, labels = works(n=1300)  # more than are compared at once
     whole = retrieval(vectors, labels)
-    monkeypatch.setattr(neighbours_module, "_BLOCK_CELLS", 7 * N)
-    blocks = retrieval(vectors, labels)
-    assert whole.summary() == blocks.summary()
-    np.testing.assert_array_equal(whole.nearest, blocks.nearest)
+    parts = [retrieval(vectors, labels, queries=rows) for rows in np.split(np.arange(1300), 2)]
+    for name, values in whole.per_query().items():
+        split = np.concatenate([part.per_query()[name] for part in parts])
+        np.testing.assert_array_equal(values, split)
+    np.testing.assert_array_equal(whole.nearest, np.r_[parts[0].nearest, parts[1].nearest])
 
 
 @settings(max_examples=25, deadline=None)
@@ -254,9 +252,9 @@ def test_a_copy_of_two_kept_works_joins_the_closer() -> None:
     assert exclude_copies(vectors, np.cos(np.deg2rad(6))).kept_as.tolist() == [0, 1, 1]
 
 
-def test_kept_works_are_never_copies_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, _ = works(4, n=150)
-    monkeypatch.setattr(neighbours_module, "_BLOCK_CELLS", 11 * 150)
+@pytest.mark.parametrize("n", [150, 1300])  # one block, and two
+def test_kept_works_are_never_copies_of_each_other(n: int) -> None:
+    vectors, _ = works(4, n=n)
     copies = exclude_copies(vectors, 0.5)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     kept = unit[copies.keep] @ unit[copies.keep].T

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples, silhouette_score
 
 from paint_search.errors import EvalError
-from paint_search.eval import neighbours as neighbours_module
-from paint_search.eval import resampling
-from paint_search.eval.silhouette import Metric, compare, silhouettes
+from paint_search.eval import Metric, compare_silhouettes, silhouettes
 
 D = 6
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
@@ -34,12 +32,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("cells", [2**22, 3 * 20])
-def test_all_labels_match_scikit_learn(
-    metric: Metric, cells: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(neighbours_module, "_BLOCK_CELLS", cells)
-    vectors, labels = works()
+@pytest.mark.parametrize("counts", [(5, 3, 8, 4), (300, 500, 20, 300)])  # one block, and two
+def test_all_labels_match_scikit_learn(metric: Metric, counts: tuple[int, ...]) -> None:
+    vectors, labels = works(counts=counts)
     result = silhouettes(vectors, labels, metric=metric)
     samples = silhouette_samples(unit(vectors), labels, metric=metric)
     np.testing.assert_allclose(result.values, samples[result.rows], atol=1e-9)
@@ -173,11 +168,10 @@ def test_intervals_resample_works_within_labels(metric: Metric) -> None:
     )
 
 
-def test_intervals_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_intervals_do_not_depend_on_blocks() -> None:
     vectors, labels = works(6)
     whole = silhouettes(vectors, labels)
-    monkeypatch.setattr(resampling, "_CELLS", 3 * 200 * 4)
-    blocks = silhouettes(vectors, labels)
+    blocks = silhouettes(vectors, labels, cells=3 * 200 * 4)
     np.testing.assert_allclose(blocks.low, whole.low, atol=1e-6)
     np.testing.assert_allclose(blocks.high, whole.high, atol=1e-6)
     np.testing.assert_array_equal(whole.low, whole.low.T)
@@ -187,11 +181,11 @@ def test_intervals_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> N
 def test_comparison_with_itself_and_with_a_projection() -> None:
     vectors, labels = works(7, counts=(6, 6, 6, 6, 6))
     full = silhouettes(vectors, labels)
-    same = compare(full, full)
+    same = compare_silhouettes(full, full)
     assert (same.mean_difference, same.overall_difference, same.sign_flips) == (0, 0, ())
     assert same.correlation == pytest.approx(1)
     compact = silhouettes(vectors[:, :2], labels)
-    result = compare(full, compact)
+    result = compare_silhouettes(full, compact)
     a, b = full.pair_values, compact.pair_values
     assert result.pairs == 10
     assert result.mean_difference == pytest.approx(b.mean() - a.mean())
@@ -209,8 +203,8 @@ def test_comparison_with_itself_and_with_a_projection() -> None:
 
 def test_two_labels_have_no_correlation() -> None:
     full = silhouettes(*works(8, counts=(5, 5)))
-    assert np.isnan(compare(full, full).correlation)
-    assert compare(full, full).to_dict()["correlation"] is None
+    assert np.isnan(compare_silhouettes(full, full).correlation)
+    assert compare_silhouettes(full, full).to_dict()["correlation"] is None
 
 
 def test_only_the_same_works_and_metric_are_compared() -> None:
@@ -223,7 +217,7 @@ def test_only_the_same_works_and_metric_are_compared() -> None:
         silhouettes(vectors[::-1], labels[::-1]),
     ):
         with pytest.raises(EvalError, match="same works, labels and metric"):
-            compare(full, other)
+            compare_silhouettes(full, other)
 
 
 def test_result_is_json() -> None:

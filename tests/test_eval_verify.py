@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
 
 from paint_search.errors import EvalError
-from paint_search.eval.label_pairs import PairSource
-from paint_search.eval.verify import equal_error_rate, verification
+from paint_search.eval import PairSource, equal_error_rate, verification
 
 ARTISTS = 24
 NAMES = [f"artist {number:02}" for number in range(ARTISTS)]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paint_search.errors import StoreError
-from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.indexer import FeatureCache
 
 LENGTH = 50
 IDS = [str(uuid.uuid5(uuid.NAMESPACE_URL, str(number))) for number in range(12)]
@@ -58,7 +58,7 @@ def test_a_killed_writer_leaves_whole_rows(tmp_path: Path) -> None:
     program = f"""
 import sys, uuid, numpy as np
 from pathlib import Path
-from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.indexer import FeatureCache
 cache = FeatureCache(Path(sys.argv[1]), {LENGTH})
 for number in range(10**6):
     cache.append([str(uuid.UUID(int=number))], np.full((1, {LENGTH}), number % 1000))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from paint_search.errors import UsageError
 from paint_search.painting import Value
-from paint_search.search.filters import Condition, build_filter, parse_filter
+from paint_search.search import Condition, build_filter, parse_filter
 
 VALUES = st.one_of(
     st.integers(-5, 5),

@@ -16,6 +16,7 @@ from conftest import WORKS, Cli, copy_tree
 
 from paint_search import Index
 from paint_search.errors import StoreError
+from paint_search.indexer import BATCH
 
 NOBODY = 65534
 
@@ -66,13 +67,12 @@ def test_a_disk_too_small_to_begin_with(painted: Path, tiny_disk: Path, cli: Cli
 
 @needs_root
 def test_a_disk_that_fills_up_keeps_what_was_done_and_goes_on_later(
-    painted: Path, small_disk: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    painted: Path, small_disk: Path, cli: Cli
 ) -> None:
-    monkeypatch.setattr("paint_search.indexer.pipeline.BATCH", 10)
     ballast = small_disk / "ballast"
 
     def fill(progress: object) -> None:
-        if not ballast.exists() and getattr(progress, "done", 0) >= 20:
+        if not ballast.exists() and getattr(progress, "done", 0) >= BATCH:
             free = shutil.disk_usage(small_disk).free
             ballast.write_bytes(bytes(free - 1_000_000))
 
@@ -85,7 +85,7 @@ def test_a_disk_that_fills_up_keeps_what_was_done_and_goes_on_later(
     ballast.unlink()
     with Index.open(folder) as index:
         kept = len(index)
-    assert kept == 20
+    assert kept == BATCH
     result = cli("index", painted, "--index", folder, "--json").json
     assert (result["unchanged"], result["new"]) == (kept, 10 * WORKS - kept)
 

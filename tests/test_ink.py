@@ -14,7 +14,7 @@ from inked import AREA, SIZE, box, disc, measured, sheet, vectors
 from PIL import Image, ImageDraw
 
 from paint_search.errors import UsageError
-from paint_search.indexer.backbones.ink import ink
+from paint_search.indexer.backbones import ink
 
 ONE_PERCENT = 0.01
 shares = st.floats(0, 1)

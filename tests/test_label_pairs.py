@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paint_search.errors import EvalError
-from paint_search.eval.label_pairs import PairSource
+from paint_search.eval import PairSource
 
 collections = st.lists(
     st.tuples(st.sampled_from([None, *"ABCDEFG"]), st.booleans()), min_size=6, max_size=60

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paint_search.errors import UsageError
-from paint_search.indexer.corpus.labels import FolderLabels, PatternLabels, clean, label_source
+from paint_search.indexer.corpus import FolderLabels, PatternLabels, clean, label_source
 from paint_search.painting import Hit, Painting, Value
 
 HERE = Path("unused")
@@ -105,7 +105,7 @@ def test_patterns(pattern: str, path: str, expected: dict[str, Value]) -> None:
     ],
 )
 def test_what_is_no_pattern_is_refused_with_an_example(pattern: str) -> None:
-    with pytest.raises(UsageError, match=r"--labels .* is not a pattern: .*as in \"\{movement\}"):
+    with pytest.raises(UsageError, match=r"^labels=.* is not a pattern: .*as in \"\{movement\}"):
         label_source(pattern, None, HERE)
 
 

@@ -11,8 +11,11 @@ from images import PLAIN, Pixels, picture
 from PIL import Image, ImageEnhance
 from scipy.fft import dctn
 
-from paint_search.indexer.images.perceptual_hash import look
-from paint_search.search.query import COPY_BITS, is_copy
+from paint_search.indexer.images import look
+from paint_search.search import is_copy
+
+#: Of two hashes of 64 bits, as many may differ in copies of one picture.
+COPY_BITS = 6
 
 
 def bits(one: Pixels, other: Pixels) -> int:
@@ -92,3 +95,19 @@ def test_blank_pictures_are_copies_only_of_their_own_colour() -> None:
     assert blank(1, 2, 255)[16:] == "0102ff"
     assert is_copy(blank(200, 30, 30), blank(180, 25, 25))
     assert not is_copy(blank(200, 30, 30), blank(30, 30, 200))
+
+
+@pytest.mark.parametrize(("differing", "copy"), [(0, True), (6, True), (7, False), (12, False)])
+def test_looks_of_copies_differ_in_six_bits_at_most(differing: int, copy: bool) -> None:
+    random = np.random.default_rng(differing)
+    for _ in range(20):
+        one = int.from_bytes(random.bytes(8))
+        other = one
+        for bit in random.choice(64, differing, replace=False):
+            other ^= 1 << int(bit)
+        assert is_copy(f"{one:016x}808080", f"{other:016x}808080") == copy
+
+
+@pytest.mark.parametrize(("colour", "copy"), [("80b080", True), ("80b180", False)])
+def test_mean_colours_of_copies_differ_by_48_levels_at_most(colour: str, copy: bool) -> None:
+    assert is_copy("f" * 16 + "808080", "f" * 16 + colour) == copy

@@ -19,8 +19,8 @@ from pages import running_browser
 from PIL import Image
 
 from paint_search.errors import EvalError
-from paint_search.eval.maps import Projection
-from paint_search.report.map_page import MapPaintings, write_map_page
+from paint_search.eval import Projection
+from paint_search.report import MapPaintings, write_map_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

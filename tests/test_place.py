@@ -3,7 +3,7 @@
 import pytest
 
 from paint_search.errors import UsageError
-from paint_search.search.stores.uri import Place
+from paint_search.search.stores import Place
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ PAINT_SEARCH_TEST_QDRANT names a real one (host:port), the last test talks to th
 """
 
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,8 @@ from conftest import Cli, copy_tree
 from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
-from paint_search.search.stores.base import Maker
-from paint_search.search.stores.opening import delete_store
-from paint_search.search.stores.qdrant.store import QdrantStore
-from paint_search.search.stores.uri import Place
+from paint_search.painting import Record, painting_id
+from paint_search.search.stores import Maker, Place, delete_store, open_store
 
 MAKER = Maker("test", "fingerprint")
 
@@ -93,24 +92,17 @@ def test_compress_writes_a_collection_beside_and_drops_the_old_one(
 
 
 def test_a_failed_compress_leaves_the_old_collection_and_no_other(
-    server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    server: QdrantServer, home: Path, cli: Cli
 ) -> None:
-    from paint_search.compress.base import Compressor
-    from paint_search.errors import CompressError
-
     cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
-
-    def fails(*arguments: object) -> None:
-        raise CompressError("injected")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Compressor, "save", fails)
-        assert cli("compress", "--method", "pca", "--dims", "6").code == 1
+    server.faults = [Fault("Upsert", grpc.StatusCode.INVALID_ARGUMENT, "injected")]
+    assert "injected" in cli("compress", "--method", "pca", "--dims", "6").err
+    assert not server.faults[0].times
     assert [c.name for c in server.engine.get_collections().collections] == ["works"]
     assert len(cli.ok("list", "--json").json["paintings"]) == 30
     # What a killed run leaves half written is not touched, it might be another index's, but named.
     place = Place.parse(server.url("works"))
-    QdrantStore(place.successor(lambda name: False), {"full": 3}, MAKER).close()
+    open_store(home, place.successor(lambda name: False), {"full": 3}, MAKER).close()
     told = cli.ok("compress", "--method", "pca", "--dims", "6").err
     assert "the collection works-3; of those numbered before it, delete" in told
     names = {c.name for c in server.engine.get_collections().collections}
@@ -159,7 +151,7 @@ def test_parts_that_there_are_not(part: str, home: Path, cli: Cli) -> None:
 def test_how_a_collection_is_made(server: QdrantServer, home: Path) -> None:
     settings = "?shards=3&replicas=2&consistency=2&on_disk=true&quantization=int8"
     place = Place.parse(server.url("works", settings))
-    QdrantStore(place, {"full": 16, "compact": 4}, MAKER).close()
+    open_store(home, place, {"full": 16, "compact": 4}, MAKER).close()
     request = server.created["works"]
     assert (request.shard_number, request.replication_factor) == (3, 2)
     assert request.write_consistency_factor == 2
@@ -181,6 +173,25 @@ def test_fields_are_indexed_before_their_first_value_is_uploaded(
     assert not {"_size", "_look"} & server.indexes["works"].keys()
 
 
+def test_uploads_of_many_points_overlap(server: QdrantServer, home: Path) -> None:
+    """Each upload is held until another has come: one at a time, none would ever end."""
+    two = threading.Barrier(2)
+
+    def hold(method: str) -> None:
+        if method == "Upsert":
+            two.wait(timeout=20)
+
+    store = open_store(home, Place.parse(server.url("works")), {"full": 3}, MAKER)
+    vectors = np.eye(3, dtype=np.float32)
+    records = [Record(painting_id(str(i)), {"path": str(i)}, vectors[i % 3]) for i in range(512)]
+    server.during = hold
+    store.upsert(records)
+    store.flush()
+    assert not two.broken
+    assert (server.calls.count("Upsert"), server.count("works")) == (4, 512)
+    store.close()
+
+
 def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: Cli) -> None:
     cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
     with Index.open() as one, Index.open() as other:
@@ -189,7 +200,7 @@ def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: C
 
 @pytest.mark.skipif(
     not os.environ.get("PAINT_SEARCH_TEST_QDRANT"),
-    reason="PAINT_SEARCH_TEST_QDRANT names no Qdrant server (host:port)",
+    reason="no Qdrant server; name one with PAINT_SEARCH_TEST_QDRANT=host:port",
 )
 def test_a_real_server(home: Path, cli: Cli, museum: Path) -> None:
     address, name = os.environ["PAINT_SEARCH_TEST_QDRANT"], f"test-{uuid.uuid4()}"

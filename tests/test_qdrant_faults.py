@@ -14,9 +14,6 @@ import pytest
 from conftest import COMMAND, Cli, copy_tree
 from qdrant_server import Fault, QdrantServer
 
-from paint_search.search.stores.qdrant import store as qdrant
-from paint_search.search.stores.qdrant import wire as qdrant_wire
-
 MAKE = ("--backbone", "descriptors", "--json")
 
 
@@ -32,9 +29,7 @@ def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """A folder with paintings as current folder, and little patience."""
     copy_tree(painted, tmp_path / "paintings")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(qdrant_wire, "FIRST_PATIENCE", 1.0)
-    monkeypatch.setattr(qdrant_wire, "PATIENCE", 2.0)
-    monkeypatch.setattr(qdrant, "_UPLOAD", 8)
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "1.5")
     return tmp_path
 
 
@@ -158,7 +153,7 @@ def test_what_is_rejected_is_not_sent_again(server: QdrantServer, home: Path, cl
 
 
 def test_a_server_that_stays_away(server: QdrantServer, home: Path, cli: Cli) -> None:
-    server.faults = [Fault("Upsert", grpc.StatusCode.UNAVAILABLE, times=999, skip=2)]
+    server.faults = [Fault("Upsert", grpc.StatusCode.UNAVAILABLE, times=999, skip=1)]
     outcome = cli("index", "paintings", "--store", server.url("works"), *MAKE)
     assert outcome.code == 1
     assert "run the same command to go on" in outcome.json["error"]
@@ -172,7 +167,7 @@ def test_a_server_that_stays_away(server: QdrantServer, home: Path, cli: Cli) ->
 def test_a_server_that_dies_in_the_middle_of_an_upload_and_comes_back(
     server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(qdrant_wire, "PATIENCE", 20.0)
+    monkeypatch.delenv("PAINT_SEARCH_PATIENCE")
     struck = threading.Event()
 
     def strike(method: str) -> None:
@@ -193,18 +188,26 @@ def _restart(server: QdrantServer) -> None:
     server.start()
 
 
-def test_a_slow_server(
-    server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_server(server: QdrantServer, home: Path, cli: Cli) -> None:
     cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
     server.before = lambda method: time.sleep(0.2)
     assert cli.ok("list", "--json").code == 0
-    monkeypatch.setattr(qdrant_wire, "CALL_SECONDS", 1)
-    server.before = lambda method: time.sleep(3)
+    server.before = lambda method: None
+    server.faults = [Fault("Scroll", grpc.StatusCode.DEADLINE_EXCEEDED, times=999)]
     outcome = cli("list", "--json")
     assert outcome.code == 1
     assert "cannot be reached" in outcome.json["error"]
-    server.before = lambda method: None
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "inf", "nan"])
+def test_a_patience_that_is_no_time(
+    said: str, server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", said)
+    outcome = cli("index", "paintings", "--store", server.url("works"), *MAKE)
+    assert outcome.code == 2
+    assert outcome.json["error"].startswith(f"PAINT_SEARCH_PATIENCE={said}: give a number")
+    assert _is_left_alone(home)
 
 
 def test_a_collection_that_is_gone(server: QdrantServer, home: Path, cli: Cli) -> None:
@@ -220,14 +223,8 @@ def test_a_collection_that_is_gone(server: QdrantServer, home: Path, cli: Cli) -
 
 def test_killed_in_the_middle_of_an_upload(server: QdrantServer, home: Path, cli: Cli) -> None:
     """SIGKILL between two uploads: what has arrived stays, the next run uploads the rest."""
-    program = (
-        "from paint_search.search.stores import qdrant; qdrant._UPLOAD = 4; qdrant._PARALLEL = 1;"
-        "from paint_search.indexer import pipeline; pipeline.BATCH = 4;"
-        "from paint_search.cli.app import main; main()"
-    )
-    command = (*COMMAND[:2], program, "index", "paintings", "--store", server.url("works"), *MAKE)
-    slowly = threading.Event()
-    server.before = lambda method: slowly.wait(0.3) if method.endswith("/Upsert") else None
+    server.faults = [Fault("Upsert", grpc.StatusCode.UNAVAILABLE, times=999, skip=1)]
+    command = (*COMMAND, "index", "paintings", "--store", server.url("works"), *MAKE)
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
@@ -235,8 +232,7 @@ def test_killed_in_the_middle_of_an_upload(server: QdrantServer, home: Path, cli
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
-    server.before = lambda method: None
-    time.sleep(0.5)  # the server still finishes what it has taken
+    server.faults = []
     stored = server.count("works")
     assert 0 < stored < 30
     done = cli.ok("index", "paintings", *MAKE).json

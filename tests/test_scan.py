@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from images import write
 
-from paint_search.indexer.corpus.scan import scan
+from paint_search.indexer.corpus import scan
 
 Walk = tuple[list[str], list[tuple[str, str]]]
 
@@ -214,7 +214,7 @@ def test_pipes_are_neither_opened_nor_reported(tmp_path: Path) -> None:
 _AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from paint_search.indexer.corpus.scan import scan
+from paint_search.indexer.corpus import scan
 root = Path(sys.argv[1])
 if os.getuid() == 0:
     os.setuid(65534)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from paint_search.search.outside import step_outside
+from paint_search.search import step_outside
 
 
 def _unit(count: int, seed: int) -> NDArray[np.float32]:

@@ -13,12 +13,9 @@ from conftest import Cli, copy_tree
 from numpy.typing import NDArray
 
 from paint_search import Index
-from paint_search.compress import siamese_training
-from paint_search.compress.kinds import load_compressor
-from paint_search.compress.siamese import Siamese
-from paint_search.compress.split import works_held_out
+from paint_search.compress import Siamese, check_collapse, load_compressor, works_held_out
 from paint_search.errors import CompressError
-from paint_search.eval.auc import same_label_auc
+from paint_search.eval import PairSource, same_label_auc
 
 SIAMESE = ("--method", "siamese", "--dims", 16)
 Vectors = NDArray[np.float32]
@@ -66,15 +63,21 @@ def test_the_same_seed_gives_the_same_head_and_another_another(fitted: Siamese) 
     assert np.abs(other.transform(vectors) - codes).max() > 0.05
 
 
-def test_numpy_does_what_torch_was_trained_to_do(fitted: Siamese) -> None:
+def test_half_of_a_code_is_the_head_that_torch_trained(fitted: Siamese, tmp_path: Path) -> None:
     import torch
+    from safetensors.torch import load_file
+    from torch.nn import functional
 
-    head = siamese_training.TwinHead(40, 8).eval()
-    head.load_state_dict({k: torch.from_numpy(v) for k, v in fitted.weights_.items()})
-    rows = np.random.default_rng(0).standard_normal((20, 40)).astype(np.float32)
-    with torch.no_grad():
-        theirs = head(torch.from_numpy(rows)).numpy()
-    np.testing.assert_allclose(fitted._head(rows), theirs, atol=1e-5)
+    fitted.save(tmp_path, "abc")
+    saved = load_file(tmp_path / "compressor.safetensors")
+    rows = torch.from_numpy(works(5, 4, seed=7)[0])
+    rooted = functional.normalize(functional.normalize(rows, dim=1).sqrt(), dim=1)
+    seen = functional.normalize(rooted - saved["plain.mean"], dim=1) * 40**0.5
+    hidden = functional.linear(seen, saved["hidden.weight"], saved["hidden.bias"]).relu()
+    head = functional.linear(seen, saved["linear.weight"])
+    head = functional.normalize(head + functional.linear(hidden, saved["out.weight"]), dim=1)
+    codes = torch.from_numpy(fitted.transform(rows.numpy()))
+    np.testing.assert_allclose(functional.normalize(codes[:, :8], dim=1), head, atol=1e-5)
 
 
 def test_saved_and_loaded_it_answers_the_same_without_torch(
@@ -85,7 +88,7 @@ def test_saved_and_loaded_it_answers_the_same_without_torch(
     np.save(tmp_path / "v.npy", vectors)
     program = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from paint_search.compress.kinds import load_compressor\n"
+        "from paint_search.compress import load_compressor\n"
         "f = Path(sys.argv[1]); c = load_compressor(f, 'abc')\n"
         "np.save(f / 'codes.npy', c.transform(np.load(f / 'v.npy')))\n"
         "assert not {'torch', 'sklearn', 'pytorch_metric_learning'} & set(sys.modules)"
@@ -115,13 +118,14 @@ def test_labels_that_say_nothing_are_called_a_collapse() -> None:
         Siamese(16).fit(vectors, shuffled)
 
 
-def test_a_head_that_makes_all_works_alike_is_called_a_collapse(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    vectors, labels = works(60, 8)
-    monkeypatch.setattr(siamese_training, "_ALIKE", -1.0)
+def test_vectors_that_are_all_alike_are_called_a_collapse() -> None:
+    vectors, labels = works(10, 4)
+    pairs = PairSource(labels).draw(200, 0)
+    alike = np.float32([1.0, 0.01]) * np.stack([np.ones(40), vectors[:, 0]], 1)
     with pytest.raises(CompressError, match="collapsed: all works are alike"):
-        Siamese(16).fit(vectors, labels)
+        check_collapse(lambda rows: alike[rows], pairs)
+    with pytest.raises(CompressError, match="collapsed: all works are alike"):
+        check_collapse(lambda rows: np.full((len(rows), 2), np.nan, np.float32), pairs)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_without_labels_or_with_one_dimension_it_refuses() -> None:
     vectors, labels = works(10, 4)
     with pytest.raises(CompressError, match="one label for each painting"):
         Siamese(4).fit(vectors)
-    with pytest.raises(CompressError, match="--dims 2 or more"):
+    with pytest.raises(CompressError, match="has 2 dimensions or more"):
         Siamese(1).fit(vectors, labels)
 
 

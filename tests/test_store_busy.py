@@ -11,7 +11,7 @@ import pytest
 from conftest import WORKS, Cli
 
 from paint_search import Index
-from paint_search.errors import StoreBusyError
+from paint_search.errors import StoreBusyError, StoreError
 
 
 def test_a_held_index_is_refused_with_the_process_that_holds_it(
@@ -30,13 +30,9 @@ def test_a_held_index_is_refused_with_the_process_that_holds_it(
 
 
 def test_every_command_says_who_holds_it(
-    studio: Path,
-    cli: Cli,
-    holder: subprocess.Popen[str],
-    monkeypatch: pytest.MonkeyPatch,
+    studio: Path, cli: Cli, holder: subprocess.Popen[str]
 ) -> None:
-    monkeypatch.setattr("paint_search.search.stores.lock._PATIENCE", 0.1)
-    for arguments in (["info"], ["list"], ["similar", "a"], ["remove", "a"], ["export", "a.npy"]):
+    for arguments in (["similar", "a"], ["remove", "a"]):
         outcome = cli(*arguments)
         assert (outcome.code, outcome.out) == (1, "")
         assert f"process {holder.pid} " in outcome.err
@@ -75,19 +71,25 @@ def test_an_error_inside_the_block_lets_go_too(studio: Path) -> None:
         assert time.monotonic() - start < 4
 
 
-def test_the_same_process_cannot_open_it_twice(
-    studio: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("paint_search.search.stores.lock._PATIENCE", 0.1)
+def test_the_same_process_cannot_open_it_twice(studio: Path) -> None:
     with Index.open(), pytest.raises(StoreBusyError, match="in use by process"):
-        Index.open()
+        Index.open(patience=0.1)
+
+
+def test_a_closed_index_says_so(studio: Path) -> None:
+    index = Index.open()
+    index.close()
+    index.close()
+    for call in (lambda: len(index), lambda: index.similar("a.jpg"), lambda: index.add()):
+        with pytest.raises(StoreError, match="is closed; open it again"):
+            call()
 
 
 def test_a_failed_creation_lets_go_of_its_folder(studio: Path, tmp_path: Path) -> None:
-    (tmp_path / "new/manifest.json.new").mkdir(parents=True)  # the manifest cannot be written
+    (tmp_path / "new/manifest.new.json").mkdir(parents=True)  # the manifest cannot be written
     with pytest.raises(Exception, match=r"manifest\.json"):
         Index.create(studio / "paintings", tmp_path / "new", backbone="descriptors")
-    (tmp_path / "new/manifest.json.new").rmdir()
+    (tmp_path / "new/manifest.new.json").rmdir()
     start = time.monotonic()
     with Index.create(studio / "paintings", tmp_path / "new", backbone="descriptors") as index:
         assert len(index) == 0

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from images import write
 
 from paint_search.errors import UsageError
-from paint_search.indexer.corpus.labels import TableLabels
-from paint_search.indexer.corpus.table import LabelTable, _typed
+from paint_search.indexer.corpus import LabelTable, TableLabels, read_cell
 
 Row = dict[str, Any]
 
@@ -108,7 +107,7 @@ def test_cells_that_are_numbers_are_read_as_numbers(
 
 @given(st.one_of(st.integers().map(str), st.floats().map(str), st.text("0123456789.-+e_ ١")))
 def test_no_cell_changes_its_value(cell: str) -> None:
-    read = _typed(cell)
+    read = read_cell(cell)
     assert read == float(cell) if isinstance(read, float) else str(read) == cell.strip()
 
 
@@ -239,7 +238,7 @@ def test_what_is_no_parquet_says_so(tmp_path: Path, name: str, content: bytes) -
 
 @pytest.mark.parametrize("name", ["nothing.csv", "."])
 def test_no_such_table(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no table .*; give --table a CSV or Parquet"):
+    with pytest.raises(UsageError, match=r"there is no table .*; give table a CSV or Parquet"):
         LabelTable(tmp_path / name)
 
 

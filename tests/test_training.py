@@ -44,7 +44,7 @@ def test_a_folder_and_a_table_are_enough(
 ) -> None:
     import onnxruntime
 
-    from paint_search.indexer.backbones.builtin.descriptors import INPUT_SIZE, describe
+    from paint_search.indexer.backbones.builtin import INPUT_SIZE, describe
 
     home, done = trained
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,7 @@ from paint_search.cli.copying import copy
 from paint_search.cli.demo import demo
 from paint_search.cli.indexing import backbones, index
 from paint_search.cli.managing import export, info, list_paintings, remove
-from paint_search.cli.mapping import map_paintings
-from paint_search.cli.reporting import report
+from paint_search.cli.pages import map_paintings, report
 from paint_search.cli.similar import similar
 from paint_search.cli.studies import studies
 from paint_search.cli.training import train

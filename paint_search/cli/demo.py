@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paint_search.cli.exhibit import steps
-from paint_search.cli.output import JsonOption, Output, QuietOption, reports_errors
+from paint_search.cli.output import JsonOption, Output, QuietOption, reports_errors, shows_steps
 
 _CORPORA = ("painters", "ink")
 
@@ -33,7 +32,7 @@ def demo(
     from paint_search.cli.similar import print_hits
     from paint_search.errors import UsageError
     from paint_search.index.index import Index
-    from paint_search.report.gallery import write_sheet
+    from paint_search.report import write_sheet
 
     if corpus not in _CORPORA:
         raise UsageError(f"unknown --corpus {corpus!r}: use {' or '.join(_CORPORA)}")
@@ -63,10 +62,11 @@ def _paint(corpus: str, folder: Path, output: Output) -> Path:
     """Paint the corpus and return its table."""
     if corpus == "ink":
         from paint_search.demo.ink import WORKS, paint_ink_corpus
+        from paint_search.studies.result import counting
 
         output.note(f"painting {WORKS} works of ink on paper ...")
-        with steps(output, "painting", WORKS) as done:
-            return paint_ink_corpus(folder, done=done)
+        with shows_steps(output, "works") as report:
+            return paint_ink_corpus(folder, done=counting(report, "painting", WORKS))
     from paint_search.demo import paint_corpus
 
     output.note("painting 120 pictures by ten invented painters ...")

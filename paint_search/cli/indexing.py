@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from paint_search.cli.features import grey_warning
 from paint_search.cli.output import (
     Exit,
     IndexOption,
@@ -136,6 +135,8 @@ def index(
             cancelled=cancelled,
         )
         _print_summary(output, collection.info(), summary)
+        from paint_search.studies import grey_warning
+
         if summary.embedded and (warning := grey_warning(collection)):
             output.note(f"note: {warning}")
     if summary.interrupted:

@@ -141,14 +141,12 @@ def export(
 
     Example: `paint-search export paintings.parquet --to parquet`
     """
-    from paint_search.index.export import write
     from paint_search.index.index import Index
     from paint_search.search.filters import parse_filter
 
     output = Output(as_json=as_json, quiet=quiet)
     with Index.open(index) as collection:
-        conditions = parse_filter(where or (), exclude or ())
-        files, count = write(collection, out, to, conditions)
+        files, count = collection.export(out, to, parse_filter(where or (), exclude or ()))
     output.json({"files": [str(file) for file in files], "paintings": count})
     output.line(f"{count:,} paintings written to {' and '.join(map(str, files))}")
 

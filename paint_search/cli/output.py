@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ from paint_search.errors import PaintSearchError
 
 if TYPE_CHECKING:
     from paint_search.painting import Progress
+    from paint_search.report.tables import Part
 
 P = ParamSpec("P")
 
@@ -96,6 +97,18 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
 
+    def show(self, parts: "Iterable[Part]") -> None:
+        """Print lines, notes and tables as a result tells them."""
+        from paint_search.report.tables import Note
+
+        for part in parts:
+            if isinstance(part, Note):
+                self.note(part)
+            elif isinstance(part, str):
+                self.line(part)
+            else:
+                self.table(*part)
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table for people; columns whose name starts with ``>`` are right-aligned."""
         if self.quiet or self.as_json:
@@ -122,7 +135,7 @@ def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs) or Exit.DONE
         except PaintSearchError as error:
-            _fail(str(error), bool(kwargs.get("as_json")))
+            _fail(error.for_command_line(), bool(kwargs.get("as_json")))
             code = Exit(error.exit_code)
         except KeyboardInterrupt:
             code = Exit.INTERRUPTED

@@ -72,10 +72,10 @@ def similar(
         raise UsageError("give either --json or --csv, not both")
     output = Output(as_json=as_json, quiet=quiet or as_csv)
     with Index.open(index) as collection:
-        hits = collection.similar(
-            *queries,
-            k=k,
-            unlike=unlike or (),
+        hits = collection.recommend(
+            queries,
+            unlike or (),
+            k,
             where=parse_filter(where or (), exclude or ()),
             min_score=min_score,
             spread=spread,
@@ -86,9 +86,9 @@ def similar(
         files = [collection.locate(hit.painting) for hit in hits]
         examples = [collection.locate_query(query) for query in queries]
     if sheet or html:
-        from paint_search.report.gallery import write_page, write_sheet
+        from paint_search.report import write_hits, write_sheet
 
-        for file, write in ((sheet, write_sheet), (html, write_page)):
+        for file, write in ((sheet, write_sheet), (html, write_hits)):
             if file is not None:
                 write(file, examples, hits, files)
                 output.note(f"wrote {file}")

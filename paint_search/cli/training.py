@@ -16,7 +16,7 @@ from paint_search.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from paint_search.train.pictures import Pictures
+    from paint_search.train import Pictures
 
 WEIGHTS = "weights.safetensors"
 _CURVE = "curve.png"
@@ -74,12 +74,12 @@ def train(
     pictures = _pictures(folder, labels, table, label, index)
     learned, judged = pictures.sides(seed)
     from paint_search.indexer.backbones.engines import find_device
-    from paint_search.train.learning import CURVE, Plan, begin, learn, save_weights
+    from paint_search.train import CURVE, Recipe, begin, learn, save_weights
 
     where = find_device(device)
     network = begin(backbone, weights, seed)
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
+    recipe = Recipe(
         name=backbone,
         labels=pictures.labels,
         learned=learned,
@@ -98,7 +98,7 @@ def train(
     )
     try:
         with shows_steps(output) as report:
-            done = learn(plan, network, lambda progress: report("training", progress))
+            done = learn(recipe, network, lambda progress: report("training", progress))
     except KeyboardInterrupt:
         output.note("interrupted; the same command goes on from the last checkpoint")
         return Exit.INTERRUPTED
@@ -133,7 +133,7 @@ def _pictures(
 ) -> "Pictures":
     from paint_search.errors import UsageError
     from paint_search.index.index import Index
-    from paint_search.train.pictures import Pictures
+    from paint_search.train import Pictures
 
     if folder is not None:
         return Pictures.in_folder(folder, labels, table, label)
@@ -148,8 +148,7 @@ def _draw(table: Path, picture: Path) -> None:
     """Draw the curve that the run wrote down."""
     import numpy as np
 
-    from paint_search.cli.study import write_plot
-    from paint_search.report.plots_verify import curve_figure
+    from paint_search.report import curve_figure, save_figure
 
     rows = np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2)
-    write_plot(picture, curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]))
+    save_figure(curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]), picture)

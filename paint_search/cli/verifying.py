@@ -53,7 +53,7 @@ def verify(
             for pair in verdict.references
         ]
     if sheet:
-        from paint_search.report.gallery import write_pairs
+        from paint_search.report import write_pairs
 
         write_pairs(sheet, (files[0], files[1]), verdict, pairs)
         output.note(f"wrote {sheet}")

@@ -1,1 +1,66 @@
-"""Compressors: feature vectors -> shorter ones that keep who is near whom."""
+"""Compressors: feature vectors -> shorter ones that keep who is near whom, or who is like whom.
+
+(n, d) vectors come in, (n, dims) unit rows go out. Each compressor is an estimator that
+scikit-learn can clone and chain; saved, it holds numbers and no code. Called by the index, to fit
+one and at every query, and by studies; fitting imports torch, applying needs NumPy alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from paint_search.compress.autoencoder import Autoencoder
+from paint_search.compress.base import Compressor
+from paint_search.compress.convolutional import Convolutional, PlainConvolutional
+from paint_search.compress.hold_out import HoldOut, choose_hold_out, held_out, works_held_out
+from paint_search.compress.kinds import (
+    LEARN_FROM_LABELS,
+    METHODS,
+    load_compressor,
+    make_compressor,
+)
+from paint_search.compress.pca import PCA
+from paint_search.compress.record import Compression, Loss, Told
+from paint_search.compress.siamese import Siamese
+
+if TYPE_CHECKING:
+    from paint_search.compress.siamese_training import check_collapse
+    from paint_search.compress.training import Callback, Checkpoint, EarlyStopping, Training
+
+_WITH_TORCH = {
+    "Callback": "training",
+    "Checkpoint": "training",
+    "EarlyStopping": "training",
+    "Training": "training",
+    "check_collapse": "siamese_training",
+}
+
+__all__ = [
+    "LEARN_FROM_LABELS",
+    "METHODS",
+    "PCA",
+    "Autoencoder",
+    "Callback",
+    "Checkpoint",
+    "Compression",
+    "Compressor",
+    "Convolutional",
+    "EarlyStopping",
+    "HoldOut",
+    "Loss",
+    "PlainConvolutional",
+    "Siamese",
+    "Told",
+    "Training",
+    "check_collapse",
+    "choose_hold_out",
+    "held_out",
+    "load_compressor",
+    "make_compressor",
+    "works_held_out",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WITH_TORCH:
+        return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,21 +5,22 @@ it is the best linear map there is, and every later one is kept only if held-out
 Encoding takes numpy alone; torch is imported by ``fit``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from paint_search.compress.base import Compressor, Floats, Report, Rows, silent
+from paint_search.compress.base import Compressor, Floats, Report, Rows
+from paint_search.compress.networks import DenseCoder, residual_layers
 from paint_search.compress.pca import PCA
 from paint_search.errors import CompressError
 
 _HIDDEN: Final = 512
 _STEPS: Final = 200
-_RATE: Final = 1e-3
+_CODER: Final = DenseCoder()
 
 #: Longer vectors would make hidden layers of gigabytes.
-_LONGEST: Final = 16_384
+LONGEST: Final = 16_384
 
 
 class Autoencoder(Compressor):
@@ -32,44 +33,38 @@ class Autoencoder(Compressor):
     method: ClassVar[str] = "autoencoder"
     weights_: dict[str, Floats]
 
-    def _fit(self, vectors: Rows, report: Report = silent) -> None:
-        from paint_search.compress.networks import DenseCoder
-        from paint_search.compress.training import KEEP_SIMILARITY, Schedule, train
+    def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
+        from paint_search.compress.autoencoding import KEEP_SIMILARITY, train_coder
 
-        if vectors.shape[1] > _LONGEST:
+        length = vectors.shape[1]
+        if length > LONGEST:
             raise CompressError(
-                f"{vectors.shape[1]:,} dimensions are too many for a dense autoencoder, which "
-                f"takes up to {_LONGEST:,}: choose --method convolutional or pca"
+                f"{length:,} dimensions are too many for a dense autoencoder, which takes up to "
+                f"{LONGEST:,}: choose convolutional or pca"
             )
-        start = PCA(self.dims, seed=self.seed).fit(vectors)
-        coder = DenseCoder(start.components_, _HIDDEN, self.seed)
-        train(
-            coder,
+        start = PCA(self.dims, seed=self.seed).fit(vectors).components_
+        rng = np.random.default_rng(self.seed)
+        weights: dict[str, Floats] = {}
+        for way, linear in (("encoder", start), ("decoder", np.ascontiguousarray(start.T))):
+            outputs, inputs = linear.shape
+            layers = residual_layers(inputs, outputs, _HIDDEN, rng)
+            layers |= {"linear.weight": linear, "out.weight": 0 * layers["out.weight"]}
+            weights |= {f"{way}.{name}": value for name, value in layers.items()}
+        self.weights_ = train_coder(
+            _CODER,
+            weights,
             vectors,
             objective=KEEP_SIMILARITY,
-            schedule=Schedule(_STEPS, _RATE),
+            steps=_STEPS,
             seed=self.seed,
             report=report,
         )
-        self.weights_ = {name: value.numpy() for name, value in coder.state_dict().items()}
 
     def _encode(self, rows: Floats) -> Floats:
-        return self._run("encoder", rows)
+        return _CODER.encode(self.weights_, rows)
 
     def _decode(self, codes: Floats) -> Floats:
-        return self._run("decoder", codes)
-
-    def _run(self, way: str, rows: Floats) -> Floats:
-        """Do what ``networks.DenseWay`` does."""
-        layer = {
-            name.removeprefix(f"{way}."): value
-            for name, value in self.weights_.items()
-            if name.startswith(f"{way}.")
-        }
-        scaled: Floats = rows * np.float32(rows.shape[1] ** 0.5)
-        hidden: Floats = np.maximum(scaled @ layer["hidden.weight"].T + layer["hidden.bias"], 0)
-        out: Floats = rows @ layer["linear.weight"].T + hidden @ layer["out.weight"].T
-        return out
+        return _CODER.decode(self.weights_, codes)
 
     def _arrays(self) -> dict[str, Floats]:
         return self.weights_

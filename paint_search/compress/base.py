@@ -5,17 +5,22 @@ all similarity here is cosine. Saved as JSON and safetensors, so that loading on
 """
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import CompressError
+from paint_search.errors import CompressError, EvalError, UsageError
+from paint_search.eval import inputs
+from paint_search.files import replacing
 from paint_search.painting import Progress
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 FORMAT: Final = 1
 _SETTINGS: Final = "compressor.json"
@@ -36,30 +41,67 @@ def silent(progress: Progress) -> None:
 
 
 class Compressor(ABC):
-    """Base of all compressors, in scikit-learn's manner.
+    """Base of all compressors, which are estimators of scikit-learn: it clones and chains them.
+
+    The protocol is kept without importing scikit-learn, which a query has no need of: as there,
+    the constructor takes what it is given, and ``fit`` is what refuses it.
 
     Attributes:
         method: the name by which users know it.
         learns_from_labels: whether ``fit`` needs them.
         dims: length of the vectors it makes.
         seed: of everything random in ``fit``.
-        n_features_in_: length of the vectors it takes; 0 before ``fit``.
+        n_features_in_: length of the vectors it takes; there is none before ``fit``.
     """
 
     method: ClassVar[str]
     learns_from_labels: ClassVar[bool] = False
+    n_features_in_: int
 
-    def __init__(self, dims: int, *, seed: int = 0) -> None:
-        if dims < 1:
-            raise CompressError(f"--dims {dims}: ask for at least one dimension")
+    def __init__(self, dims: int = 128, *, seed: int = 0) -> None:
         self.dims = dims
         self.seed = seed
-        self.n_features_in_ = 0
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return what the constructor was given, by name; ``deep`` changes nothing here."""
+        return {name: getattr(self, name) for name in signature(type(self)).parameters}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change what the constructor was given; the next ``fit`` goes by it.
+
+        Raises:
+            UsageError: it takes no argument of that name.
+        """
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                raise UsageError(
+                    f"{type(self).__name__} takes no {name!r}; it takes {', '.join(known)}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({given})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_features_in_")
+
+    def __sklearn_tags__(self) -> "Tags":
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=self.learns_from_labels),
+            transformer_tags=TransformerTags(preserves_dtype=["float32"]),
+            input_tags=InputTags(),
+        )
 
     def fit(
         self,
         vectors: Rows,
-        labels: Sequence[str | None] | None = None,
+        y: Sequence[Any] | None = None,
         *,
         report: Report = silent,
     ) -> Self:
@@ -67,17 +109,21 @@ class Compressor(ABC):
 
         Args:
             vectors: n of at least ``dims``, d of at least ``dims``; read in blocks.
-            labels: of the n, None where unknown; only looked at where ``learns_from_labels``.
+            y: their n labels, None where unknown; only looked at where ``learns_from_labels``.
             report: called with the progress.
 
         Raises:
-            CompressError: too few, too short, not finite, or all alike.
+            CompressError: too few, too short, not finite, or all alike; or labels that do not do.
         """
         self._check_size(vectors)
         _check_values(vectors)
         self.n_features_in_ = int(vectors.shape[1])
-        self._fit(vectors, report)
+        self._fit(vectors, y, report)
         return self
+
+    def fit_transform(self, vectors: Rows, y: Sequence[Any] | None = None) -> Floats:
+        """Learn from vectors, (n, d), and return them compressed, (n, dims); see ``fit``."""
+        return self.fit(vectors, y).transform(vectors)
 
     def transform(self, vectors: Rows) -> Floats:
         """Return the compressed vectors, (n, dims) float32 with unit rows.
@@ -140,8 +186,10 @@ class Compressor(ABC):
             "n_features_in": self.n_features_in_,
             **self._settings(),
         }
-        _write(folder / _ARRAYS, save(self._arrays()))
-        _write(folder / _SETTINGS, json.dumps(settings, indent=1).encode() + b"\n")
+        with replacing(folder / _ARRAYS) as fresh:
+            fresh.write_bytes(save(self._arrays()))
+        with replacing(folder / _SETTINGS) as fresh:
+            fresh.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     def restore(self, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``save`` wrote.
@@ -156,8 +204,8 @@ class Compressor(ABC):
             raise ValueError(f"its arrays make {sample.shape[1]} dimensions, not {self.dims}")
 
     @abstractmethod
-    def _fit(self, vectors: Rows, report: Report) -> None:
-        """Learn from checked vectors of any norm."""
+    def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
+        """Learn from checked vectors of any norm; ``labels`` are as ``fit`` was given them."""
 
     @abstractmethod
     def _encode(self, rows: Floats) -> Floats:
@@ -180,22 +228,24 @@ class Compressor(ABC):
         """Take over what ``_settings`` and ``_arrays`` gave."""
 
     def _require_fit(self) -> None:
-        if not self.n_features_in_:
+        if not self.__sklearn_is_fitted__():
             raise CompressError("this compressor is not fitted; call fit first")
 
     def _check_size(self, vectors: Rows) -> None:
+        if self.dims < 1:
+            raise CompressError(f"dims={self.dims}: ask for at least one dimension")
         if vectors.ndim != 2 or not vectors.size:
             raise CompressError("there are no vectors to learn from; run paint-search index first")
         count, length = vectors.shape
         if self.dims > length:
             raise CompressError(
-                f"--dims {self.dims} is more than the {length} dimensions of the vectors: choose "
-                "fewer"
+                f"{self.dims} dimensions are more than the {length} dimensions of the vectors: "
+                "choose fewer"
             )
         if self.dims > count:
             raise CompressError(
                 f"{count} paintings are too few to learn {self.dims} dimensions from: index more, "
-                f"or choose --dims {count} or fewer"
+                f"or choose {count} or fewer"
             )
 
 
@@ -247,14 +297,10 @@ def unit_rows(rows: Rows) -> Floats:
     Raises:
         CompressError: a row has no direction: all zeros, NaN or infinite.
     """
-    rows = np.asarray(rows, dtype=np.float32)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not (np.isfinite(norms).all() and norms.all()):
-        count = int((~np.isfinite(norms) | (norms == 0)).sum())
-        raise CompressError(
-            f"{count} of {len(rows)} vectors are all zeros or not finite: they have no direction"
-        )
-    unit: Floats = rows / norms
+    try:
+        unit: Floats = inputs.unit_rows(rows, np.float32)
+    except EvalError as error:
+        raise CompressError(str(error)) from error
     return unit
 
 
@@ -269,12 +315,3 @@ def _check_values(vectors: Rows) -> None:
             f"all {len(vectors)} vectors are the same: nothing tells these paintings apart, so "
             "there is nothing to compress; are the backbone's weights damaged?"
         )
-
-
-def _write(file: Path, content: bytes) -> None:
-    fresh = file.with_name(f"{file.name}.new")
-    with fresh.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(fresh, file)

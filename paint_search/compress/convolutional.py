@@ -5,7 +5,7 @@ The compression study's architecture: 125,440 numbers of VGG16 in five chunks of
 reconstruct; once so that the cosines are kept. Encoding takes numpy alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -20,15 +20,12 @@ from paint_search.compress.base import (
     blocks,
     unit_rows,
 )
+from paint_search.compress.networks import PatchCoder, named, patch_layers, unit
 from paint_search.errors import CompressError
 from paint_search.painting import Progress
 
 if TYPE_CHECKING:
-    from paint_search.compress.networks import ConvolutionalCoder
-    from paint_search.compress.training import Objective
-
-#: Longest chunk: the output of VGG16's fifth pooling layer, and a quarter of the fourth's.
-_CHUNK: Final = 25_088
+    from paint_search.compress.autoencoding import Objective
 
 #: Positions that are left after the convolutions, the channels of these (fewer where a patch has
 #: fewer numbers), and the dense layer between them and the code. The study does not say its own.
@@ -36,31 +33,30 @@ _POSITIONS: Final = 64
 _CHANNELS: Final = (8, 32, 64)
 _DENSE: Final = 256
 
-_STEPS: Final = 100
-_RATE: Final = 1e-3
 _START_CELLS: Final = 2**25  # numbers that the start is computed from: 128 MB
 _TINY: Final = np.float32(1e-12)
 
-Layers = tuple[list[Floats], list[Floats], list[Floats]]  # weights, biases, slopes
 
-
-class ConvolutionalAutoencoder(Compressor):
+class Convolutional(Compressor):
     """The study's architecture, so trained that cosines survive.
 
-    A vector of up to 25,088 numbers is one chunk; a longer one is cut into as few equal chunks of
-    at most that length as it takes. Each has a model of its own: three 1-D convolutions whose
+    A vector of up to ``chunk`` numbers is one chunk; a longer one is cut into as few equal chunks
+    of at most that length as it takes. Each has a model of its own: three 1-D convolutions whose
     stride is their kernel (7, 7 and 8 for 25,088; 7, 32 and 64 channels) leave 64 positions, then
     dense layers lead to 256 and to ``dims`` / chunks; the decoder is the mirror. The published
     study gives the chunks, the kinds of layers and the size of the code, and no other size: these
     are ours.
 
     A model learns the direction of its chunk. It begins as the layers' principal components, one
-    after the other, and is trained to keep the ranking of cosines (``training.KEEP_SIMILARITY``).
+    after the other, and is trained to keep the ranking of cosines, as the dense autoencoder is.
     A chunk's code has unit length times the chunk's share of the vector's norm, since
 
         cos(x, y) = sum over chunks i of |x_i| |y_i| / (|x| |y|) cos(x_i, y_i).
 
     Attributes:
+        chunk: longest chunk; the published one is the output of VGG16's fifth pooling layer, and a
+            quarter of the fourth's.
+        steps: of training, at most.
         chunks_: how many there are.
         padded_: length of a chunk with the zeros that make it divisible by the kernels.
         arrays_: the layers of all models, by name.
@@ -71,24 +67,29 @@ class ConvolutionalAutoencoder(Compressor):
     padded_: int
     arrays_: dict[str, Floats]
 
-    def _fit(self, vectors: Rows, report: Report) -> None:
-        self._cut(vectors.shape[1])
+    def __init__(
+        self, dims: int = 128, *, seed: int = 0, chunk: int = 25_088, steps: int = 100
+    ) -> None:
+        super().__init__(dims, seed=seed)
+        self.chunk = chunk
+        self.steps = steps
+
+    def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
+        length = vectors.shape[1]
+        self.chunks_ = -(-length // self.chunk)
+        if self.dims % self.chunks_:
+            raise CompressError(
+                f"{self.dims} dimensions cannot be shared out among the {self.chunks_} chunks of "
+                f"{length} dimensions: choose a multiple of {self.chunks_}, such as "
+                f"{max(1, self.dims // self.chunks_) * self.chunks_}"
+            )
+        self.padded_ = int(np.prod(_kernels(self._size))) * _POSITIONS
         norms = self._norms(vectors)
         self.arrays_ = {}
         for number in range(self.chunks_):
             steps = _part_of(report, number, self.chunks_)
             for name, value in self._train(vectors, norms, number, steps).items():
                 self.arrays_[f"{number}.{name}"] = value
-
-    def _cut(self, length: int) -> None:
-        self.chunks_ = -(-length // _CHUNK)
-        if self.dims % self.chunks_:
-            raise CompressError(
-                f"--dims {self.dims} cannot be shared out among the {self.chunks_} chunks of "
-                f"{length} dimensions: choose a multiple of {self.chunks_}, such as "
-                f"{max(1, self.dims // self.chunks_) * self.chunks_}"
-            )
-        self.padded_ = int(np.prod(_kernels(self._size))) * _POSITIONS
 
     @property
     def _size(self) -> int:
@@ -114,44 +115,57 @@ class ConvolutionalAutoencoder(Compressor):
         columns = slice(number * self._size, end)
         return _Chunk(vectors, columns, self.padded_, np.flatnonzero(norms > _TINY), norms)
 
+    @property
+    def _coder(self) -> PatchCoder:
+        """The network of every chunk, which takes unit rows."""
+        return PatchCoder(self.padded_**0.5, directions=True)
+
     def _train(
         self, vectors: Rows, norms: Floats, number: int, report: Report
     ) -> dict[str, Floats]:
-        from paint_search.compress.networks import ConvolutionalCoder
-        from paint_search.compress.training import KEEP_SIMILARITY
+        from paint_search.compress.autoencoding import KEEP_SIMILARITY
 
         chunk = self._chunk(vectors, number, norms[:, number])
-        code = self.dims // self.chunks_
         if len(chunk.rows) < 2:
             raise CompressError(
                 f"features {chunk.columns.start} to {chunk.columns.stop} are all zeros: there is "
                 "nothing to learn; are the backbone's weights damaged?"
             )
         rng = np.random.default_rng((self.seed, number))
-        encoder = _principal_layers(chunk, code, rng)
-        decoder = [np.ascontiguousarray(weight.T) for weight in reversed(encoder)]
-        scale = self.padded_**0.5
-        coder = ConvolutionalCoder(encoder, decoder, slope=1.0, scale=scale, directions=True)
-        return _trained(coder, chunk, KEEP_SIMILARITY, self.seed, report)
+        layers = _principal_layers(chunk, self.dims // self.chunks_, rng)
+        decoder = [weight.T for weight in reversed(layers)]
+        weights = _both_ways(layers, decoder, slope=1.0)
+        return self._trained(weights, chunk, KEEP_SIMILARITY, report)
+
+    def _trained(
+        self, weights: dict[str, Floats], chunk: "_Chunk", objective: "Objective", report: Report
+    ) -> dict[str, Floats]:
+        from paint_search.compress.autoencoding import train_coder
+
+        return train_coder(
+            self._coder,
+            weights,
+            chunk,
+            objective=objective,
+            steps=self.steps,
+            seed=self.seed,
+            report=report,
+        )
 
     def _encode(self, rows: Floats) -> Floats:
-        codes = np.empty((len(rows), self.chunks_, self.dims // self.chunks_), dtype=np.float32)
+        parts = []
         for number, chunk in enumerate(self._padded(rows)):
             shares = np.linalg.norm(chunk, axis=1, keepdims=True)
-            scaled = chunk / np.maximum(shares, _TINY) * np.float32(self.padded_**0.5)
-            made = _run(self._way(number, "encoder"), scaled)
-            lengths = np.linalg.norm(made, axis=1, keepdims=True)
-            codes[:, number] = made / np.maximum(lengths, _TINY) * shares
-        return codes.reshape(len(rows), self.dims)
+            made = self._coder.encode(self._weights(number), unit(chunk))
+            parts.append(unit(made) * shares)
+        return np.concatenate(parts, axis=1)
 
     def _decode(self, codes: Floats) -> Floats:
         parts = []
         for number, code in enumerate(np.split(codes, self.chunks_, axis=1)):
             shares = np.linalg.norm(code, axis=1, keepdims=True)
-            made = _run(self._way(number, "decoder"), code / np.maximum(shares, _TINY))
-            made = self._without_padding(made)
-            lengths = np.linalg.norm(made, axis=1, keepdims=True)
-            parts.append(made / np.maximum(lengths, _TINY) * shares)
+            made = self._coder.decode(self._weights(number), code)
+            parts.append(unit(made[:, : self._size]) * shares)
         return np.concatenate(parts, axis=1)[:, : self.n_features_in_]
 
     def _padded(self, rows: Floats) -> Iterator[Floats]:
@@ -161,16 +175,9 @@ class ConvolutionalAutoencoder(Compressor):
         for number in range(self.chunks_):
             yield np.pad(chunked[:, number], ((0, 0), (0, spare)))
 
-    def _without_padding(self, rows: Floats) -> Floats:
-        return rows[:, : self._size]
-
-    def _way(self, number: int, way: str) -> Layers:
-        """Return the layers of one way of one chunk's model."""
-        kinds: Layers = ([], [], [])
-        for kind, layers in zip(("weights", "biases", "slopes"), kinds, strict=True):
-            while (name := f"{number}.{way}.{kind}.{len(layers)}") in self.arrays_:
-                layers.append(self.arrays_[name])
-        return kinds
+    def _weights(self, number: int) -> dict[str, Floats]:
+        """Return the weights of one chunk's model."""
+        return named(self.arrays_, str(number))
 
     def _arrays(self) -> dict[str, Floats]:
         return self.arrays_
@@ -183,7 +190,7 @@ class ConvolutionalAutoencoder(Compressor):
         self.arrays_ = dict(arrays)
 
 
-class PlainConvolutionalAutoencoder(ConvolutionalAutoencoder):
+class PlainConvolutional(Convolutional):
     """The same architecture as the study trained it: to reconstruct, from a random start.
 
     A model sees its chunk as it is, in units of the vector's root mean square, and minimises the
@@ -196,37 +203,39 @@ class PlainConvolutionalAutoencoder(ConvolutionalAutoencoder):
     method: ClassVar[str] = "convolutional-plain"
     length_: float
 
-    def _fit(self, vectors: Rows, report: Report) -> None:
-        super()._fit(vectors, report)
+    def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
+        super()._fit(vectors, labels, report)
         some = unit_rows(vectors[: next(blocks(vectors)).stop])
         self.length_ = float(np.linalg.norm(self._encode(some), axis=1).mean())
+
+    @property
+    def _coder(self) -> PatchCoder:
+        """The network of every chunk, which takes numbers in units of the whole vector's norm."""
+        return PatchCoder(self.n_features_in_**0.5, directions=False)
 
     def _train(
         self, vectors: Rows, norms: Floats, number: int, report: Report
     ) -> dict[str, Floats]:
-        from paint_search.compress.networks import ConvolutionalCoder
-        from paint_search.compress.training import RECONSTRUCT
+        from paint_search.compress.autoencoding import RECONSTRUCT
 
         chunk = self._chunk(vectors, number, np.linalg.norm(norms, axis=1))
         rng = np.random.default_rng((self.seed, number))
         shapes = list(_shapes(chunk, self.dims // self.chunks_))
         encoder = [_random(shape, rng) for shape in shapes]
         decoder = [_random(shape[::-1], rng) for shape in reversed(shapes)]
-        scale = self.n_features_in_**0.5
-        coder = ConvolutionalCoder(encoder, decoder, slope=0.0, scale=scale, directions=False)
-        return _trained(coder, chunk, RECONSTRUCT, self.seed, report)
+        weights = _both_ways(encoder, decoder, slope=0.0)
+        return self._trained(weights, chunk, RECONSTRUCT, report)
 
     def _encode(self, rows: Floats) -> Floats:
-        scale = np.float32(self.n_features_in_**0.5)
         codes = [
-            _run(self._way(number, "encoder"), chunk * scale)
+            self._coder.encode(self._weights(number), chunk)
             for number, chunk in enumerate(self._padded(rows))
         ]
         return np.concatenate(codes, axis=1)
 
     def _decode(self, codes: Floats) -> Floats:
         parts = [
-            self._without_padding(_run(self._way(number, "decoder"), code))
+            self._coder.decode(self._weights(number), code)[:, : self._size]
             for number, code in enumerate(np.split(codes * self.length_, self.chunks_, axis=1))
         ]
         return np.concatenate(parts, axis=1)[:, : self.n_features_in_]
@@ -315,30 +324,13 @@ def _principal_layers(chunk: _Chunk, code: int, rng: np.random.Generator) -> lis
     return layers
 
 
-def _trained(
-    coder: "ConvolutionalCoder",
-    chunk: _Chunk,
-    objective: "Objective",
-    seed: int,
-    report: Report,
-) -> dict[str, Floats]:
-    """Train one chunk's model and return its layers by name."""
-    from paint_search.compress.training import Schedule, train
-
-    schedule = Schedule(_STEPS, _RATE)
-    train(coder, chunk, objective=objective, schedule=schedule, seed=seed, report=report)
-    return {name: value.numpy() for name, value in coder.state_dict().items()}
-
-
-def _run(way: Layers, rows: Floats) -> Floats:
-    """Do what ``networks.PatchWay`` does."""
-    weights, biases, slopes = way
-    for place, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        made = rows.reshape(len(rows), -1, weight.shape[1]) @ weight.T + bias
-        if place < len(slopes):
-            made = np.where(made > 0, made, made * slopes[place])
-        rows = made.reshape(len(rows), -1)
-    return rows
+def _both_ways(encoder: list[Floats], decoder: list[Floats], slope: float) -> dict[str, Floats]:
+    """Return the weights of a model by name, from those of its layers."""
+    return {
+        f"{way}.{name}": value
+        for way, layers in (("encoder", encoder), ("decoder", decoder))
+        for name, value in patch_layers(layers, slope).items()
+    }
 
 
 def _part_of(report: Report, number: int, parts: int) -> Callable[[Progress], None]:

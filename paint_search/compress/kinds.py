@@ -1,19 +1,24 @@
-"""The compressors by name: made to be fitted, or loaded from the folder where one was saved.
-
-Imports a compressor's module when it is asked for, and torch never.
-"""
+"""The compressors by name: made to be fitted, or loaded from the folder where one was saved."""
 
 from pathlib import Path
 from typing import Final
 
+from paint_search.compress.autoencoder import Autoencoder
 from paint_search.compress.base import Compressor, damaged, load_files
+from paint_search.compress.convolutional import Convolutional, PlainConvolutional
+from paint_search.compress.pca import PCA
+from paint_search.compress.siamese import Siamese
 from paint_search.errors import CompressError, UsageError
 
+_CLASSES: Final[dict[str, type[Compressor]]] = {
+    kind.method: kind for kind in (PCA, Autoencoder, Siamese, Convolutional, PlainConvolutional)
+}
+
 #: In the order in which a user meets them; the last is the published study's own training.
-METHODS: Final = ("pca", "autoencoder", "siamese", "convolutional", "convolutional-plain")
+METHODS: Final = tuple(_CLASSES)
 
 #: Those of them whose ``fit`` needs labels.
-LEARN_FROM_LABELS: Final = ("siamese",)
+LEARN_FROM_LABELS: Final = tuple(name for name, k in _CLASSES.items() if k.learns_from_labels)
 
 
 def make_compressor(method: str, dims: int, *, seed: int = 0) -> Compressor:
@@ -21,9 +26,10 @@ def make_compressor(method: str, dims: int, *, seed: int = 0) -> Compressor:
 
     Raises:
         UsageError: no such method.
-        CompressError: the method cannot make so many dimensions.
     """
-    return _class_of(method)(dims, seed=seed)
+    if method not in _CLASSES:
+        raise UsageError(f"unknown method {method!r}: use {', '.join(METHODS)}")
+    return _CLASSES[method](dims, seed=seed)
 
 
 def load_compressor(folder: Path, features: str) -> Compressor:
@@ -34,35 +40,8 @@ def load_compressor(folder: Path, features: str) -> Compressor:
     """
     settings, arrays = load_files(folder, features)
     try:
-        compressor = _class_of(settings["method"])(
-            int(settings["dims"]), seed=int(settings["seed"])
-        )
+        compressor = _CLASSES[settings["method"]](int(settings["dims"]), seed=int(settings["seed"]))
         compressor.restore(settings, arrays)
-    except (CompressError, UsageError, LookupError, TypeError, ValueError) as error:
+    except (CompressError, LookupError, TypeError, ValueError) as error:
         raise damaged(folder, error) from error
     return compressor
-
-
-def _class_of(method: str) -> type[Compressor]:
-    match method:
-        case "pca":
-            from paint_search.compress.pca import PCA
-
-            return PCA
-        case "autoencoder":
-            from paint_search.compress.autoencoder import Autoencoder
-
-            return Autoencoder
-        case "siamese":
-            from paint_search.compress.siamese import Siamese
-
-            return Siamese
-        case "convolutional":
-            from paint_search.compress.convolutional import ConvolutionalAutoencoder
-
-            return ConvolutionalAutoencoder
-        case "convolutional-plain":
-            from paint_search.compress.convolutional import PlainConvolutionalAutoencoder
-
-            return PlainConvolutionalAutoencoder
-    raise UsageError(f"unknown method {method!r}: use {', '.join(METHODS)}")

@@ -1,128 +1,161 @@
-"""The networks behind the compressors, as torch modules to be trained.
+"""What the compressors' networks compute, written once for NumPy arrays and torch tensors alike.
 
-What they compute is done again in numpy by the compressors, so that a query needs no torch.
+Weights by name and rows come in, rows go out. Only operations that both libraries share are used,
+so that torch trains and NumPy applies the same lines, and a query needs no torch.
 """
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Final, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+import numpy as np
 
 from paint_search.compress.base import Floats
 
-_DROPOUT: Final = 0.1
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rows = TypeVar("Rows", Floats, "Tensor")
+
+#: What a network does to hidden values: dropout while it is trained, nothing afterwards.
+Drop = Callable[[Rows], Rows]
+
+#: Added to squared norms, so that a row of zeros stays one, and has a gradient.
+_TINY: Final = 1e-24
 
 
-class Coder(nn.Module):
-    """Shortens rows and lengthens them again; what ``training.train`` takes."""
-
-    @abstractmethod
-    def encode(self, rows: Tensor) -> Tensor:
-        """(n, d) unit rows -> (n, dims) of any norm."""
-
-    @abstractmethod
-    def decode(self, codes: Tensor) -> Tensor:
-        """(n, dims) of any norm -> (n, d) of any norm."""
+def keep(rows: Rows) -> Rows:
+    """Drop nothing."""
+    return rows
 
 
-class DenseWay(nn.Module):
-    """``linear(x) + out(relu(hidden(x)))``; without the linear part's training it adds nothing."""
-
-    def __init__(self, linear: Tensor, hidden: int) -> None:
-        super().__init__()
-        outputs, inputs = linear.shape
-        self.linear = nn.Linear(inputs, outputs, bias=False)
-        self.linear.weight = nn.Parameter(linear.clone())
-        self.hidden = nn.Linear(inputs, hidden)
-        self.out = nn.Linear(hidden, outputs, bias=False)
-        nn.init.zeros_(self.out.weight)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(n, inputs) unit rows -> (n, outputs)."""
-        scaled = rows * rows.shape[1] ** 0.5  # entries of a unit row are small; about 1 from here
-        hidden = functional.dropout(functional.relu(self.hidden(scaled)), _DROPOUT, self.training)
-        return cast(Tensor, self.linear(rows) + self.out(hidden))
+def unit(rows: Rows) -> Rows:
+    """Scale rows to Euclidean length 1; rows of zeros stay."""
+    lengths: Rows = ((rows * rows).sum(-1)[:, None] + _TINY) ** 0.5
+    return rows / lengths
 
 
-class DenseCoder(Coder):
-    """Encoder and decoder, mirrors of each other, that begin as a projection and its transpose."""
-
-    def __init__(self, components: Floats, hidden: int, seed: int) -> None:
-        super().__init__()
-        projection = torch.from_numpy(components)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.encoder = DenseWay(projection, hidden)
-            self.decoder = DenseWay(projection.T.contiguous(), hidden)
-
-    def encode(self, rows: Tensor) -> Tensor:
-        """(n, d) unit rows -> (n, dims)."""
-        return cast(Tensor, self.encoder(rows))
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """(n, dims) -> (n, d); takes what the codes point to, whatever their length."""
-        return cast(Tensor, self.decoder(functional.normalize(codes, dim=1)))
+def rectify(rows: Rows) -> Rows:
+    """max(x, 0)."""
+    return rows * (rows > 0)
 
 
-class PatchWay(nn.Module):
+def leak(rows: Rows, slopes: Rows) -> Rows:
+    """X where positive, else x times the slope of its column (He et al. 2015, PReLU)."""
+    return rows * (rows > 0) + slopes * (rows * (rows <= 0))
+
+
+def named(weights: Mapping[str, Rows], prefix: str) -> dict[str, Rows]:
+    """Return the weights below ``prefix``, by what follows it and a dot."""
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)
+    }
+
+
+def residual(
+    weights: Mapping[str, Rows], rows: Rows, scale: float = 1.0, drop: Drop[Rows] = keep
+) -> Rows:
+    """``linear(x) + out(relu(hidden(scale x)))``: a linear map beside one hidden layer."""
+    scaled: Rows = rows * scale
+    hidden: Rows = scaled @ weights["hidden.weight"].T + weights["hidden.bias"]
+    bent: Rows = drop(rectify(hidden)) @ weights["out.weight"].T
+    made: Rows = rows @ weights["linear.weight"].T + bent
+    return made
+
+
+def twin(weights: Mapping[str, Rows], rows: Rows, drop: Drop[Rows] = keep) -> Rows:
+    """Return the unit rows of ``residual``: the head that both twins share."""
+    return unit(residual(weights, rows, drop=drop))
+
+
+def residual_layers(
+    inputs: int, outputs: int, hidden: int, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Return random weights for ``residual``, uniform within 1 / sqrt(inputs of a layer)."""
+
+    def draw(*shape: int, bound: float) -> Floats:
+        return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+    return {
+        "linear.weight": draw(outputs, inputs, bound=inputs**-0.5),
+        "hidden.weight": draw(hidden, inputs, bound=inputs**-0.5),
+        "hidden.bias": draw(hidden, bound=inputs**-0.5),
+        "out.weight": draw(outputs, hidden, bound=hidden**-0.5),
+    }
+
+
+def patches(weights: Mapping[str, Rows], rows: Rows) -> Rows:
     """Layers that each take consecutive patches: 1-D convolutions of stride = kernel, then dense.
 
     Numbers are kept position by position, so that a patch of k positions is a run of k x channels
     numbers and the convolution one matrix product. A dense layer is one whose patch is everything.
-    Between layers every channel has its own leaky rectifier: negative values times ``slope``.
+    Between layers every channel has its own leaky rectifier.
     """
-
-    def __init__(self, weights: Sequence[Tensor], slope: float) -> None:
-        super().__init__()
-        self.weights = nn.ParameterList(weights)
-        self.biases = nn.ParameterList(torch.zeros(len(weight)) for weight in weights)
-        self.slopes = nn.ParameterList(torch.full((len(weight),), slope) for weight in weights[:-1])
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(n, inputs) -> (n, outputs)."""
-        for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            made = functional.linear(rows.reshape(-1, weight.shape[1]), weight, bias)
-            if place < len(self.slopes):
-                made = functional.prelu(made, self.slopes[place])
-            rows = made.reshape(len(rows), -1)
-        return rows
+    count, layer = len(rows), 0
+    while (name := f"weights.{layer}") in weights:
+        weight = weights[name]
+        made = rows.reshape(-1, weight.shape[1]) @ weight.T + weights[f"biases.{layer}"]
+        if (slopes := f"slopes.{layer}") in weights:
+            made = leak(made, weights[slopes])
+        rows = made.reshape(count, -1)
+        layer += 1
+    return rows
 
 
-class ConvolutionalCoder(Coder):
-    """Convolutions, then dense layers, and their mirror back; of one chunk of a long vector.
+def patch_layers(layers: list[Floats], slope: float) -> dict[str, Floats]:
+    """Return weights for ``patches`` from those of its layers, (outputs, patch) each.
 
     Args:
-        encoder: where the weights of its layers begin, (outputs, patch) each.
-        decoder: the same of the decoder.
+        layers: first to last.
         slope: where the rectifiers begin; at 1 the network begins as one linear map.
+    """
+    made = {}
+    for place, weight in enumerate(layers):
+        made[f"weights.{place}"] = np.ascontiguousarray(weight)
+        made[f"biases.{place}"] = np.zeros(len(weight), dtype=np.float32)
+        if place < len(layers) - 1:
+            made[f"slopes.{place}"] = np.full(len(weight), slope, dtype=np.float32)
+    return made
+
+
+class DenseCoder:
+    """Both ways ``residual``; the decoder takes what a code points to, whatever its length."""
+
+    def encode(self, weights: Mapping[str, Rows], rows: Rows, drop: Drop[Rows] = keep) -> Rows:
+        """(n, d) unit rows -> (n, dims)."""
+        return self._way(named(weights, "encoder"), rows, drop)
+
+    def decode(self, weights: Mapping[str, Rows], codes: Rows, drop: Drop[Rows] = keep) -> Rows:
+        """(n, dims) -> (n, d)."""
+        return self._way(named(weights, "decoder"), unit(codes), drop)
+
+    def _way(self, weights: Mapping[str, Rows], rows: Rows, drop: Drop[Rows]) -> Rows:
+        # The numbers of a unit row are small; the hidden layer sees them at about 1.
+        return residual(weights, rows, rows.shape[1] ** 0.5, drop)
+
+
+@dataclass(frozen=True)
+class PatchCoder:
+    """Both ways ``patches``, of one chunk of a long vector.
+
+    Attributes:
         scale: what makes the numbers of a row about 1.
         directions: whether the decoder takes what a code points to, whatever its length.
     """
 
-    def __init__(
-        self,
-        encoder: Sequence[Floats],
-        decoder: Sequence[Floats],
-        *,
-        slope: float,
-        scale: float,
-        directions: bool,
-    ) -> None:
-        super().__init__()
-        self.encoder = PatchWay([torch.from_numpy(weight) for weight in encoder], slope)
-        self.decoder = PatchWay([torch.from_numpy(weight) for weight in decoder], slope)
-        self.scale = scale
-        self.directions = directions
+    scale: float
+    directions: bool
 
-    def encode(self, rows: Tensor) -> Tensor:
+    def encode(self, weights: Mapping[str, Rows], rows: Rows, drop: Drop[Rows] = keep) -> Rows:
         """(n, d) rows -> (n, dims)."""
-        return cast(Tensor, self.encoder(rows * self.scale))
+        return patches(named(weights, "encoder"), rows * self.scale)
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, weights: Mapping[str, Rows], codes: Rows, drop: Drop[Rows] = keep) -> Rows:
         """(n, dims) -> (n, d)."""
-        if self.directions:
-            codes = functional.normalize(codes, dim=1)
-        return cast(Tensor, self.decoder(codes)) / self.scale
+        wanted = unit(codes) if self.directions else codes
+        return patches(named(weights, "decoder"), wanted) / self.scale
+
+
+#: A network that shortens rows and lengthens them again, by weights kept apart from it.
+Coder = DenseCoder | PatchCoder

@@ -5,7 +5,7 @@ moving the origin to the mean loses a quarter of the neighbours (benchmarks/READ
 number of vectors within half a gigabyte.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -17,7 +17,6 @@ from paint_search.compress.base import (
     Report,
     Rows,
     blocks,
-    silent,
     unit_rows,
 )
 from paint_search.errors import CompressError
@@ -53,21 +52,21 @@ class PCA(Compressor):
     energy_: float
 
     def __init__(
-        self, dims: int, *, seed: int = 0, centred: bool = False, whitening: float = 0.0
+        self, dims: int = 128, *, seed: int = 0, centred: bool = False, whitening: float = 0.0
     ) -> None:
         super().__init__(dims, seed=seed)
-        if not 0 <= whitening <= 1:
-            raise CompressError(f"whitening must lie between 0 and 1, not {whitening}")
         self.centred = centred
         self.whitening = whitening
 
-    def _fit(self, vectors: Rows, report: Report = silent) -> None:
+    def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
+        if not 0 <= self.whitening <= 1:
+            raise CompressError(f"whitening must lie between 0 and 1, not {self.whitening}")
         length = vectors.shape[1]
         self.mean_ = np.zeros(length, dtype=np.float32)
         if self.centred:
-            total = sum(
-                unit_rows(vectors[b]).sum(axis=0, dtype=np.float64) for b in blocks(vectors)
-            )
+            total = np.zeros(length)
+            for b in blocks(vectors):
+                total += unit_rows(vectors[b]).sum(axis=0, dtype=np.float64)
             self.mean_ = (total / len(vectors)).astype(np.float32)
         solve = self._solve_exactly if length <= _EXACT else self._solve_randomised
         values, components, energy = solve(vectors, report)

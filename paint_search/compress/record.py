@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from paint_search.compress.base import Compressor, Floats
-from paint_search.compress.split import Split
+from paint_search.compress.hold_out import HoldOut
 
 #: So many paintings must have come before a difference is called one.
 _LEAST_ADDED: Final = 20
@@ -106,7 +106,7 @@ class Compression:
     method: str
     dims: int
     seed: int
-    split: Split
+    split: HoldOut
     fitted_to: int
     recall: Mapping[str, float]
     held_out: Loss
@@ -130,7 +130,7 @@ class Compression:
             method=str(record["method"]),
             dims=int(record["dims"]),
             seed=int(record["seed"]),
-            split=Split.from_dict(record["split"]),
+            split=HoldOut.from_dict(record["split"]),
             fitted_to=int(record["fitted_to"]),
             recall={str(k): float(share) for k, share in record["recall"].items()},
             held_out=Loss.from_dict(record["held_out"]),

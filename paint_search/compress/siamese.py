@@ -6,30 +6,23 @@ imported by ``fit``.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from paint_search.compress.base import (
-    Compressor,
-    Floats,
-    Report,
-    Rows,
-    blocks,
-    silent,
-    unit_rows,
-)
+from paint_search.compress import networks
+from paint_search.compress.autoencoder import LONGEST
+from paint_search.compress.base import Compressor, Floats, Report, Rows, blocks, unit_rows
 from paint_search.compress.pca import PCA
 from paint_search.errors import CompressError
-
-#: Longer vectors would make hidden layers of gigabytes.
-_LONGEST: Final = 16_384
 
 _RIDGE: Final = 1e-3
 
 #: What the head's cosine weighs beside the features' own: more tells pairs apart better, less
 #: keeps more of one artist's works among the nearest ten.
 _WEIGHT: Final = 0.5
+
+_HEAD: Final = ("linear.weight", "hidden.weight", "hidden.bias", "out.weight")
 
 
 class Siamese(Compressor):
@@ -51,54 +44,34 @@ class Siamese(Compressor):
     plain_: PCA
     decoder_: Floats
     auc_: float
-    _labels: list[str | None]
 
-    def fit(
-        self,
-        vectors: Rows,
-        labels: Sequence[str | None] | None = None,
-        *,
-        report: Report = silent,
-    ) -> Self:
-        """Learn from vectors, (n, d), and their n labels; None where a work has none.
-
-        Raises:
-            CompressError: as other compressors, no labels, too few of them, or it collapsed.
-        """
+    def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
         if labels is None or len(labels) != len(vectors):
-            raise CompressError("--method siamese learns from one label for each painting")
+            raise CompressError("a siamese compressor learns from one label for each painting")
         if self.dims < 2:
-            raise CompressError("--method siamese takes --dims 2 or more")
-        if vectors.ndim == 2 and vectors.shape[1] > _LONGEST:
+            raise CompressError("a siamese compressor has 2 dimensions or more")
+        if vectors.shape[1] > LONGEST:
             raise CompressError(
-                f"{vectors.shape[1]:,} dimensions are too many for --method siamese, which takes "
-                f"up to {_LONGEST:,}"
+                f"{vectors.shape[1]:,} dimensions are too many for a siamese compressor, which "
+                f"takes up to {LONGEST:,}"
             )
-        self._labels = list(labels)
-        try:
-            return super().fit(vectors, report=report)
-        finally:
-            del self._labels
+        from paint_search.compress.siamese_training import train_head
 
-    def _fit(self, vectors: Rows, report: Report) -> None:
-        from paint_search.compress.siamese_training import Lesson, train_head
-
-        rows = np.concatenate([_rooted(unit_rows(vectors[block])) for block in blocks(vectors)])
-        self.plain_ = PCA(self.dims // 2, seed=self.seed, centred=True).fit(rows)
-        beside = self.plain_.transform(rows)
-        lesson = Lesson(self._seen(rows), beside, self._labels)
-        head, self.auc_ = train_head(
-            lesson, self.dims - self.plain_.dims, seed=self.seed, report=report
-        )
-        self.weights_ = {name: value.numpy() for name, value in head.state_dict().items()}
-        codes = unit_rows(_side_by_side(self._head(lesson.rows), beside))
-        squares = codes.T @ codes + _RIDGE * len(codes) * np.eye(self.dims, dtype=np.float32)
         unit = np.concatenate([unit_rows(vectors[block]) for block in blocks(vectors)])
+        rooted = _rooted(unit)
+        self.plain_ = PCA(self.dims // 2, seed=self.seed, centred=True).fit(rooted)
+        seen, plain = self._seen(rooted), self.plain_.transform(rooted)
+        names = [None if label is None else str(label) for label in labels]
+        self.weights_, self.auc_ = train_head(
+            seen, plain, names, self.dims - self.plain_.dims, seed=self.seed, report=report
+        )
+        codes = unit_rows(self._joined(seen, plain))
+        squares = codes.T @ codes + _RIDGE * len(codes) * np.eye(self.dims, dtype=np.float32)
         self.decoder_ = np.linalg.solve(squares, codes.T @ unit).astype(np.float32)
 
     def _encode(self, rows: Floats) -> Floats:
         rooted = _rooted(rows)
-        return _side_by_side(self._head(self._seen(rooted)), self.plain_.transform(rooted))
+        return self._joined(self._seen(rooted), self.plain_.transform(rooted))
 
     def _decode(self, codes: Floats) -> Floats:
         return codes @ self.decoder_
@@ -107,11 +80,10 @@ class Siamese(Compressor):
         """Return what the head sees: centred, every number about 1."""
         return unit_rows(rooted - self.plain_.mean_) * np.float32(rooted.shape[1] ** 0.5)
 
-    def _head(self, rows: Floats) -> Floats:
-        """Do what ``siamese_training.TwinHead`` does."""
-        layer = self.weights_
-        hidden = np.maximum(rows @ layer["hidden.weight"].T + layer["hidden.bias"], 0)
-        return unit_rows(rows @ layer["linear.weight"].T + hidden @ layer["out.weight"].T)
+    def _joined(self, seen: Floats, plain: Floats) -> Floats:
+        """Return the head's answer to what it sees, and the principal components beside it."""
+        learned = networks.twin(self.weights_, seen)
+        return np.concatenate([np.float32(_WEIGHT**0.5) * learned, plain], axis=1)
 
     def _arrays(self) -> dict[str, Floats]:
         plain = {f"plain.{name}": value for name, value in self.plain_._arrays().items()}
@@ -122,22 +94,11 @@ class Siamese(Compressor):
 
     def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
         self.auc_ = float(settings["auc"])
-        self.weights_ = {
-            name: arrays[name]
-            for name in ("linear.weight", "hidden.weight", "hidden.bias", "out.weight")
-        }
+        self.weights_ = {name: arrays[name] for name in _HEAD}
         self.decoder_ = arrays["decoder"]
-        plain = {
-            name.removeprefix("plain."): value
-            for name, value in arrays.items()
-            if name.startswith("plain.")
-        }
+        plain = networks.named(arrays, "plain")
         self.plain_ = PCA(len(plain["components"]), seed=self.seed)
         self.plain_.restore({**settings["plain"], "n_features_in": self.n_features_in_}, plain)
-
-
-def _side_by_side(learned: Floats, plain: Floats) -> Floats:
-    return np.concatenate([np.float32(_WEIGHT**0.5) * learned, plain], axis=1)
 
 
 def _rooted(rows: Floats) -> Floats:

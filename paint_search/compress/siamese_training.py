@@ -4,10 +4,8 @@ A batch holds several works of each of many labels; every pair in it is judged a
 logistic loss, pairs of one label and of two weighing alike. Imports torch, so import it late.
 """
 
-import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,8 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paint_search.compress.base import Floats, Report
+from paint_search.compress.hold_out import hold_out_labels
+from paint_search.compress.networks import residual_layers, twin
+from paint_search.compress.training import Callback, EarlyStopping, Reporting, Training, Weights
 from paint_search.errors import CompressError, EvalError
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.eval import Pairs, PairSource, group_labels
 from paint_search.painting import Progress
 
 #: Chosen on artists that no figure we report is of; see benchmarks/README.md.
@@ -34,44 +35,31 @@ _RATE: Final = 1e-3
 _DECAY: Final = 1e-2
 _CHECK_EVERY: Final = 25
 _PATIENCE: Final = 6
-_VALIDATION: Final = 0.15  # of the labels
 _VALIDATED: Final = 20_000  # pairs
 
-#: Cosine above which random works count as alike, and AUC up to which a head knows nothing.
+#: Cosine above which random works count as alike, and AUC up to which a network knows nothing.
 _ALIKE: Final = 0.99
 _CHANCE: Final = 0.52
 
+Ints = NDArray[np.int64]
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What is learned from: features of unit spread, what stands beside the head, and labels.
-
-    Attributes:
-        rows: (n, d) what the head takes.
-        beside: (n, k) unit rows that the head's output is set beside.
-        labels: n labels; rows labelled None are passed over.
-    """
-
-    rows: Floats
-    beside: Floats
-    labels: list[str | None]
+#: Gives the unit vectors, (n, d), of n rows.
+Embed = Callable[[Ints], Floats]
 
 
-class TwinHead(nn.Module):
-    """``linear(x) + out(relu(hidden(x)))``, scaled to unit length: both twins in one."""
+class TwinHead(Weights):
+    """``networks.twin`` with random weights, to be trained; drops inputs and hidden values."""
 
-    def __init__(self, inputs: int, outputs: int, hidden: int = _HIDDEN) -> None:
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias=False)
-        self.hidden = nn.Linear(inputs, hidden)
-        self.out = nn.Linear(hidden, outputs, bias=False)
+    def __init__(self, inputs: int, outputs: int, seed: int) -> None:
+        super().__init__(residual_layers(inputs, outputs, _HIDDEN, np.random.default_rng(seed)))
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, inputs) -> (n, outputs) unit rows."""
-        rows = functional.dropout(rows, _DROPPED_INPUTS, self.training)
-        hidden = functional.relu(self.hidden(rows))
-        hidden = functional.dropout(hidden, _DROPPED_HIDDEN, self.training)
-        return functional.normalize(self.linear(rows) + self.out(hidden), dim=1)
+        seen = functional.dropout(rows, _DROPPED_INPUTS, self.training)
+        return twin(self.tensors, seen, self._drop)
+
+    def _drop(self, hidden: Tensor) -> Tensor:
+        return functional.dropout(hidden, _DROPPED_HIDDEN, self.training)
 
 
 class PairLogisticLoss(GenericPairLoss):  # type: ignore[misc]
@@ -108,148 +96,156 @@ class PairLogisticLoss(GenericPairLoss):  # type: ignore[misc]
         return CosineSimilarity()
 
 
-def train_head(lesson: Lesson, dims: int, *, seed: int, report: Report) -> tuple[TwinHead, float]:
+class WorkSampler:
+    """Draws rows for a batch: so many labels, each equally likely, and so many works of each.
+
+    Args:
+        codes: (n,) of the labels.
+        learned: (n,) rows that may be drawn; labels with one such row are passed over.
+        labels: in a batch.
+        works: of each.
+    """
+
+    def __init__(self, codes: Ints, learned: NDArray[np.bool_], labels: int, works: int) -> None:
+        of_label = [np.flatnonzero(learned & (codes == code)) for code in np.unique(codes)]
+        self._several = [rows for rows in of_label if len(rows) > 1]
+        self._labels, self._works = labels, works
+
+    def draw(self, rng: np.random.Generator) -> Ints:
+        """Return the rows of one batch."""
+        chosen = rng.permutation(len(self._several))[: self._labels]
+        return np.concatenate(
+            [rng.permutation(self._several[label])[: self._works] for label in chosen]
+        )
+
+
+def train_head(
+    rows: Floats,
+    beside: Floats,
+    labels: Sequence[str | None],
+    dims: int,
+    *,
+    seed: int,
+    report: Report,
+) -> tuple[dict[str, Floats], float]:
     """Train a head of ``dims`` outputs, on a GPU where there is one.
 
     Twice: first without every seventh label or so, whose AUC says after how many steps to stop;
-    then with all of them, for as many steps. Returns the second head, on the CPU, and that AUC.
+    then with all of them, for as many steps. Returns the second head's weights, and that AUC.
+
+    Args:
+        rows: (n, d) what the head takes, of unit spread.
+        beside: (n, k) unit rows that the head's output is set beside.
+        labels: n labels; rows labelled None are passed over.
+        dims: outputs.
+        seed: of weights, dropout and batches.
+        report: called after every step.
 
     Raises:
         CompressError: too few labels, or the training collapsed.
     """
     rng = np.random.default_rng(seed)
-    learned, judged = _sides(lesson.labels, rng)
-    everyone = np.array([label is not None for label in lesson.labels])
+    codes = group_labels(labels, len(labels)).codes
+    learned, judged = hold_out_labels(codes, rng)
+    pairs = _pairs(labels, learned, judged, rng)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows, beside = (torch.from_numpy(part).to(device) for part in (lesson.rows, lesson.beside))
-    best, best_step, total = 0.0, 0, 2 * _STEPS
+    seen, wanted = torch.from_numpy(rows).to(device), torch.from_numpy(codes).to(device)
+
+    def train(taught: NDArray[np.bool_], steps: int, *callbacks: Callback) -> None:
+        torch.manual_seed(seed)
+        loss, sampler = PairLogisticLoss().to(device), WorkSampler(codes, taught, _LABELS, _WORKS)
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": head.parameters(), "weight_decay": _DECAY},
+                {"params": loss.parameters(), "weight_decay": 0.0},
+            ]
+        )
+        Training(
+            network=head,
+            objective=loss,
+            batches=lambda step: (sampler.draw(rng) for _ in range(step, steps)),
+            loss=lambda drawn: loss(head(seen[drawn]), wanted[drawn]),
+            optimiser=optimiser,
+            schedule=torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, [_RATE, 3 * _RATE], total_steps=_STEPS, pct_start=0.1
+            ),
+            steps=steps,
+            callbacks=callbacks,
+        ).run()
+
+    @torch.no_grad()
+    def answer(chosen: Ints) -> Floats:
+        head.eval()
+        return np.asarray(head(seen[chosen]).cpu().numpy())
+
+    def joined(chosen: Ints) -> Floats:
+        return np.concatenate([answer(chosen), beside[chosen]], axis=1)
+
+    def words() -> str:
+        return f"AUC {max(0.0, stopping.best):.3f} on unseen labels"
+
+    def after(taken: int, total: int) -> Report:
+        return lambda step: report(Progress(taken + step.done, total, step.words))
+
+    stopping = EarlyStopping(lambda: pair_auc(joined, pairs), _CHECK_EVERY, _PATIENCE)
     with torch.random.fork_rng():
-        trial = _train(rows, _Batches(lesson.labels, learned, rng), dims, seed)
-        for step, head in enumerate(itertools.islice(trial, _STEPS), start=1):
-            report(Progress(step, total, f"AUC {best:.3f} on unseen labels"))
-            if step % _CHECK_EVERY == 0:
-                auc = _auc(head, rows, beside, judged)
-                if auc > best:
-                    best, best_step = auc, step
-                elif step - best_step >= _PATIENCE * _CHECK_EVERY:
-                    break
-        _check_collapse(head, rows, judged)
-        done, total = step, step + best_step
-        final = _train(rows, _Batches(lesson.labels, everyone, rng), dims, seed)
-        for step, trained in enumerate(itertools.islice(final, best_step), start=1):
-            head = trained
-            report(Progress(done + step, total, f"AUC {best:.3f} on unseen labels"))
-    _check_alike(head, rows, judged)
-    return head.to("cpu").eval(), best
+        head = TwinHead(rows.shape[1], dims, seed).to(device)
+        train(learned, _STEPS, stopping, Reporting(after(0, 2 * _STEPS), words))
+        check_collapse(answer, pairs)
+        taken, best = stopping.curve[-1][0], stopping.best_step
+        head = TwinHead(rows.shape[1], dims, seed).to(device)
+        train(learned | judged, best, Reporting(after(taken, taken + best), words))
+    check_collapse(answer, pairs)
+    return head.arrays(), stopping.best
 
 
-def _train(rows: Tensor, batches: "_Batches", dims: int, seed: int) -> Iterator[TwinHead]:
-    """Yield the head after every step; after the last it stays as it is."""
-    torch.manual_seed(seed)
-    head, loss = TwinHead(rows.shape[1], dims).to(rows.device), PairLogisticLoss().to(rows.device)
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": head.parameters(), "weight_decay": _DECAY},
-            {"params": loss.parameters(), "weight_decay": 0.0},
-        ]
-    )
-    pace = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [_RATE, 3 * _RATE], total_steps=_STEPS, pct_start=0.1
-    )
-    for drawn in itertools.islice(batches, _STEPS):
-        head.train()
-        optimiser.zero_grad()
-        codes = head(rows[torch.from_numpy(drawn).to(rows.device)])
-        loss(codes, torch.from_numpy(batches.codes[drawn]).to(rows.device)).backward()
-        optimiser.step()
-        pace.step()
-        yield head
-
-
-class _Batches:
-    """Draws rows for ever: so many labels, each equally likely, and some works of each."""
-
-    def __init__(
-        self, labels: list[str | None], learned: NDArray[np.bool_], rng: np.random.Generator
-    ) -> None:
-        self.codes = np.unique(
-            ["" if name is None else name for name in labels], return_inverse=True
-        )[1]
-        of_label = [
-            np.flatnonzero(learned & (self.codes == code)) for code in np.unique(self.codes)
-        ]
-        self._works = [works for works in of_label if len(works) > 1]
-        self._rng = rng
-
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        while True:
-            chosen = self._rng.permutation(len(self._works))[:_LABELS]
-            yield np.concatenate(
-                [self._rng.permutation(self._works[label])[:_WORKS] for label in chosen]
-            )
-
-
-def _sides(labels: list[str | None], rng: np.random.Generator) -> tuple[NDArray[np.bool_], Pairs]:
-    """Keep labels out; return which rows are learned from, and pairs of the others."""
-    named = np.array([label is not None for label in labels])
-    codes = np.unique(["" if name is None else name for name in labels], return_inverse=True)[1]
-    several = np.flatnonzero(np.bincount(codes[named], minlength=codes.max() + 1) > 1)
-    kept_out = rng.permutation(several)[: max(2, round(_VALIDATION * len(several)))]
-    judged = np.isin(codes, kept_out) & named
-    learned = named & ~judged
+def _pairs(
+    labels: Sequence[str | None],
+    learned: NDArray[np.bool_],
+    judged: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> Pairs:
+    """Draw the pairs to judge by; make sure that there are some to learn from."""
     try:
         pairs = PairSource(labels, rows=judged).draw(_VALIDATED, (int(rng.integers(2**32)),))
         PairSource(labels, rows=learned)
     except EvalError as error:
+        counts = group_labels(labels, len(labels)).counts
         raise CompressError(
-            f"--method siamese learns from labels with two works or more, at least four of them; "
-            f"here are {len(several)} among the {int(named.sum())} works to learn from: label more "
-            "works, or choose another --label or method"
+            "a siamese compressor learns from labels with two works or more, at least four of "
+            f"them; here are {int((counts > 1).sum())} among the {int(counts.sum())} works to "
+            "learn from: label more works, or choose another label or method"
         ) from error
-    return learned, pairs
+    return pairs
 
 
-@torch.no_grad()
-def _auc(head: TwinHead, rows: Tensor, beside: Tensor, pairs: Pairs) -> float:
+def pair_auc(embed: Embed, pairs: Pairs) -> float:
+    """Return how often a pair of one label has a greater cosine than one of two; 0 for NaN."""
     from sklearn.metrics import roc_auc_score
 
-    head.eval()
-    shown, place = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
-    chosen = torch.from_numpy(shown).to(rows.device)
-    codes = torch.cat([head(rows[chosen]), beside[chosen]], dim=1).cpu().numpy()
+    rows, place = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
+    vectors = embed(rows)
     left, right = place.reshape(2, -1)
-    cosines = np.einsum("nd,nd->n", codes[left], codes[right])
-    return float(roc_auc_score(pairs.same, cosines))
+    cosines = np.einsum("nd,nd->n", vectors[left], vectors[right])
+    return float(roc_auc_score(pairs.same, cosines)) if np.isfinite(cosines).all() else 0.0
 
 
-def _check_collapse(head: TwinHead, rows: Tensor, judged: Pairs) -> None:
-    """Refuse a head that knows no more of unseen labels than a coin.
-
-    Raises:
-        CompressError: it does not.
-    """
-    _check_alike(head, rows, judged)
-    auc = _auc(head, rows, rows[:, :0], judged)
-    if not auc > _CHANCE:
-        raise CompressError(
-            "the training collapsed: it tells works of one label from works of two with an AUC of "
-            f"{auc:.2f}, where 0.5 is chance; are the labels right? Try another --seed, more "
-            "works, or --method pca"
-        )
-
-
-@torch.no_grad()
-def _check_alike(head: TwinHead, rows: Tensor, judged: Pairs) -> None:
-    """Refuse a head that makes all works alike.
+def check_collapse(embed: Embed, pairs: Pairs) -> None:
+    """Refuse a network that makes all works alike, or knows no more of pairs than a coin.
 
     Raises:
         CompressError: it does.
     """
-    head.eval()
-    shown = torch.from_numpy(np.unique(judged.left)).to(rows.device)
-    mean = float(head(rows[shown]).mean(dim=0).square().sum())
-    if not mean < _ALIKE:
+    alike = float(np.square(embed(np.unique(pairs.left)).mean(axis=0)).sum())
+    if not alike < _ALIKE:
         raise CompressError(
-            f"the training collapsed: all works are alike, with a mean cosine of {mean:.2f}; "
-            "try another --seed, more works, or --method pca"
+            f"the training collapsed: all works are alike, with a mean cosine of {alike:.2f}; "
+            "try another seed, more works, or another method"
+        )
+    auc = pair_auc(embed, pairs)
+    if not auc > _CHANCE:
+        raise CompressError(
+            "the training collapsed: it tells works of one label from works of two with an AUC of "
+            f"{auc:.2f}, where 0.5 is chance; are the labels right? Try another seed, more works, "
+            "or another method"
         )

@@ -1,227 +1,277 @@
-"""Train an encoder and its decoder on vectors: what to minimise, how long, when to stop.
+"""The one training loop: batches, a loss and an optimiser in, a trained network out.
 
-A batch of vectors is compared with a larger gallery, in full and compressed; the encoder learns to
-rank the gallery alike, which is what a search needs, and not only to be decoded well. Imports
-torch, so import it late.
+What else a training needs watches its steps as a callback: stopping early, checkpoints, progress.
+It draws nothing at random itself. Imports torch, so import it late.
 """
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from paint_search.compress.base import Report, unit_rows
-from paint_search.compress.networks import Coder
-from paint_search.errors import CompressError
+from paint_search.compress.base import Floats, Report
+from paint_search.errors import BackboneError
+from paint_search.files import replacing
 from paint_search.painting import Progress
 
-_DRAWN: Final = 4096  # rows a step
-_CELLS: Final = 2**23  # numbers in them, at most: 32 MB; fewer rows where they are long
-_WORTH_THREADS: Final = 2**19  # numbers in the rows of a step
-_VALIDATION: Final = 0.1
-_MOST_VALIDATED: Final = 2048
-_LEAST: Final = 8  # rows, of which a quarter can ask the others
-_CHECK_EVERY: Final = 25  # steps
-_PATIENCE: Final = 4  # checks without progress
-_SHARPNESS: Final = 0.4  # temperature of the ranking, in standard deviations of the cosines
+Batch = TypeVar("Batch")
+
+#: Greatest norm of a network's gradient, where it is held to one.
+_CLIPPED: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """What is minimised: a weighted sum.
+class Weights(nn.Module):
+    """Weights of one of ``networks``, by name, as parameters."""
 
-    Attributes:
-        reconstruction: weight of 1 - cosine between a vector and its decoded code.
-        ranking: weight of the Kullback-Leibler divergence between the softmax of a work's
-            cosines to the gallery in full and compressed, as in stochastic neighbour embedding
-            (Hinton & Roweis 2002), but with both sides normalised over the same gallery.
-        correlation: weight of 1 - Pearson's correlation of these cosines.
-        squares: weight of the squared distance between a row and its decoded code, over the row's
-            squared norm: reconstruction in the plain sense, of lengths too.
-    """
-
-    reconstruction: float = 0.0
-    ranking: float = 0.0
-    correlation: float = 0.0
-    squares: float = 0.0
-
-
-#: Chosen by neighbours kept on held-out artists; see benchmarks/README.md.
-KEEP_SIMILARITY: Final = Objective(reconstruction=0.1, ranking=1.0, correlation=0.5)
-RECONSTRUCT: Final = Objective(squares=1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How long and how fast: the rate rises over a tenth of the steps, then falls to zero."""
-
-    steps: int
-    rate: float
-
-
-class Examples(Protocol):
-    """Rows to learn from, read as they are drawn: an array, a mapped file, a part of either."""
+    def __init__(self, weights: Mapping[str, Floats]) -> None:
+        super().__init__()
+        self._names = tuple(weights)
+        self.values = nn.ParameterList(torch.tensor(value) for value in weights.values())
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, d)."""
-        ...
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that are trained."""
+        return dict(zip(self._names, self.values, strict=True))
 
-    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
-        """Return these rows."""
-        ...
+    def arrays(self) -> dict[str, Floats]:
+        """Return copies for NumPy."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.tensors.items()}
 
 
-def train(
-    coder: Coder,
-    vectors: Examples,
-    *,
-    objective: Objective,
-    schedule: Schedule,
-    seed: int,
-    report: Report,
-) -> None:
-    """Train ``coder`` in place, on a GPU where there is one; it ends on the CPU at its best.
+class Callback:
+    """Watches a training; what a subclass does not need it leaves as it is here."""
 
-    A tenth of the rows is kept out to judge by: every 25 steps the same objective is measured on
-    them, and after four times without progress training stops.
+    def begin(self, training: "Training[Any]") -> None:
+        """Act before the first step of this process."""
+
+    def after_step(self, training: "Training[Any]", loss: Tensor) -> None:
+        """Act after a step, whose loss is (), detached; ``training.stopped`` ends the training."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold for a training to go on as if never interrupted."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` gave."""
+
+
+@dataclass
+class Training(Generic[Batch]):
+    """A network on its way.
+
+    Attributes:
+        network: is trained in place.
+        objective: what the loss is made with; its own parameters are trained too.
+        batches: gives them from a step on, counted from 0.
+        loss: of a batch, ().
+        optimiser: of both modules' parameters.
+        schedule: of the learning rate, step by step.
+        steps: at most.
+        callbacks: called in this order.
+        clipped: whether the network's gradient is held to a norm of 5.
+        step: how many were taken.
+        stopped: whether it ended before its time.
+    """
+
+    network: nn.Module
+    objective: nn.Module
+    batches: Callable[[int], Iterable[Batch]]
+    loss: Callable[[Batch], Tensor]
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    steps: int
+    callbacks: Sequence[Callback] = ()
+    clipped: bool = False
+    step: int = field(default=0, init=False)
+    stopped: bool = field(default=False, init=False)
+
+    def run(self) -> None:
+        """Take the steps that are left."""
+        for callback in self.callbacks:
+            callback.begin(self)
+        if self.finished:
+            return
+        for batch in self.batches(self.step):
+            self.network.train()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss = self.loss(batch)
+            torch.autograd.backward(loss)
+            if self.clipped:
+                nn.utils.clip_grad_norm_(self.network.parameters(), _CLIPPED)
+            self.optimiser.step()
+            self.schedule.step()
+            self.step += 1
+            for callback in self.callbacks:
+                callback.after_step(self, loss.detach())
+            if self.finished:
+                return
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left to be taken."""
+        return self.stopped or self.step >= self.steps
+
+    def due(self, every: int) -> bool:
+        """Tell whether what happens every so many steps, and at the end, is due now."""
+        return self.step % every == 0 or self.finished
+
+
+class EarlyStopping(Callback):
+    """Judges the network every so many steps and stops where it no longer gets better.
 
     Args:
-        coder: the network.
-        vectors: (n, d) of any norm; taken as unit rows, but as they are where the objective is of
-            squares alone.
-        objective: what to minimise.
-        schedule: most steps and highest rate.
-        seed: of the order of rows and of dropout.
-        report: called after every step.
+        judge: returns the score, the higher the better; the network is in its evaluation mode.
+        every: steps from one check to the next; the last step is followed by one too.
+        patience: checks without progress after which it stops; None to never stop.
+        first: whether the network is judged before its first step too.
 
-    Raises:
-        CompressError: fewer than eight rows.
+    Attributes:
+        best: score, -inf before the first check.
+        best_step: after how many steps.
+        best_weights: of the network, then.
+        curve: step, mean loss since the check before, and score, of every check.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    order = np.random.default_rng(seed)
-    read = _Reader(vectors, device, as_they_are=objective == Objective(squares=objective.squares))
-    rows = order.permutation(vectors.shape[0])
-    if len(rows) < _LEAST:
-        raise CompressError(
-            f"{len(rows)} paintings are too few to train on: index more, or use --method pca"
-        )
-    kept_out = max(_LEAST, min(int(_VALIDATION * len(rows)), _MOST_VALIDATED))
-    judged, learned = rows[:kept_out], rows[kept_out:] if len(rows) > 2 * kept_out else rows
-    size = max(2, min(_DRAWN, len(learned), _CELLS // vectors.shape[1]))
-    with torch.random.fork_rng(), _threads_for(size * vectors.shape[1]):
-        torch.manual_seed(seed)
-        coder.to(device).train()
-        loss = _Loss(objective, read(judged[: 2 * size])).to(device)
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": coder.parameters(), "weight_decay": 0.0},
-                {"params": loss.parameters(), "weight_decay": 0.0, "lr": 10 * schedule.rate},
-            ],
-            lr=schedule.rate,
-        )
-        pace = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _pace(step, schedule))
-        best, best_state, best_step = math.inf, coder.state_dict(), 0
-        for step in range(schedule.steps):
-            if step % _CHECK_EVERY == 0:
-                value = _judge(coder, loss, read, judged, size)
-                if value < best:
-                    best, best_step = value, step
-                    best_state = copy.deepcopy(coder.state_dict())
-                elif step - best_step >= _PATIENCE * _CHECK_EVERY:
-                    break
-            drawn = order.choice(learned, size, replace=False)
-            optimiser.zero_grad()
-            value_now = loss(coder, read(drawn))
-            value_now.backward()
-            optimiser.step()
-            pace.step()
-            report(Progress(step + 1, schedule.steps, f"held-out loss {best:.4f}"))
-        if _judge(coder, loss, read, judged, size) > best:
-            coder.load_state_dict(best_state)
-    coder.to("cpu").eval()
-    report(Progress(schedule.steps, schedule.steps))
+
+    def __init__(
+        self, judge: Callable[[], float], every: int, patience: int | None, *, first: bool = False
+    ) -> None:
+        self._judge, self._every, self._patience, self._first = judge, every, patience, first
+        self._losses: list[Tensor] = []
+        self.best, self.best_step = -math.inf, 0
+        self.best_weights: dict[str, Tensor] = {}
+        self.curve: list[tuple[int, float, float]] = []
+
+    def begin(self, training: Training[Any]) -> None:
+        """Judge the network as it begins, if that is wanted."""
+        if self._first and training.step == 0:
+            self._check(training)
+
+    def after_step(self, training: Training[Any], loss: Tensor) -> None:
+        """Judge it when that is due."""
+        self._losses.append(loss)
+        if training.due(self._every):
+            self._check(training)
+
+    def _check(self, training: Training[Any]) -> None:
+        training.network.eval()
+        score = self._judge()
+        if score > self.best or not self.best_weights:
+            self.best, self.best_step = score, training.step
+            self.best_weights = copy.deepcopy(training.network.state_dict())
+        loss = float(torch.stack(self._losses).mean()) if self._losses else math.nan
+        self._losses.clear()
+        self.curve.append((training.step, loss, score))
+        since = training.step - self.best_step
+        training.stopped = self._patience is not None and since >= self._patience * self._every
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best there was, and the curve."""
+        return {
+            "best": self.best,
+            "best_step": self.best_step,
+            "best_weights": self.best_weights,
+            "curve": [list(row) for row in self.curve],
+            "losses": self._losses,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` gave."""
+        self.best, self.best_step = state["best"], state["best_step"]
+        self.best_weights = state["best_weights"]
+        self.curve = [(int(step), loss, score) for step, loss, score in state["curve"]]
+        self._losses = list(state["losses"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads rows in the order drawn, scaled to unit length unless they are wanted as they are."""
+class Reporting(Callback):
+    """Reports every step, with a few words on how it goes."""
 
-    vectors: Examples
-    device: str
-    as_they_are: bool
+    def __init__(self, report: Report, words: Callable[[], str]) -> None:
+        self._report, self._words = report, words
 
-    def __call__(self, rows: NDArray[np.int64]) -> Tensor:
-        drawn = np.asarray(self.vectors[rows], dtype=np.float32)
-        return torch.from_numpy(drawn if self.as_they_are else unit_rows(drawn)).to(self.device)
+    def after_step(self, training: Training[Any], loss: Tensor) -> None:
+        """Report it."""
+        self._report(Progress(training.step, training.steps, self._words()))
 
 
-class _Loss(nn.Module):
-    """The objective over a drawn set of rows: a quarter of them asks, the others are found."""
+class Checkpoint(Callback):
+    """Keeps the whole training in a file, and goes on from it; last among the callbacks.
 
-    def __init__(self, objective: Objective, sample: Tensor) -> None:
-        super().__init__()
-        self.objective = objective
-        cosines = (sample @ sample.T)[~torch.eye(len(sample), dtype=torch.bool)]
-        self.temperature = max(1e-3, _SHARPNESS * float(cosines.std()))
-        # The compressed cosines may spread otherwise; their own temperature is learned.
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(self.temperature)))
+    Args:
+        file: written beside and renamed into place.
+        identity: what must agree for the file to be gone on with.
+        every: steps from one writing to the next; the end is written too.
+    """
 
-    def forward(self, coder: Coder, rows: Tensor) -> Tensor:
-        weigh = self.objective
-        codes = coder.encode(rows)
-        asking = max(1, len(rows) // 4)
-        total = rows.new_zeros(())
-        if weigh.squares:
-            squares = (coder.decode(codes) - rows).square().sum() / rows.square().sum()
-            total = total + weigh.squares * squares
-        if weigh.reconstruction:
-            again = functional.normalize(coder.decode(codes[:asking]), dim=1)
-            lost = 1 - (again * rows[:asking]).sum(dim=1)
-            total = total + weigh.reconstruction * lost.mean()
-        if weigh.ranking or weigh.correlation:
-            short = functional.normalize(codes, dim=1)
-            full, compact = rows[:asking] @ rows[asking:].T, short[:asking] @ short[asking:].T
-            wanted = functional.log_softmax(full / self.temperature, dim=1)
-            given = functional.log_softmax(compact / self.log_temperature.exp(), dim=1)
-            apart = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
-            alike = torch.corrcoef(torch.stack([full.flatten(), compact.flatten()]))[0, 1]
-            total = total + weigh.ranking * apart + weigh.correlation * (1 - alike)
-        return total
+    def __init__(self, file: Path, identity: Mapping[str, Any], every: int) -> None:
+        self._file, self._identity, self._every = file, dict(identity), every
+
+    def begin(self, training: Training[Any]) -> None:
+        """Go on from the file, if there is one.
+
+        Raises:
+            BackboneError: it is of another run, or damaged.
+        """
+        if not self._file.exists():
+            return
+        device = next(training.network.parameters()).device
+        try:
+            state = torch.load(self._file, map_location=device, weights_only=True)
+            found = state["identity"]
+        except Exception as error:  # torch raises nearly anything on a damaged file
+            raise BackboneError(
+                f"{self._file} is damaged ({type(error).__name__}); delete it to begin anew"
+            ) from error
+        for name, value in self._identity.items():
+            if found.get(name) != value:
+                raise BackboneError(
+                    f"{self._file} is of another run: its {name} is {found.get(name)}, not "
+                    f"{value}; give another --out, or delete it"
+                )
+        training.step, training.stopped = state["step"], state["stopped"]
+        for part, kept in zip(_parts(training), state["parts"], strict=True):
+            part.load_state_dict(kept)
+
+    def after_step(self, training: Training[Any], loss: Tensor) -> None:
+        """Write the file when that is due."""
+        if not training.due(self._every):
+            return
+        state = {
+            "identity": self._identity,
+            "step": training.step,
+            "stopped": training.stopped,
+            "parts": [part.state_dict() for part in _parts(training)],
+        }
+        with replacing(self._file) as fresh:
+            torch.save(state, fresh)
 
 
-@contextmanager
-def _threads_for(cells: int) -> Iterator[None]:
-    """Use one thread where steps are small: several would wait longer than they work."""
-    before = torch.get_num_threads()
-    if cells < _WORTH_THREADS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _parts(training: Training[Any]) -> list[Any]:
+    """Return everything that has a state: what is saved, in order."""
+    modules = [training.network, training.objective, training.optimiser, training.schedule]
+    return [*modules, *training.callbacks]
 
 
-def _pace(step: int, schedule: Schedule) -> float:
-    rise = max(1, schedule.steps // 10)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, schedule.steps - rise)))
+def draw_ahead(draw: Callable[[int], Batch], start: int, steps: int) -> Iterator[Batch]:
+    """Yield what ``draw`` makes for each step from ``start`` on; two are made while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(draw, step) for step in range(start, min(start + 2, steps))]
+        for step in range(start, steps):
+            ready = ahead.pop(0)
+            if step + 2 < steps:
+                ahead.append(pool.submit(draw, step + 2))
+            yield ready.result()
 
 
-def _judge(coder: Coder, loss: _Loss, read: _Reader, judged: NDArray[np.int64], size: int) -> float:
-    """Return the mean objective over the rows that are kept out."""
-    coder.eval()
-    parts = np.array_split(judged, max(1, len(judged) // size))
-    with torch.no_grad():
-        values = [float(loss(coder, read(part))) for part in parts]
-    coder.train()
-    return float(np.mean(values))
+def decayed(modules: Iterable[nn.Module], decay: float) -> list[dict[str, Any]]:
+    """Return an optimiser's parameter groups, where only matrices and kernels decay."""
+    parameters = [value for module in modules for value in module.parameters()]
+    return [
+        {"params": [value for value in parameters if value.ndim > 1], "weight_decay": decay},
+        {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
+    ]

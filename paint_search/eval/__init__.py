@@ -1,1 +1,120 @@
-"""Arrays and labels in; numbers and tables out. Imports nothing of the package but its errors."""
+"""Arrays and labels in; numbers and tables out: pure functions that draw, write and ask nothing.
+
+Vectors come as (n, d) of any norm, labels as n texts or None; what cannot be judged is answered
+with one `EvalError`. Anybody may import this room; it imports nobody but the errors. scipy and
+scikit-learn are loaded by what needs them, when it is called.
+"""
+
+from paint_search.eval.agreement import Agreement, Mantel, agreement, mantel, tree_correlation
+from paint_search.eval.artists import ArtistPair, ArtistSimilarity, artist_similarity, csls
+from paint_search.eval.calibration import (
+    Reliability,
+    conformal_threshold,
+    expected_calibration_error,
+    prediction_sets,
+    reliability,
+)
+from paint_search.eval.classifiers import KINDS, Kind
+from paint_search.eval.classify import Classification, ThreeWaySplit, classify, stratified_split
+from paint_search.eval.clusters import Hierarchy, Partition, centroids, hierarchy, kmeans
+from paint_search.eval.duplicates import Copies, Duplicate, exclude_copies, likely_duplicates
+from paint_search.eval.fidelity import (
+    BASELINE,
+    LEAST_WORKS,
+    Candidate,
+    Fidelity,
+    LabelFidelity,
+    NeighboursKept,
+    fidelity,
+    neighbours_kept,
+    pair_correlation,
+    shown_candidate,
+    trust,
+    verdicts,
+)
+from paint_search.eval.inputs import Groups, group_labels, plain, unit_rows
+from paint_search.eval.maps import METHOD_NAMES, Method, Projection, project
+from paint_search.eval.neighbours import Neighbours, neighbours
+from paint_search.eval.outliers import Outlier, outliers, typical_works
+from paint_search.eval.pairs import Pairs, PairSource, random_pairs, some_pairs
+from paint_search.eval.retrieval import Retrieval, retrieval, same_label_auc
+from paint_search.eval.silhouette import (
+    Comparison,
+    Metric,
+    Silhouette,
+    compare_silhouettes,
+    silhouettes,
+)
+from paint_search.eval.verify import Verification, equal_error_rate, verification
+
+__all__ = [
+    "BASELINE",
+    "KINDS",
+    "LEAST_WORKS",
+    "METHOD_NAMES",
+    "Agreement",
+    "ArtistPair",
+    "ArtistSimilarity",
+    "Candidate",
+    "Classification",
+    "Comparison",
+    "Copies",
+    "Duplicate",
+    "Fidelity",
+    "Groups",
+    "Hierarchy",
+    "Kind",
+    "LabelFidelity",
+    "Mantel",
+    "Method",
+    "Metric",
+    "Neighbours",
+    "NeighboursKept",
+    "Outlier",
+    "PairSource",
+    "Pairs",
+    "Partition",
+    "Projection",
+    "Reliability",
+    "Retrieval",
+    "Silhouette",
+    "ThreeWaySplit",
+    "Verification",
+    "agreement",
+    "artist_similarity",
+    "centroids",
+    "classify",
+    "compare_silhouettes",
+    "conformal_threshold",
+    "csls",
+    "equal_error_rate",
+    "exclude_copies",
+    "expected_calibration_error",
+    "fidelity",
+    "group_labels",
+    "hierarchy",
+    "kmeans",
+    "likely_duplicates",
+    "mantel",
+    "neighbours",
+    "neighbours_kept",
+    "outliers",
+    "pair_correlation",
+    "plain",
+    "prediction_sets",
+    "project",
+    "random_pairs",
+    "reliability",
+    "retrieval",
+    "same_label_auc",
+    "shown_candidate",
+    "silhouettes",
+    "some_pairs",
+    "stratified_split",
+    "tree_correlation",
+    "trust",
+    "typical_works",
+    "unit_rows",
+    "verdicts",
+    "verification",
+]

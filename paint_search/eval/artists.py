@@ -27,6 +27,7 @@ from paint_search.eval.inputs import (
 )
 from paint_search.eval.neighbours import row_blocks
 from paint_search.eval.resampling import (
+    CELLS,
     label_blocks,
     mirror,
     percentile_interval,
@@ -171,6 +172,7 @@ def artist_similarity(
     samples: int = 200,
     level: float = 0.95,
     seed: int = 0,
+    cells: int = CELLS,
 ) -> ArtistSimilarity:
     """Compare every two labels by the cosines of their works.
 
@@ -184,6 +186,7 @@ def artist_similarity(
         samples: bootstrap resamples of the works within each label.
         level: of the percentile interval.
         seed: of the resampling.
+        cells: resampled figures held at once, which bounds memory.
 
     Raises:
         EvalError: no labelled work, `hubs` below 1, or a vector without direction.
@@ -199,7 +202,8 @@ def artist_similarity(
     np.fill_diagonal(centroid, np.where(np.isnan(norms), np.nan, 1.0))
     squared_sums = mean.diagonal() * groups.counts**2
     np.fill_diagonal(mean, _within(squared_sums, groups.counts, groups.counts))
-    low, high = _bootstrap(unit[groups.by_label], groups, samples, level, seed)
+    weights = resample_weights(groups.counts, samples, seed)
+    low, high = _bootstrap(unit[groups.by_label], groups, weights, level, cells)
     return ArtistSimilarity(groups, mean, centroid, csls(mean, hubs), low, high, unit)
 
 
@@ -239,16 +243,19 @@ def _within(squared_norms: Floats, counts: Floats | Ints, squares: Floats | Ints
 
 
 def _bootstrap(
-    ordered: Vectors, groups: Groups, samples: int, level: float, seed: int
+    ordered: Vectors,
+    groups: Groups,
+    weights: npt.NDArray[np.float32],
+    level: float,
+    cells: int,
 ) -> tuple[Floats, Floats]:
     """Return the lower and upper ends of the intervals of `ArtistSimilarity.mean`."""
     from threadpoolctl import threadpool_limits
 
-    works, counts = ordered.astype(np.float32), groups.counts
-    weights = resample_weights(counts, samples, seed)
+    works, counts, samples = ordered.astype(np.float32), groups.counts, len(weights)
     low, high = np.full((2, len(counts), len(counts)), np.nan)
     norms = np.empty((samples, len(counts)))
-    for block in label_blocks(len(counts), samples):
+    for block in label_blocks(len(counts), samples, cells):
         # Products with earlier labels are known by symmetry.
         runs, later = groups.runs[block.start :], slice(block.start, None)
         products = np.empty((samples, block.stop - block.start, len(runs)), dtype=np.float32)

@@ -1,12 +1,10 @@
-"""The models of ``classify``: nearest neighbours, logistic regression, a small convolutional net.
+"""The models of ``classify``: nearest neighbours, logistic regression, or a net handed in.
 
-Rows and codes come in, a fitted ensemble of calibrated models goes out. scikit-learn does the work;
-torch is imported for the net alone.
+Rows and codes come in, a fitted ensemble of calibrated models goes out. scikit-learn does the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -62,7 +60,7 @@ def fit_ensemble(
     inputs: npt.NDArray[Any],
     codes: Ints,
     seed: int,
-    done: Callable[[], None] = lambda: None,
+    net: Any = None,
 ) -> Ensemble:
     """Tune, fit and calibrate.
 
@@ -75,28 +73,19 @@ def fit_ensemble(
         kind: of model.
         inputs: (n, d) unit vectors, or (n, side, side, 3) pixels for a net.
         codes: (n,) classes; at least two works of each.
-        seed: of the parts, and of a net's weights.
-        done: called after each epoch of each net.
+        seed: of the parts.
+        net: the classifier, of scikit-learn's kind, that a ``cnn`` is an ensemble of.
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import StratifiedKFold
 
     parts = int(min(MEMBERS[kind], np.bincount(codes).min()))
     folds = StratifiedKFold(parts, shuffle=True, random_state=seed)
-    model, settings = _tuned(kind, inputs, codes, folds, seed, done)
+    model, settings = (net, {}) if kind == "cnn" else _tuned(kind, inputs, codes, folds, seed)
     calibrated = CalibratedClassifierCV(
         model, method=_method(kind, len(codes)), cv=folds, ensemble=True
     )
     return Ensemble(kind, settings, calibrated.fit(inputs, codes))
-
-
-def epochs_of(kind: Kind) -> int | None:
-    """Return how often `fit_ensemble` calls ``done``; None for kinds that have no epochs."""
-    if kind != "cnn":
-        return None
-    from paint_search.eval.convnet import EPOCHS
-
-    return MEMBERS[kind] * EPOCHS
 
 
 def _method(kind: Kind, works: int) -> str:
@@ -108,7 +97,7 @@ def _method(kind: Kind, works: int) -> str:
 
 
 def _tuned(
-    kind: Kind, inputs: Any, codes: Ints, folds: Any, seed: int, done: Callable[[], None]
+    kind: Kind, inputs: Any, codes: Ints, folds: Any, seed: int
 ) -> tuple[Any, dict[str, Any]]:
     """Return the model with the settings that do best on held-out works, and those settings."""
     from sklearn.linear_model import LogisticRegression
@@ -117,10 +106,6 @@ def _tuned(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if kind == "cnn":
-        from paint_search.eval.convnet import SmallConvNet
-
-        return SmallConvNet(seed=seed, done=done), {}
     learned_from = len(codes) - -(-len(codes) // folds.n_splits)
     if kind == "knn":
         name = "n_neighbors"

@@ -6,7 +6,6 @@ Every figure but that of the fit is of works that the model has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.calibration import expected_calibration_error
+from paint_search.eval.calibration import (
+    conformal_threshold,
+    expected_calibration_error,
+    prediction_sets,
+)
 from paint_search.eval.classifiers import KINDS, Ensemble, Kind, fit_ensemble
-from paint_search.eval.conformal import conformal_threshold, prediction_sets
 from paint_search.eval.inputs import Bools, Floats, Groups, Ints, Labels, group_labels, plain
 
 LEAST_WORKS = 5
@@ -28,7 +30,7 @@ _SET_BY = 0.2  # share of the works to learn from that sets the sets of classes 
 
 
 @dataclass(frozen=True)
-class Split:
+class ThreeWaySplit:
     """Rows of the works: to learn from, to set the sets of classes by, to test."""
 
     learned: Ints
@@ -69,7 +71,7 @@ class Classification:
 
     classes: tuple[str, ...]
     groups: Groups
-    split: Split
+    split: ThreeWaySplit
     ensemble: Ensemble
     probabilities: Floats
     predicted: Ints
@@ -235,8 +237,8 @@ def classify(
     test: float = 0.25,
     coverage: float = 0.9,
     seed: int = 0,
-    split: Split | None = None,
-    done: Callable[[], None] = lambda: None,
+    split: ThreeWaySplit | None = None,
+    net: Any = None,
 ) -> Classification:
     """Divide the works, learn to tell their classes, and test it.
 
@@ -248,20 +250,22 @@ def classify(
         coverage: how often a set of classes is to hold the true one.
         seed: of the division, and of the models.
         split: another division, see `stratified_split`.
-        done: called after each epoch of each net.
+        net: what a ``cnn`` is an ensemble of: a classifier of pixels, of scikit-learn's kind.
 
     Raises:
-        EvalError: fewer than two classes, a class of too few works, an unknown kind, or a share
-            outside (0, 1).
+        EvalError: fewer than two classes, a class of too few works, an unknown kind, a ``cnn``
+            without its net, or a share outside (0, 1).
     """
     groups = group_labels(labels, len(inputs))
     if kind not in KINDS:
         raise EvalError(f"Unknown model {kind!r}; choose {', '.join(KINDS)}.")
+    if kind == "cnn" and net is None:
+        raise EvalError("A cnn learns with a net that is handed in: net=...")
     if not 0 < coverage < 1:
         raise EvalError(f"The coverage of sets must lie between 0 and 1, not {coverage}.")
     split = split or stratified_split(groups, test=test, seed=seed)
     codes = groups.codes
-    ensemble = fit_ensemble(kind, inputs[split.learned], codes[split.learned], seed, done)
+    ensemble = fit_ensemble(kind, inputs[split.learned], codes[split.learned], seed, net)
     held = ensemble.probabilities(inputs[split.set_by])
     threshold = conformal_threshold(held, codes[split.set_by], coverage)
     probabilities = ensemble.probabilities(inputs[split.tested])
@@ -285,7 +289,7 @@ def classify(
 
 def stratified_split(
     groups: Groups, *, test: float | int = 0.25, learn: int | None = None, seed: int = 0
-) -> Split:
+) -> ThreeWaySplit:
     """Divide the labelled works so that every part has its share of each class.
 
     Args:
@@ -319,7 +323,7 @@ def stratified_split(
         raise EvalError(
             "A class has fewer than two works left to learn from: take fewer works to test with."
         )
-    return Split(np.sort(learned), np.sort(set_by), np.sort(tested))
+    return ThreeWaySplit(np.sort(learned), np.sort(set_by), np.sort(tested))
 
 
 def _check(groups: Groups) -> None:

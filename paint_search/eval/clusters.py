@@ -1,7 +1,7 @@
-"""Vectors in; a tree of them, a cut of the tree, k-means, and how far clusters follow labels, out.
+"""Vectors in; a tree of them, a cut of the tree, and k-means clusters out.
 
 The rows may be the centroids of artists or paintings themselves. A tree needs the distance of
-every two rows, so its size is limited and the limit is said; k-means and agreement are not.
+every two rows, so its size is limited and the limit is said; that of k-means is not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ MAX_LEAVES = 5000
 """Largest number of rows of a tree: 100 MB of distances, some seconds."""
 
 _ORDERED_LEAVES = 1000  # beyond, the best order of leaves takes longer than the tree
-_SILHOUETTE_SAMPLE = 2000  # rows on which the number of k-means clusters is chosen
 
 
 @dataclass(frozen=True)
@@ -81,50 +80,6 @@ class Hierarchy:
             "cophenetic": plain(self.cophenetic),
             "order": self.order.tolist(),
         }
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One figure of agreement beside chance.
-
-    Attributes:
-        value: the figure.
-        chance: its mean over random permutations of the labels.
-        high: the 95th percentile of those.
-        p_value: share of permutations, itself counted, that reach the figure.
-    """
-
-    value: float
-    chance: float
-    high: float
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far clusters follow labels.
-
-    Attributes:
-        ari: adjusted Rand index, 0 by chance, 1 for the same partition.
-        nmi: normalised mutual information (arithmetic mean), above 0 even by chance.
-        purity: share of rows that carry the most frequent label of their cluster.
-        rows: labelled rows compared.
-        unlabelled: rows left out.
-        labels: number of distinct labels.
-        clusters: number of distinct clusters among the rows compared.
-    """
-
-    ari: Measure
-    nmi: Measure
-    purity: Measure
-    rows: int
-    unlabelled: int
-    labels: int
-    clusters: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures, each with its chance, as JSON can carry them."""
-        return {k: vars(v) if isinstance(v, Measure) else v for k, v in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -210,55 +165,24 @@ def hierarchy(
     return Hierarchy(tuple(names), method, ordered, correlation, order)
 
 
-def agreement(
-    labels: Labels, clusters: npt.ArrayLike, *, permutations: int = 200, seed: int = 0
-) -> Agreement:
-    """Compare clusters with labels by ARI, NMI and purity, each beside its value by chance.
-
-    Args:
-        labels: n labels; rows labelled None take no part.
-        clusters: (n,) whole numbers.
-        permutations: random reassignments of the labels to the rows.
-        seed: of the permutations.
-
-    Raises:
-        EvalError: no labelled row, as many labels as clusters are not given, or no permutation.
-    """
-    codes = np.asarray(clusters)
-    groups = group_labels(labels, len(codes))
-    used = groups.labelled
-    if not len(used) or permutations < 1:
-        raise EvalError("Agreement needs at least one labelled row and one permutation.")
-    truth, found = groups.codes[used], np.unique(codes[used], return_inverse=True)[1]
-    observed = _agreements(truth, found)
-    rng = np.random.default_rng(seed)
-    chance = np.array([_agreements(rng.permutation(truth), found) for _ in range(permutations)])
-    # Summation order varies with the permutation; a rounding error is not a difference.
-    reached = (chance >= observed - 1e-12).sum(axis=0)
-    columns = (observed, chance.mean(0), np.quantile(chance, 0.95, axis=0))
-    p_values = (1 + reached) / (1 + permutations)
-    ari, nmi, purity = (Measure(*map(float, row)) for row in np.stack([*columns, p_values], axis=1))
-    return Agreement(
-        ari, nmi, purity, len(used), groups.unlabelled, len(groups.names), int(found.max()) + 1
-    )
-
-
 def kmeans(
     vectors: npt.ArrayLike,
     k: int | None = None,
     *,
     candidates: Sequence[int] = tuple(range(2, 21)),
+    sample: int = 2000,
     seed: int = 0,
 ) -> Partition:
     """Cluster normalised vectors by k-means; the number of clusters is chosen when not given.
 
-    It is the candidate of highest mean cosine silhouette, tried on a random sample of at most
-    2000 rows; the clusters returned are then fitted to all rows.
+    It is the candidate of highest mean cosine silhouette, tried on a random sample of the rows;
+    the clusters returned are then fitted to all rows.
 
     Args:
         vectors: (n, d), any norm.
         k: number of clusters, at most the number of distinct rows.
         candidates: numbers of clusters to try when k is not given.
+        sample: rows that it is tried on at most.
         seed: of the sample and of the starts.
 
     Raises:
@@ -272,7 +196,7 @@ def kmeans(
             raise EvalError(f"{distinct} distinct vectors cannot be put into {k} clusters.")
         return Partition(k, *_fit(unit, k, seed), {}, 0)
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(unit))[:_SILHOUETTE_SAMPLE])
+    chosen = np.sort(rng.permutation(len(unit))[:sample])
     silhouettes = _silhouettes(unit[chosen], candidates, seed)
     best = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
     return Partition(best, *_fit(unit, best, seed), silhouettes, len(chosen))
@@ -300,21 +224,6 @@ def _fit(unit: Vectors, k: int, seed: int) -> tuple[Ints, Vectors]:
 
     model = KMeans(k, n_init=3, random_state=seed).fit(unit)
     return model.labels_.astype(np.int64), model.cluster_centers_
-
-
-def _agreements(truth: Ints, found: Ints) -> Floats:
-    """Return ARI, NMI and purity of two codings."""
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-    from sklearn.metrics.cluster import contingency_matrix
-
-    purity = contingency_matrix(truth, found).max(axis=0).sum() / len(truth)
-    return np.array(
-        [
-            adjusted_rand_score(truth, found),
-            normalized_mutual_info_score(truth, found),
-            purity,
-        ]
-    )
 
 
 def _condensed_cosine(unit: Vectors) -> Floats:

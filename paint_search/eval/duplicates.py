@@ -1,4 +1,4 @@
-"""Neighbours and perceptual hashes in; pairs of works that are likely one picture, out.
+"""Vectors, and perceptual hashes, in; works that are likely one picture, out.
 
 Two photographs of one painting agree in their hash even where light and colour moved their vectors
 apart. Every pair is compared by hash, in blocks; there is never a table of all works by all works.
@@ -7,16 +7,15 @@ apart. Every pair is compared by hash, in blocks; there is never a table of all 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Ints, unit_rows
-from paint_search.eval.neighbours import Neighbours, row_blocks
+from paint_search.eval.inputs import Bools, Ints, unit_rows
+from paint_search.eval.neighbours import TIE, Neighbours, row_blocks
 
-COPY_BITS = 6
-"""So few of 64 differing bits are a copy by themselves."""
 LIKELY_BITS = 10
 """So few are a copy where each work is also the other's nearest."""
 COPY_COSINE = 0.98
@@ -24,6 +23,27 @@ COPY_COSINE = 0.98
 _LEAST_SET = (
     16  # half of the bits are set, except in the hash of a flat picture, which says nothing
 )
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Near-identical works: each dropped work stands in the group of one that is kept.
+
+    Attributes:
+        keep: (n,) False for a work that is a copy of an earlier one.
+        kept_as: (n,) row of the work that stands for it; itself where kept.
+    """
+
+    keep: Bools
+    kept_as: Ints
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the groups of two or more, as lists of rows, the kept one first."""
+        groups: dict[int, list[int]] = {}
+        for row in np.flatnonzero(~self.keep):
+            kept = int(self.kept_as[row])
+            groups.setdefault(kept, [kept]).append(int(row))
+        return {"dropped": int(np.count_nonzero(~self.keep)), "groups": list(groups.values())}
 
 
 @dataclass(frozen=True)
@@ -43,8 +63,36 @@ class Duplicate:
     bits: int
 
 
+def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
+    """Find near-identical works: in the order of rows, one is kept unless a kept one is close.
+
+    A copy joins the closest kept work whose cosine is at least `threshold`, whatever its label.
+
+    Raises:
+        EvalError: a threshold outside (0, 1], or a vector without direction.
+    """
+    if not 0 < threshold <= 1:
+        raise EvalError(f"The threshold for copies must lie in (0, 1], not {threshold}.")
+    unit = unit_rows(vectors, np.float32)
+    keep, kept_as = np.ones(len(unit), dtype=np.bool_), np.arange(len(unit))
+    # Half the tie resolution below it, so that a bit-for-bit copy passes a threshold of 1.
+    close = threshold - 0.5 / TIE
+    for block in row_blocks(len(unit), len(unit)):
+        cosines = unit[block] @ unit[: block.stop].T
+        for row, scores in enumerate(cosines, start=block.start):
+            earlier = np.flatnonzero((scores[:row] >= close) & keep[:row])
+            if len(earlier):
+                keep[row] = False
+                kept_as[row] = earlier[np.argmax(scores[earlier])]
+    return Copies(keep, kept_as)
+
+
 def likely_duplicates(
-    vectors: npt.ArrayLike, hashes: npt.NDArray[np.uint64], nearest: Neighbours
+    vectors: npt.ArrayLike,
+    hashes: npt.NDArray[np.uint64],
+    nearest: Neighbours,
+    *,
+    copy_bits: int,
 ) -> list[Duplicate]:
     """Find pairs of near-identical works, the highest cosine first.
 
@@ -52,6 +100,7 @@ def likely_duplicates(
         vectors: (n, d), any norm.
         hashes: (n,) perceptual hashes of 64 bits; that of a flat picture is passed over.
         nearest: the neighbours of all n works.
+        copy_bits: so few differing bits of 64 are a copy by themselves.
 
     Raises:
         EvalError: lengths that do not agree, or a vector without direction.
@@ -62,7 +111,7 @@ def likely_duplicates(
             f"{len(hashes)} hashes and neighbours of {len(nearest.queries)} works were given for "
             f"{len(unit)} vectors."
         )
-    found = np.concatenate([_alike_hashes(hashes), _alike_vectors(hashes, nearest)])
+    found = np.concatenate([_alike_hashes(hashes, copy_bits), _alike_vectors(hashes, nearest)])
     a, b = np.unique(np.sort(found, axis=1), axis=0).T
     cosines = np.einsum("ij,ij->i", unit[a], unit[b])
     bits = np.bitwise_count(hashes[a] ^ hashes[b])
@@ -71,14 +120,14 @@ def likely_duplicates(
     return [Duplicate(*pair) for pair in zip(*columns, strict=True)]
 
 
-def _alike_hashes(hashes: npt.NDArray[np.uint64]) -> Ints:
+def _alike_hashes(hashes: npt.NDArray[np.uint64], copy_bits: int) -> Ints:
     """Return the (p, 2) pairs of rows whose hashes are alike enough by themselves."""
     telling = np.flatnonzero(np.bitwise_count(hashes) >= _LEAST_SET)
     told = hashes[telling]
     found = [np.empty((0, 2), dtype=np.int64)]
     for block in row_blocks(len(told), len(told)):
         differing = np.bitwise_count(told[block, None] ^ told[None, block.start :])
-        pairs = np.argwhere(differing <= COPY_BITS) + block.start
+        pairs = np.argwhere(differing <= copy_bits) + block.start
         found.append(telling[pairs[pairs[:, 0] < pairs[:, 1]]])
     return np.concatenate(found)
 

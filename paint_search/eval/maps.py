@@ -9,14 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
+from numpy.typing import NDArray
 
 from paint_search.errors import EvalError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from paint_search.eval.inputs import Vectors, unit_rows
 
 Method = Literal["pca", "umap", "tsne"]
 METHOD_NAMES: Mapping[str, str] = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
@@ -79,6 +79,18 @@ class Projection:
         """Plain words for a reader who knows no statistics: what the map means, and what not."""
         return f"{self._meaning()} {self._trust()} {_LIMITS}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is to be known of the view, without its coordinates."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "dims": self.dims,
+            "explained_variance_ratio": self.explained_variance_ratio,
+            "trustworthiness": self.trustworthiness,
+            "trust_sample": self.trust_sample,
+            "parameters": dict(self.parameters),
+        }
+
     def _meaning(self) -> str:
         if self.explained_variance_ratio is None:
             return _NEIGHBOUR_MEANING.format(name=METHOD_NAMES[self.method])
@@ -112,10 +124,12 @@ _LIMITS = (
 
 
 def project(
-    vectors: NDArray[np.floating[Any]],
+    vectors: npt.ArrayLike,
     method: Method = "umap",
     dims: Literal[2, 3] = 2,
     seed: int = 0,
+    *,
+    trust_sample: int = TRUST_SAMPLE,
 ) -> Projection:
     """Lay vectors out on a map.
 
@@ -128,6 +142,7 @@ def project(
         method: "pca", "umap" (McInnes et al. 2018) or "tsne" (van der Maaten & Hinton 2008).
         dims: 2 or 3.
         seed: of every random choice.
+        trust_sample: works that trustworthiness is measured on at most.
 
     Returns:
         The coordinates, with the measures of their worth.
@@ -140,7 +155,7 @@ def project(
         raise EvalError(f"No map method {method!r}: choose one of {', '.join(get_args(Method))}.")
     if dims not in (2, 3):
         raise EvalError(f"A map has 2 or 3 dimensions, not {dims}.")
-    unit = _unit_rows(np.asarray(vectors), dims)
+    unit = _checked(vectors, dims)
     ratios: tuple[float, ...] | None = None
     parameters: dict[str, int | float | str]
     if method == "pca":
@@ -153,44 +168,26 @@ def project(
         # Their axes mean nothing: turn the longest side to lie across, as screens and pages do.
         raw, _ = _pca(raw, dims, seed)
     coordinates = np.ascontiguousarray(raw, dtype=np.float32)
-    trust, sample, neighbours = _trustworthiness(unit, coordinates, seed)
+    trust, sample, neighbours = _trustworthiness(unit, coordinates, trust_sample, seed)
     parameters |= {"trust_neighbours": neighbours, "seed": seed}
     return Projection(coordinates, method, ratios, trust, sample, parameters)
 
 
-def _unit_rows(vectors: NDArray[Any], dims: int) -> NDArray[np.float32]:
+def _checked(vectors: npt.ArrayLike, dims: int) -> Vectors:
     """Check the vectors and scale each row to length one."""
-    if vectors.ndim != 2:
-        raise EvalError(
-            f"A map needs an (n, d) array of vectors, not one of shape {vectors.shape}."
-        )
-    count, width = vectors.shape
+    unit = unit_rows(vectors, np.float32)
+    count, width = unit.shape
     if count < SMALLEST_MAP:
         raise EvalError(f"A map needs at least {SMALLEST_MAP} paintings; there are {count}.")
     if width < dims:
         raise EvalError(f"A {dims}-D map needs vectors of at least {dims} numbers, not {width}.")
-    bad = ~np.isfinite(vectors).all(axis=1)
-    if bad.any():
-        raise EvalError(
-            f"{bad.sum()} of {count} vectors hold NaN or infinity (first: row {bad.argmax()}); "
-            "leave these paintings out or index them again."
-        )
-    # Dividing by the largest entry first keeps the squares of huge or tiny numbers representable.
-    peak = np.abs(vectors).max(axis=1, keepdims=True).astype(np.float64)
-    if not peak.all():
-        raise EvalError(
-            f"{(peak == 0).sum()} of {count} vectors are zero (first: row {(peak == 0).argmax()}); "
-            "a zero vector has no direction to compare."
-        )
-    scaled = (vectors / peak).astype(np.float32)
-    unit: NDArray[np.float32] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     if np.ptp(unit, axis=0).max() < 1e-6:
         raise EvalError(f"All {count} vectors point the same way; there is nothing to map.")
     return unit
 
 
 def _pca(
-    unit: NDArray[np.float32], components: int, seed: int
+    unit: Vectors, components: int, seed: int
 ) -> tuple[NDArray[np.float32], tuple[float, ...]]:
     from sklearn.decomposition import PCA
 
@@ -240,12 +237,12 @@ def _tsne(
 
 
 def _trustworthiness(
-    unit: NDArray[np.float32], coordinates: NDArray[np.float32], seed: int
+    unit: Vectors, coordinates: NDArray[np.float32], most: int, seed: int
 ) -> tuple[float, int, int]:
     """Trustworthiness of a random sample: (value, size of the sample, neighbours)."""
     from sklearn.manifold import trustworthiness
 
-    size = min(TRUST_SAMPLE, len(unit))
+    size = min(most, len(unit))
     sample = np.random.default_rng(seed).choice(len(unit), size=size, replace=False)
     neighbours = min(NEIGHBOURS, (size - 1) // 2)
     value = trustworthiness(unit[sample], coordinates[sample], n_neighbors=neighbours)

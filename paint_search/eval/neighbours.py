@@ -1,4 +1,4 @@
-"""Vectors in; the nearest works of each, and the works that are copies of others, out.
+"""Vectors in; the nearest works of each out.
 
 Scores are cosines, computed in blocks of queries: there is never a table of all works by all
 works. Exact and deterministic: works that score alike come in the order of their rows.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Bools, Ints, Selection, Vectors, row_selection, unit_rows
+from paint_search.eval.inputs import Ints, Selection, Vectors, row_selection, unit_rows
 
 _BLOCK_CELLS = 2**22  # query x gallery scores held at once: some 100 MB with their sort keys
-_TIE = 2**20  # scores closer than 1e-6 are a tie: float32 products carry no more
+TIE = 2**20  # scores closer than 1e-6 are a tie: float32 products carry no more
 
 
 @dataclass(frozen=True)
@@ -33,27 +32,6 @@ class Neighbours:
     queries: Ints
     indices: Ints
     scores: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Near-identical works: each dropped work stands in the group of one that is kept.
-
-    Attributes:
-        keep: (n,) False for a work that is a copy of an earlier one.
-        kept_as: (n,) row of the work that stands for it; itself where kept.
-    """
-
-    keep: Bools
-    kept_as: Ints
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the groups of two or more, as lists of rows, the kept one first."""
-        groups: dict[int, list[int]] = {}
-        for row in np.flatnonzero(~self.keep):
-            kept = int(self.kept_as[row])
-            groups.setdefault(kept, [kept]).append(int(row))
-        return {"dropped": int(np.count_nonzero(~self.keep)), "groups": list(groups.values())}
 
 
 def neighbours(
@@ -86,30 +64,6 @@ def neighbours(
         indices[block, : found.shape[1]] = found
         scores[block, : found.shape[1]] = cosines
     return Neighbours(asking, indices, scores)
-
-
-def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
-    """Find near-identical works: in the order of rows, one is kept unless a kept one is close.
-
-    A copy joins the closest kept work whose cosine is at least `threshold`, whatever its label.
-
-    Raises:
-        EvalError: a threshold outside (0, 1], or a vector without direction.
-    """
-    if not 0 < threshold <= 1:
-        raise EvalError(f"The threshold for copies must lie in (0, 1], not {threshold}.")
-    unit = unit_rows(vectors, np.float32)
-    keep, kept_as = np.ones(len(unit), dtype=np.bool_), np.arange(len(unit))
-    # Half the tie resolution below it, so that a bit-for-bit copy passes a threshold of 1.
-    close = threshold - 0.5 / _TIE
-    for block in row_blocks(len(unit), len(unit)):
-        cosines = unit[block] @ unit[: block.stop].T
-        for row, scores in enumerate(cosines, start=block.start):
-            earlier = np.flatnonzero((scores[:row] >= close) & keep[:row])
-            if len(earlier):
-                keep[row] = False
-                kept_as[row] = earlier[np.argmax(scores[earlier])]
-    return Copies(keep, kept_as)
 
 
 def ranked_blocks(
@@ -147,7 +101,7 @@ def ranking_keys(scores: Vectors) -> Ints:
     so that every ranking has one answer.
     """
     size = scores.shape[1]
-    return np.asarray(np.rint(scores * _TIE).astype(np.int64) * size + np.arange(size)[::-1])
+    return np.asarray(np.rint(scores * TIE).astype(np.int64) * size + np.arange(size)[::-1])
 
 
 def row_blocks(rows: int, columns: int) -> Iterator[slice]:

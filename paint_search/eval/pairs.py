@@ -1,7 +1,7 @@
-"""Vectors in; pairs of rows and their cosines out, and how well two sets of cosines agree.
+"""Labels in; pairs of works out, of one label or of two; and the cosines of pairs.
 
-A figure over pairs costs the same for a hundred works and for a hundred thousand: all pairs where
-they are few, else a random sample of them by seed.
+Pairs are drawn as they are needed and never listed, so that memory is that of the pairs in hand,
+and a figure over pairs costs the same for a hundred works and for a hundred thousand.
 """
 
 from __future__ import annotations
@@ -11,52 +11,146 @@ from dataclasses import dataclass
 import numpy as np
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Floats, Ints, Vectors
+from paint_search.eval.inputs import (
+    Bools,
+    Floats,
+    Groups,
+    Ints,
+    Labels,
+    Selection,
+    Vectors,
+    group_labels,
+    row_selection,
+)
 from paint_search.eval.neighbours import row_blocks
 
-MOST_PAIRS = 200_000
-"""Pairs compared at most: the standard error of a correlation of 0.96 is then 0.0002."""
+_CANDIDATES = 16  # works of other labels of which the nearest is a hard negative
+_CELLS = 2**23  # numbers of candidates' vectors held at once: 32 MB
 
 
 @dataclass(frozen=True)
-class PairCorrelation:
-    """How far the order of pairs by cosine is kept.
+class Pairs:
+    """Pairs of rows, (n,) each; `same` is True where both carry one label."""
 
-    Attributes:
-        spearman: correlation of the ranks; NaN where all cosines of one side are equal.
-        kendall: tau-b, the share of pairs of pairs in the same order less that in the opposite.
-        pairs: how many pairs of works were compared.
-    """
+    left: Ints
+    right: Ints
+    same: Bools
 
-    spearman: float
-    kendall: float
-    pairs: int
+    def __len__(self) -> int:
+        return len(self.left)
 
 
-def pair_correlation(full: Vectors, compact: Vectors, *, seed: int = 0) -> PairCorrelation:
-    """Correlate the cosines of pairs of works before and after compression.
+class PairSource:
+    """Draws pairs, as many and as often as asked.
+
+    A pair of one label: a label of two works or more, each equally likely, then two of its works.
+    A pair of two labels: two labels, then a work of each. So a label of eighty works counts no
+    more than one of four. Both works come from the rows that are handed in: a split is kept by
+    handing in one side.
 
     Args:
-        full: (n, d) unit rows.
-        compact: (n, m) unit rows of the same works.
-        seed: of the sample of pairs, where there are more than `MOST_PAIRS`.
+        labels: n labels; works labelled None are never drawn.
+        rows: which of the n may be drawn (mask or indices); all by default.
+        vectors: (n, d) unit rows, where hard negatives are wanted.
+        hard: share of the pairs of two labels whose second work is, of 16 drawn, the one most
+            like the first.
 
     Raises:
-        EvalError: fewer than three works, which have no two pairs.
+        EvalError: fewer than two labels, none of them with two works, or hard pairs without
+            vectors.
     """
-    from scipy.stats import kendalltau, spearmanr
 
-    if len(full) < 3:
-        raise EvalError(f"A correlation of pairs needs at least 3 works, not {len(full)}.")
-    left, right = some_pairs(len(full), MOST_PAIRS, seed)
-    before, after = (pair_cosines(unit, left, right) for unit in (full, compact))
-    if np.ptp(before) == 0 or np.ptp(after) == 0:
-        return PairCorrelation(float("nan"), float("nan"), len(left))
-    return PairCorrelation(
-        float(spearmanr(before, after).statistic),
-        float(kendalltau(before, after).statistic),
-        len(left),
-    )
+    def __init__(
+        self,
+        labels: Labels,
+        *,
+        rows: Selection | None = None,
+        vectors: Vectors | None = None,
+        hard: float = 0.0,
+    ) -> None:
+        if not 0 <= hard <= 1 or (hard and vectors is None):
+            raise EvalError("Hard pairs are a share from 0 to 1, and need vectors.")
+        size = len(labels)
+        allowed = row_selection(rows, size)
+        found = group_labels(labels, size)
+        codes = np.full(size, -1)
+        codes[allowed] = found.codes[allowed]
+        counts = np.bincount(codes[codes >= 0], minlength=len(found.names))
+        self.groups = Groups(found.names, codes, counts)
+        self._order = self.groups.by_label
+        self._start = np.cumsum(counts) - counts
+        self._present, self._several = np.flatnonzero(counts), np.flatnonzero(counts > 1)
+        if len(self._present) < 2 or not len(self._several):
+            raise EvalError(
+                f"Pairs need works of two labels, and one label with two works; here are "
+                f"{int(counts.sum())} works of {len(self._present)} labels, {len(self._several)} "
+                "of them with two or more."
+            )
+        self._vectors, self._hard = vectors, hard
+
+    def draw(self, count: int, seed: int | tuple[int, ...] = 0) -> Pairs:
+        """Return `count` pairs in random order, half of them (rounded down) of one label."""
+        rng = np.random.default_rng(seed)
+        same = rng.permutation(np.arange(count) < count // 2)
+        left, right = np.empty(count, np.int64), np.empty(count, np.int64)
+        left[same], right[same] = self._of_one_label(rng, int(same.sum()))
+        left[~same], right[~same] = self._of_two_labels(rng, int((~same).sum()))
+        return Pairs(left, right, same)
+
+    def _of_one_label(self, rng: np.random.Generator, count: int) -> tuple[Ints, Ints]:
+        label = rng.choice(self._several, count)
+        size = self.groups.counts[label]
+        first = rng.integers(0, size)
+        second = (first + rng.integers(1, size)) % size
+        return self._order[self._start[label] + first], self._order[self._start[label] + second]
+
+    def _of_two_labels(self, rng: np.random.Generator, count: int) -> tuple[Ints, Ints]:
+        place = rng.integers(0, len(self._present), count)
+        left = self._work_of(rng, self._present[place])
+        right = self._work_of(rng, self._another(rng, place))
+        hard = np.flatnonzero(rng.random(count) < self._hard)
+        if self._vectors is not None and len(hard):
+            step = max(1, _CELLS // (_CANDIDATES * self._vectors.shape[1]))
+            for start in range(0, len(hard), step):
+                block = hard[start : start + step]
+                right[block] = self._nearest(rng, place[block], left[block], self._vectors)
+        return left, right
+
+    def _nearest(self, rng: np.random.Generator, place: Ints, left: Ints, vectors: Vectors) -> Ints:
+        """Return, of some works of other labels for each, the one most like the first work."""
+        others = self._work_of(rng, self._another(rng, np.repeat(place, _CANDIDATES)))
+        others = others.reshape(-1, _CANDIDATES)
+        cosines = np.einsum("ncd,nd->nc", vectors[others], vectors[left])
+        return np.asarray(others[np.arange(len(others)), cosines.argmax(axis=1)])
+
+    def _another(self, rng: np.random.Generator, place: Ints) -> Ints:
+        """Return a label other than the one at that place, each equally likely."""
+        step = rng.integers(1, len(self._present), len(place))
+        return np.asarray(self._present[(place + step) % len(self._present)])
+
+    def _work_of(self, rng: np.random.Generator, label: Ints) -> Ints:
+        place = rng.integers(0, self.groups.counts[label])
+        return np.asarray(self._order[self._start[label] + place])
+
+
+def random_pairs(groups: Groups, pairs: int, seed: int) -> tuple[Ints, Ints, Bools]:
+    """Draw `pairs` pairs of rows of one label, then as many of two, every such pair equally likely.
+
+    The labels must be two, and one of them have two works.
+    """
+    rng = np.random.default_rng(seed)
+    by_label = groups.by_label
+    size = groups.counts[groups.codes[by_label]]
+    start = (np.cumsum(groups.counts) - groups.counts)[groups.codes[by_label]]
+    total, place = len(by_label), np.arange(len(by_label))
+    # In label order the works of one label are a run; stepping from a work by 1..size-1 within
+    # the run, or past its end, reaches each other work of the same, or of another label, once.
+    a = rng.choice(total, pairs, p=(size - 1) / (size - 1).sum())
+    b = start[a] + (place[a] - start[a] + rng.integers(1, size[a])) % size[a]
+    c = rng.choice(total, pairs, p=(total - size) / (total - size).sum())
+    d = (start[c] + size[c] + rng.integers(0, total - size[c])) % total
+    left, right = by_label[np.concatenate([a, c])], by_label[np.concatenate([b, d])]
+    return left, right, np.repeat([True, False], pairs)
 
 
 def some_pairs(size: int, most: int, seed: int) -> tuple[Ints, Ints]:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from paint_search.errors import EvalError
 from paint_search.eval.inputs import Ints
 
-_CELLS = 2**26  # resampled figures held at once: 256 MB in float32
+CELLS = 2**26
+"""Resampled figures held at once: 256 MB in float32."""
 
 
 def resample_weights(counts: Ints, samples: int, seed: int) -> npt.NDArray[np.float32]:
@@ -52,9 +53,9 @@ def percentile_interval(draws: npt.NDArray[Any], level: float) -> npt.NDArray[An
     return np.asarray(quantile(draws, tails, axis=0, overwrite_input=True))
 
 
-def label_blocks(labels: int, samples: int) -> Iterator[slice]:
-    """Split labels so that samples x block x labels figures stay within the memory set above."""
-    step = max(1, _CELLS // max(1, samples * labels))
+def label_blocks(labels: int, samples: int, cells: int = CELLS) -> Iterator[slice]:
+    """Split labels so that samples x block x labels figures are no more than ``cells``."""
+    step = max(1, cells // max(1, samples * labels))
     for start in range(0, labels, step):
         yield slice(start, min(start + step, labels))
 

@@ -1,4 +1,4 @@
-"""Vectors and labels in; how well neighbours share a label, out.
+"""Vectors and labels in; how well neighbours, and all pairs, share a label, out.
 
 Every labelled work asks for its nearest others (leave-one-out), or one split asks another.
 Works without a label take no part; the figures are averaged over the queries that have
@@ -26,6 +26,7 @@ from paint_search.eval.inputs import (
     unit_rows,
 )
 from paint_search.eval.neighbours import ranked_blocks
+from paint_search.eval.pairs import pair_cosines, random_pairs
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,27 @@ def retrieval(
         unlabelled=unlabelled,
         lonely=len(asking) - len(scored),
     )
+
+
+def same_label_auc(
+    vectors: npt.ArrayLike, labels: Labels, *, pairs: int = 100_000, seed: int = 0
+) -> float:
+    """Estimate how likely two works of one label score above two works of different labels.
+
+    `pairs` random pairs of each kind, every such pair equally likely, are drawn with the seed
+    and compared (area under the ROC curve; 0.5 is chance).
+
+    Raises:
+        EvalError: no label has two works, or fewer than two labels; a vector without direction.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    unit = unit_rows(vectors)
+    groups = group_labels(labels, len(unit))
+    if len(groups.names) < 2 or groups.counts.max() < 2:
+        raise EvalError("The AUC needs two labels, and one of them with two works.")
+    left, right, truth = random_pairs(groups, pairs, seed)
+    return float(roc_auc_score(truth, pair_cosines(unit, left, right)))
 
 
 def _score(

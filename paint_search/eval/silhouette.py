@@ -27,6 +27,7 @@ from paint_search.eval.inputs import (
 )
 from paint_search.eval.neighbours import row_blocks
 from paint_search.eval.resampling import (
+    CELLS,
     label_blocks,
     mirror,
     percentile_interval,
@@ -234,6 +235,7 @@ def silhouettes(
     samples: int = 200,
     level: float = 0.95,
     seed: int = 0,
+    cells: int = CELLS,
 ) -> Silhouette:
     """Measure how well labels separate: overall, each one, and every two by themselves.
 
@@ -245,6 +247,7 @@ def silhouettes(
         samples: bootstrap resamples of the works within each label.
         level: of the percentile intervals.
         seed: of the resampling.
+        cells: resampled figures held at once, which bounds memory.
 
     Raises:
         EvalError: fewer than two labels take part, `min_works` below 2, an unknown metric, or a
@@ -268,7 +271,7 @@ def silhouettes(
     pairs = (sums + sums.T) / (groups.counts[:, None] + groups.counts)
     np.fill_diagonal(pairs, np.nan)
     weights = resample_weights(groups.counts, samples, seed)
-    low, high = _pair_intervals(against, weights, groups, level)
+    low, high = _pair_intervals(against, weights, groups, level, cells)
     overall = percentile_interval((weights @ values) / len(values), level)
     return Silhouette(
         metric=metric,
@@ -287,7 +290,7 @@ def silhouettes(
     )
 
 
-def compare(full: Silhouette, compact: Silhouette) -> Comparison:
+def compare_silhouettes(full: Silhouette, compact: Silhouette) -> Comparison:
     """Compare the silhouettes of the same works before and after compression.
 
     Raises:
@@ -374,13 +377,14 @@ def _pair_intervals(
     weights: npt.NDArray[np.float32],
     groups: Groups,
     level: float,
+    cells: int,
 ) -> tuple[Floats, Floats]:
     """Return the lower and upper ends of the intervals of `Silhouette.pairs`."""
     from threadpoolctl import threadpool_limits
 
     counts = groups.counts
     low, high = np.full((2, len(counts), len(counts)), np.nan)
-    for block in label_blocks(len(counts), len(weights)):
+    for block in label_blocks(len(counts), len(weights), cells):
         # Pairs with earlier labels are known by symmetry.
         later, runs = slice(block.start, None), groups.runs[block.start :]
         draws = np.zeros((len(weights), block.stop - block.start, len(runs)), dtype=np.float32)

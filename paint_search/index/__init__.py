@@ -2,5 +2,29 @@
 
 In come a folder of paintings or the folder of an index, and questions; out go hits, vectors and
 facts. ``index.py`` is the door; every other file takes the open ``Collection`` whole.
-Called by the studies, the report, the command line and by users of the Python client.
+Called by the studies, the command line and users of the Python client; imports no torch, no
+scikit-learn and no FAISS until something needs them.
 """
+
+from paint_search.index.collection import Collection
+from paint_search.index.compression import CompressSummary
+from paint_search.index.copy import CopySummary
+from paint_search.index.examples import Picture, Query
+from paint_search.index.index import Index
+from paint_search.index.info import IndexInfo
+from paint_search.index.manifest import Manifest
+from paint_search.index.verification import Reference, Verdict, Verifier
+
+__all__ = [
+    "Collection",
+    "CompressSummary",
+    "CopySummary",
+    "Index",
+    "IndexInfo",
+    "Manifest",
+    "Picture",
+    "Query",
+    "Reference",
+    "Verdict",
+    "Verifier",
+]

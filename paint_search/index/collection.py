@@ -1,133 +1,272 @@
-"""A folder -> the parts of an index there: made new, or found again.
+"""An open index from within: the one object that every operation on an index takes, whole.
 
-What fails half-way leaves nothing behind that was not there before.
+``reading`` and ``writing`` give it as it is now, whatever another process has done to it since it
+was opened. Makes an index and opens one; what fails half-way leaves nothing behind.
 """
 
+import os
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, Self
 
-from paint_search.errors import BackboneError, StoreError, UsageError
-from paint_search.index.compression import sweep
-from paint_search.index.lock import Holding
-from paint_search.index.manifest import Manifest, is_index
-from paint_search.index.paths import write_path
+from paint_search.compress.base import Compressor
+from paint_search.compress.kinds import load_compressor
+from paint_search.errors import BackboneError, StoreError, UsageError, argument
+from paint_search.index.lock import IndexLock
+from paint_search.index.manifest import MANIFEST, Manifest, is_index
+from paint_search.index.paths import read_path, write_path
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.images.preprocessing import Fit
+from paint_search.search.background import measure_background
+from paint_search.search.recall import choose_oversampling, measure_recall
 from paint_search.search.stores.base import Store
 from paint_search.search.stores.opening import check_reach, open_store
 from paint_search.search.stores.uri import Place
 
-
-class Parts(NamedTuple):
-    """What an index is made of."""
-
-    folder: Path
-    manifest: Manifest
-    store: Store
-    model: Model
-    holding: Holding
+#: Seconds to wait for another process that has the index.
+PATIENCE: Final = 5.0
 
 
-def found(
-    root: Path,
-    folder: Path,
-    place: Place,
-    *,
-    backbone: str,
-    weights: Path | None,
-    fit: Fit | None,
-    note: Callable[[str], None],
-) -> Parts:
-    """Make an empty index in ``folder`` for the paintings below ``root``; see ``Index.create``.
+class Collection:
+    """The parts of an open index.
 
-    Raises:
-        UsageError: an index is there already.
-        BackboneError: unknown backbone, or its weights cannot be had or used.
-        StoreError: the folder cannot be written, or the store cannot be used.
+    Attributes:
+        folder: the index.
+        manifest: what it says of itself.
+        store: where its points are.
+        backbone: what turns pixels into its vectors.
     """
-    if is_index(folder):
-        raise UsageError(f"{folder} is an index already; open it, or give another --index")
-    check_reach(place)
-    made = not folder.exists()
-    undo = ExitStack()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        holding = Holding(folder, place)
-        undo.callback(holding.release)
-        with holding.writing():
-            model = Model.create(backbone, folder, weights_file=weights, fit=fit, note=note)
-            manifest = Manifest.new(model.record, write_path(root, folder), place)
-            if place.embedded and (folder / place.name).exists():
-                raise StoreError(
-                    f"{folder} holds a store without its manifest.json; restore that from a "
-                    "backup, or delete the folder and index again"
-                )
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, store: Store, backbone: Model, lock: IndexLock
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.store = store
+        self.backbone = backbone
+        self._lock = lock
+        self._compressor: Compressor | None = None
+        self._read_as = _stamp(folder)
+        self._closed = False
+
+    @classmethod
+    def create(
+        cls,
+        root: Path,
+        folder: Path,
+        place: Place,
+        *,
+        backbone: str,
+        weights: Path | None,
+        fit: Fit | None,
+        note: Callable[[str], None],
+    ) -> Self:
+        """Make an empty index in ``folder`` for the paintings below ``root``; see ``Index.create``.
+
+        Raises:
+            UsageError: an index is there already.
+            BackboneError: unknown backbone, or its weights cannot be had or used.
+            StoreError: the folder cannot be written, or the store cannot be used.
+        """
+        another = argument("folder", option="--index")
+        if is_index(folder):
+            raise UsageError(f"{folder} is an index already; open it, or give another {another}")
+        check_reach(place)
+        made = not folder.exists()
+        undo = ExitStack()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = IndexLock(folder, alone=place.embedded, patience=PATIENCE)
+            undo.callback(lock.release)
+            with lock.writing():
+                model = Model.create(backbone, folder, weights_file=weights, fit=fit, note=note)
+                manifest = Manifest.new(model.record, write_path(root, folder), place)
+                if place.embedded and (folder / place.name).exists():
+                    raise StoreError(
+                        f"{folder} holds a store without its {MANIFEST}; restore that from a "
+                        "backup, or delete the folder and index again"
+                    )
+                if place.embedded:
+                    manifest.write(folder)  # first, so that a store never lacks it
+                store = open_store(folder, place, manifest.dimensions, manifest.maker)
+                if not place.embedded:
+                    manifest.write(folder)  # last: what a server refuses was never an index
+                    if count := store.count():
+                        note(f"{place} holds {count:,} paintings already; this index shares them")
+        except OSError as error:
+            undo.close()
+            raise StoreError(
+                f"the index {folder} cannot be made ({error.strerror}); choose a folder you may "
+                f"write to with {another}"
+            ) from error
+        except BaseException:
+            undo.close()
+            if made:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return cls(folder, manifest, store, model, lock)
+
+    @classmethod
+    def open(cls, folder: Path, patience: float = PATIENCE) -> Self:
+        """Open the index in ``folder``; see ``Index.open``.
+
+        Raises:
+            ManifestError: it is damaged or newer than this program.
+            StoreBusyError: another process holds it.
+            StoreError: its store is damaged or out of reach.
+        """
+        place = Manifest.read(folder).store  # a damaged one is said at once, and not after waiting
+        lock = IndexLock(folder, alone=place.embedded, patience=patience)
+        with ExitStack() as undo:
+            undo.callback(lock.release)
+            manifest = Manifest.read(folder)
             if place.embedded:
-                manifest.write(folder)  # first, so that a store never lacks it
-            store = open_store(folder, place, manifest.dimensions, manifest.maker)
-            if not place.embedded:
-                manifest.write(folder)  # last: what a server refuses was never an index
-                if count := store.count():
-                    note(f"{place} holds {count:,} paintings already; this index shares them")
-    except OSError as error:
-        undo.close()
-        raise StoreError(
-            f"the index {folder} cannot be made ({error.strerror}); choose a folder you may "
-            "write to with --index"
-        ) from error
-    except BaseException:
-        undo.close()
-        if made:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Parts(folder, manifest, store, model, holding)
+                sweep(folder, manifest)
+            store = open_store(folder, manifest.store, manifest.dimensions, manifest.maker)
+            undo.pop_all()
+        return cls(folder, manifest, store, Model(manifest.backbone, folder), lock)
 
+    @property
+    def root(self) -> Path:
+        """The corpus folder."""
+        return read_path(self.manifest.root, self.folder)
 
-def reopen(folder: Path) -> Parts:
-    """Open the index in ``folder``.
+    @property
+    def compressor(self) -> Compressor | None:
+        """The fitted compressor, loaded once; None before ``compress``.
 
-    Raises:
-        ManifestError: it is damaged or newer than this program.
-        StoreBusyError: another process holds it, after waiting for five seconds.
-        StoreError: its store is damaged or out of reach.
-    """
-    place = Manifest.read(folder).store  # a damaged one is said at once, and not after waiting
-    holding = Holding(folder, place)
-    with ExitStack() as undo:
-        undo.callback(holding.release)
-        manifest = Manifest.read(folder)
-        if place.embedded:
-            sweep(folder, manifest)
-        store = open_store(folder, manifest.store, manifest.dimensions, manifest.maker)
-        undo.pop_all()
-    return Parts(folder, manifest, store, Model(manifest.backbone, folder), holding)
-
-
-def check_made(
-    folder: Path, manifest: Manifest, *, backbone: str | None, fit: str | None, store: str | None
-) -> None:
-    """Raise an error if the index was made with another backbone, fit or store than these.
-
-    Raises:
-        BackboneError: another backbone or fit.
-        UsageError: another store.
-    """
-    made = manifest.backbone
-    for what, wanted, has in (
-        ("backbone", backbone, made.name),
-        ("fit", fit, made.preprocessing.fit),
-    ):
-        if wanted not in (None, AUTO, has):
-            raise BackboneError(
-                f"{folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
-                f"models cannot be compared: leave out --{what}, or make another --index"
+        Raises:
+            CompressError: it is damaged, or of another backbone.
+        """
+        made = self.manifest.compression
+        if self._compressor is None and made is not None:
+            self._compressor = load_compressor(
+                self.folder / made.folder, self.manifest.backbone.fingerprint
             )
-    if store is not None and not Place.parse(store).same_as(manifest.store):
-        raise UsageError(
-            f"{folder} keeps its points in {manifest.store}, not in {store}; leave out --store, "
-            "or move them with paint-search copy"
-        )
+        return self._compressor
+
+    @contextmanager
+    def reading(self) -> Iterator[Self]:
+        """Give the collection as it is now: a shared one may have been compressed elsewhere.
+
+        Raises:
+            StoreError: it is closed, or its store is out of reach.
+        """
+        if self._closed:
+            raise StoreError(f"the index {self.folder} is closed; open it again")
+        if _stamp(self.folder) != self._read_as:
+            self._refresh()
+        yield self
+
+    @contextmanager
+    def writing(self) -> Iterator[Self]:
+        """Hold the right to change the index, and give it as it is now.
+
+        Raises:
+            StoreBusyError: another process is changing it.
+            StoreError: it is closed, or the folder cannot be written.
+        """
+        with self._lock.writing(), self.reading():
+            self._refresh()  # a stamp can miss two writes within one tick of the clock
+            yield self
+
+    def save(self, manifest: Manifest) -> None:
+        """Make this the manifest of the index; only while ``writing``.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        manifest.write(self.folder)
+        self.manifest = manifest
+        self._read_as = _stamp(self.folder)
+
+    def settle(self, manifest: Manifest, *, changed: bool) -> None:
+        """Make what was written durable, and measure anew what depends on the paintings."""
+        manifest = measured(manifest, self.store) if changed else manifest
+        self.store.flush()
+        self.save(replace(manifest, paintings=self.store.count()))
+
+    def adopt(self, manifest: Manifest, store: Store) -> None:
+        """Go on with another store and the manifest, written already, that names it."""
+        self.store.close()
+        self.manifest, self.store, self._compressor = manifest, store, None
+        self._read_as = _stamp(self.folder)
+
+    def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
+        """Refuse settings that the index was not made with.
+
+        Raises:
+            BackboneError: another backbone or fit.
+            UsageError: another store.
+        """
+        made = self.manifest.backbone
+        for what, wanted, has in (
+            ("backbone", backbone, made.name),
+            ("fit", fit, made.preprocessing.fit),
+        ):
+            if wanted not in (None, AUTO, has):
+                raise BackboneError(
+                    f"{self.folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
+                    f"models cannot be compared: leave out {argument(what)}, or make another "
+                    f"{argument('folder', option='--index')}"
+                )
+        if store is not None and not Place.parse(store).same_as(self.manifest.store):
+            raise UsageError(
+                f"{self.folder} keeps its points in {self.manifest.store}, not in {store}; leave "
+                f"out {argument('store')}, or move them with paint-search copy"
+            )
+
+    def close(self) -> None:
+        """Make everything durable and let other processes in; nothing works afterwards."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.store.close()
+        finally:
+            self._lock.release()
+
+    def _refresh(self) -> None:
+        """Read the manifest anew, and with it whatever it names otherwise than before."""
+        stamp, manifest, before = _stamp(self.folder), Manifest.read(self.folder), self.manifest
+        if manifest.maker != before.maker or manifest.store != before.store:
+            fresh = open_store(self.folder, manifest.store, manifest.dimensions, manifest.maker)
+            self.adopt(manifest, fresh)
+        if manifest.backbone != before.backbone:
+            self.backbone = Model(manifest.backbone, self.folder)
+        self.manifest, self._read_as = manifest, stamp
+
+
+def measured(manifest: Manifest, store: Store) -> Manifest:
+    """Return the manifest with what depends on the paintings in the store measured anew."""
+    background = measure_background(store, manifest.searched) if manifest.vectors else None
+    manifest = replace(manifest, background=background, paintings=store.count())
+    if manifest.compression is None or not manifest.two_steps or not manifest.paintings:
+        recall = measure_recall(store, manifest.searched) if manifest.vectors else None
+        return replace(manifest, recall=recall)
+    oversampling, recall = choose_oversampling(store)
+    compression = replace(manifest.compression, oversampling=oversampling, two_step_recall=recall)
+    return replace(manifest, compression=compression, recall=recall)
+
+
+def sweep(folder: Path, *manifests: Manifest) -> None:
+    """Delete the stores and compressors in an index that none of these manifests names."""
+    used = {manifest.store.name for manifest in manifests if manifest.store.embedded}
+    used |= {made.folder for manifest in manifests if (made := manifest.compression)}
+    for kind in ("store", "compressor"):
+        for found in folder.glob(f"{kind}*"):
+            if found.is_dir() and found.name not in used:
+                shutil.rmtree(found, ignore_errors=True)
+
+
+def _stamp(folder: Path) -> tuple[int, int, int] | None:
+    """Return what changes when the manifest is written; None where it has gone."""
+    try:
+        stat = os.stat(folder / MANIFEST)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size

@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 
 from paint_search.errors import StoreError, UsageError
-from paint_search.index.compression import measure
-from paint_search.index.lock import Holding
+from paint_search.index.collection import PATIENCE, Collection, measured
+from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import Manifest, is_index
 from paint_search.index.paths import read_path, write_path
 from paint_search.painting import Progress, Record
@@ -26,10 +26,11 @@ from paint_search.search.stores.base import Store
 from paint_search.search.stores.opening import check_reach, open_store
 from paint_search.search.stores.uri import Place
 
-_PAGE: Final = 512
+#: Points read and written at once.
+BATCH: Final = 512
 
 #: What belongs to one folder alone; the rest of an index travels as it is.
-_OWN: Final = ("manifest.json*", "store*", "lock*", "copy.json")
+_OWN: Final = ("manifest*.json*", "store*", "lock*", "copy.json")
 
 #: Says whose copy an unfinished folder is, so that no other is taken for it.
 _UNFINISHED: Final = "copy.json"
@@ -63,27 +64,22 @@ class CopySummary:
 
 
 def copy_index(
-    index: Path,
-    manifest: Manifest,
-    store: Store,
-    to: Place,
-    folder: Path,
-    report: Report,
+    collection: Collection, to: Place, folder: Path, report: Report, batch: int = BATCH
 ) -> CopySummary:
     """Make ``folder`` an index like this one, with its points in the store at ``to``.
 
     Args:
-        index: folder of the index that is copied.
-        manifest: of it.
-        store: of it.
+        collection: the index that is copied.
         to: where the points of the copy go.
         folder: of the copy; may hold what an interrupted run of the same copy has left.
         report: called with what is being done and how far it is.
+        batch: points read and written at once.
 
     Raises:
         UsageError: the folder is an index already or holds something else, or both stores are one.
         StoreError: a store failed, or what was read back differs.
     """
+    index, manifest, store = collection.folder, collection.manifest, collection.store
     if folder.is_relative_to(index) or (not to.embedded and to.same_as(manifest.store)):
         raise UsageError("the copy needs another place than the index that is copied")
     if is_index(folder):
@@ -95,23 +91,25 @@ def copy_index(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _UNFINISHED).write_text(json.dumps(ours), encoding="utf-8")
     with ExitStack() as stack:
-        stack.callback(Holding(folder, to).release)
+        lock = IndexLock(folder, alone=to.embedded, patience=PATIENCE)
+        stack.callback(lock.release)
+        stack.enter_context(lock.writing())
         shutil.copytree(
             index, folder, ignore=shutil.ignore_patterns(*_OWN), dirs_exist_ok=True, symlinks=True
         )
         target = open_store(folder, to, manifest.dimensions, manifest.maker)
         stack.callback(target.close)
-        written = _write(store, target, report)
+        written = _write(store, target, report, batch)
         target.flush()
         target.optimize()
-        checksum, difference = _compare(store, target, report)
+        checksum, difference = _compare(store, target, report, batch)
         made = replace(
             manifest,
             store=to,
-            root=write_path(read_path(manifest.root, index), folder),
+            root=write_path(collection.root, folder),
             table=manifest.table and write_path(read_path(manifest.table, index), folder),
         )
-        made = measure(made, target)
+        made = measured(made, target)
         made.write(folder)
     (folder / _UNFINISHED).unlink(missing_ok=True)
     return CopySummary(folder, str(to), made.paintings, written, checksum, difference)
@@ -145,11 +143,11 @@ def _require_empty(folder: Path, to: Place, manifest: Manifest) -> None:
             raise UsageError(f"{to} holds {count:,} paintings already; name another collection")
 
 
-def _write(source: Store, target: Store, report: Report) -> int:
+def _write(source: Store, target: Store, report: Report, batch: int) -> int:
     """Write the points that the target lacks or has otherwise; delete those it has too many."""
     total, done, written = source.count(), 0, 0
     resumed = target.count() > 0
-    for page in _pages(source.scroll(vectors=True)):
+    for page in _pages(source.scroll(vectors=True), batch):
         there = target.get([record.id for record in page], vectors=True) if resumed else {}
         missing = [record for record in page if not _alike(record, there.get(record.id))]
         if missing:
@@ -159,13 +157,13 @@ def _write(source: Store, target: Store, report: Report) -> int:
         report("copying", Progress(done, total))
     target.flush()
     if target.count() > total:
-        for page in _pages(target.scroll()):
+        for page in _pages(target.scroll(), batch):
             known = source.get([record.id for record in page])
             target.delete([record.id for record in page if record.id not in known])
     return written
 
 
-def _compare(source: Store, target: Store, report: Report) -> tuple[str, float]:
+def _compare(source: Store, target: Store, report: Report, batch: int) -> tuple[str, float]:
     """Read both stores and compare; return the checksum and the largest change of a number."""
     digest, difference = hashlib.sha256(), 0.0
     total = source.count()
@@ -188,7 +186,7 @@ def _compare(source: Store, target: Store, report: Report) -> tuple[str, float]:
                 f"{difference:.4f}); run it again"
             )
         digest.update(one.id.encode() + _payload(one))
-        if done % _PAGE == 0 or done == total:
+        if done % batch == 0 or done == total:
             report("comparing", Progress(done, total))
     return digest.hexdigest(), difference
 
@@ -217,8 +215,8 @@ def _distance(one: Record, other: Record) -> float:
     return largest
 
 
-def _pages(records: Iterable[Record]) -> Iterator[Sequence[Record]]:
+def _pages(records: Iterable[Record], size: int) -> Iterator[Sequence[Record]]:
     """Deal out records by the page."""
     stream = iter(records)
-    while page := list(itertools.islice(stream, _PAGE)):
+    while page := list(itertools.islice(stream, size)):
         yield page

@@ -1,80 +1,122 @@
-"""What a user calls a painting (a file, an indexed path, an id) -> its vector.
+"""What a user calls a painting (a file, an indexed path, an id, a picture, a vector) -> its vector.
 
 An indexed painting answers with its stored vector and is never decoded again unless its file has
-changed. Works on the parts of an index that it is handed.
+changed. Pictures are decoded and embedded as the index does it.
 """
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final, cast
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from paint_search.compress.base import Compressor
 from paint_search.errors import ImageError, UsageError
-from paint_search.indexer.backbones.model import Model
-from paint_search.indexer.images.decode import decode
-from paint_search.painting import Record, painting_id
-from paint_search.search.stores.base import Store
+from paint_search.index.collection import Collection
+from paint_search.indexer.images.decode import Decoded, decode
+from paint_search.painting import Painting, Record, painting_id
+from paint_search.search.stores.base import VectorName
+
+#: A picture: a file, the bytes of one, a Pillow image, or (h, w, 3) uint8 sRGB pixels.
+Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
+
+#: What can be looked for: a picture, an indexed path or id, or a vector, (d,), of any norm.
+Query = Picture | NDArray[np.floating[Any]]
+
+#: Pictures embedded at once.
+_BATCH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A painting to look for: its vector, (d,) with unit norm, and its id if it is indexed.
-
-    The vector is full or compact, as its reader was asked.
-    """
+    """A painting to look for: its vector, (d,), and its id if it is indexed."""
 
     vector: NDArray[np.float32]
-    id: str | None
+    id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleReader:
-    """Reads examples for one index, whose corpus is ``root``; compact ones with a compressor."""
+def read_examples(
+    collection: Collection, queries: Sequence[Query], kind: VectorName
+) -> list[Example]:
+    """Return the vectors, of one kind, that the queries name; pictures are embedded together.
 
-    store: Store
-    model: Model
-    root: Path
-    compressor: Compressor | None = None
-
-    def example(self, query: str | Path) -> Example:
-        """Return the example that ``query`` names.
-
-        Raises:
-            UsageError: it is neither a file nor an indexed painting, or the index is empty.
-            ImageError: it is a file, but no image.
-        """
-        record = find_indexed(self.store, self.root, query)
-        if record is not None and not _changed(query, record):
-            stored = record.vector if self.compressor is None else record.compact
-            if stored is not None:
-                return Example(stored, record.id)
-        file = Path(query)
-        if not file.is_file():
+    Raises:
+        UsageError: one is neither a file nor an indexed painting, a vector is of another length or
+            has no direction, or the index is empty.
+        ImageError: one is a file or bytes, but no image.
+    """
+    examples: list[Example | None] = []
+    pictures: list[tuple[int, Picture, str | None]] = []
+    for row, query in enumerate(queries):
+        if isinstance(query, np.ndarray) and query.ndim == 1:
+            examples.append(_given(collection, query, kind))
+            continue
+        picture = cast("Picture", query)
+        record = find_indexed(collection, picture) if isinstance(picture, str | Path) else None
+        if record is not None and not _changed(record, picture):
+            vector = record.vector if kind == "full" else record.compact
+            if vector is not None:
+                examples.append(Example(vector, record.id))
+                continue
+        if isinstance(picture, str | Path) and not Path(picture).is_file():
             raise UsageError(
-                f"{query} is neither an image file nor an indexed painting; "
+                f"{picture} is neither an image file nor an indexed painting; "
                 "see paint-search list for those"
             )
-        if not self.store.count():
+        examples.append(None)
+        pictures.append((row, picture, None if record is None else record.id))
+    if pictures:
+        if not collection.store.count():
             raise UsageError("the index is empty; run paint-search index first")
+        made = decode_and_embed(collection, [picture for _, picture, _ in pictures], "looked for")
+        vectors = np.stack([vector for _, vector in made])
+        if kind == "compact" and collection.compressor is not None:
+            vectors = collection.compressor.transform(vectors)
+        for (row, _, own), vector in zip(pictures, vectors, strict=True):
+            examples[row] = Example(vector, own)
+    return [example for example in examples if example is not None]
+
+
+def embed(collection: Collection, pictures: Iterable[Picture]) -> Iterator[NDArray[np.float32]]:
+    """Yield the embedding, (d,) with unit norm, of each picture; a batch in memory at a time.
+
+    Raises:
+        ImageError: one of them is no image.
+    """
+    for _, vector in decode_and_embed(collection, pictures):
+        yield vector
+
+
+def decode_and_embed(
+    collection: Collection, pictures: Iterable[Picture], purpose: str = "embedded"
+) -> Iterator[tuple[Decoded, NDArray[np.float32]]]:
+    """Yield each picture as the backbone sees it, and its embedding, (d,) with unit norm."""
+    wanted = collection.manifest.backbone.preprocessing
+
+    def read(picture: Picture) -> Decoded:
         try:
-            pixels = decode(file, self.model.record.preprocessing).pixels
+            return decode(Path(picture) if isinstance(picture, str) else picture, wanted)
         except ImageError as error:
-            raise type(error)(f"{query} cannot be looked for: {error}") from error
-        vectors = self.model.query_embedder().embed(pixels[np.newaxis])
-        if self.compressor is not None:
-            vectors = self.compressor.transform(vectors)
-        return Example(vectors[0], None if record is None else record.id)
+            raise type(error)(f"{name_query(picture)} cannot be {purpose}: {error}") from error
+
+    stream = iter(pictures)
+    with ThreadPoolExecutor(thread_name_prefix="decode") as pool:
+        while batch := list(itertools.islice(stream, _BATCH)):
+            decoded = list(pool.map(read, batch))
+            pixels = np.stack([one.pixels for one in decoded])
+            yield from zip(decoded, collection.backbone.query_embedder().embed(pixels), strict=True)
 
 
-def find_indexed(store: Store, root: Path, painting: str | Path) -> Record | None:
+def find_indexed(collection: Collection, painting: str | Path) -> Record | None:
     """Return the record, with its vector, of an id, an indexed path, or a file of the corpus."""
-    text = str(painting)
+    text, root = str(painting), collection.root
     paths = [
         file.relative_to(base).as_posix()
         for file, base in (
@@ -90,11 +132,11 @@ def find_indexed(store: Store, root: Path, painting: str | Path) -> Record | Non
         ids.append(str(UUID(text)))
     with suppress(UnicodeEncodeError):  # such a name is never indexed
         ids += map(painting_id, paths)
-    found = store.get(ids, vectors=True) if ids else {}
+    found = collection.store.get(ids, vectors=True) if ids else {}
     return next((found[key] for key in ids if key in found), None)
 
 
-def find_ids(store: Store, root: Path, paintings: Iterable[str | Path]) -> list[str]:
+def find_ids(collection: Collection, paintings: Iterable[str | Path | Painting]) -> list[str]:
     """Return the ids of indexed paintings, in their order.
 
     Raises:
@@ -102,18 +144,58 @@ def find_ids(store: Store, root: Path, paintings: Iterable[str | Path]) -> list[
     """
     ids = []
     for painting in paintings:
-        record = find_indexed(store, root, painting)
+        name = painting.id if isinstance(painting, Painting) else painting
+        record = find_indexed(collection, name)
         if record is None:
-            raise UsageError(f"{painting} is not in the index; see paint-search list")
+            raise UsageError(f"{name} is not in the index; see paint-search list")
         ids.append(record.id)
     return ids
 
 
-def _changed(query: str | Path, record: Record) -> bool:
+def check_vectors(collection: Collection, vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the backbone's vectors, (n, d), with unit norms.
+
+    Raises:
+        UsageError: they are not numbers, of another length, or a row has no direction.
+    """
+    length = collection.manifest.backbone.dimension
+    if vectors.ndim != 2 or vectors.shape[1] != length or vectors.dtype.kind not in "fiu":
+        raise UsageError(
+            f"give vectors of {length} numbers, as {collection.manifest.backbone.name} makes them, "
+            f"not an array of shape {vectors.shape} and type {vectors.dtype}"
+        )
+    # Dividing by the largest entry first keeps the squares of very small or large numbers finite.
+    peak = np.abs(vectors).max(axis=1, keepdims=True).astype(np.float64)
+    bad = ~np.isfinite(peak[:, 0]) | (peak[:, 0] == 0)
+    if bad.any():
+        raise UsageError(
+            f"{np.count_nonzero(bad)} of {len(vectors)} vectors are all zeros or not finite (the "
+            f"first is row {np.flatnonzero(bad)[0]}); they have no direction to compare"
+        )
+    rows = vectors / peak
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(unit, dtype=np.float32)
+
+
+def _given(collection: Collection, query: NDArray[Any], kind: VectorName) -> Example:
+    vectors = check_vectors(collection, query[np.newaxis])
+    if kind == "compact" and collection.compressor is not None:
+        vectors = collection.compressor.transform(vectors)
+    return Example(vectors[0])
+
+
+def name_query(query: Query) -> str:
+    """Return what to call a query in a sentence."""
+    if isinstance(query, str | Path):
+        return str(query)
+    return f"a picture of {len(query):,} bytes" if isinstance(query, bytes) else "a picture"
+
+
+def _changed(record: Record, query: Picture) -> bool:
     """Tell whether the query names a file that is not the one that was indexed."""
     try:
-        stat = Path(query).stat()
+        stat = Path(cast("str | Path", query)).stat()
     except OSError:
         return False
-    indexed = (record.payload["_size"], record.payload["_mtime_ns"])
-    return (stat.st_size, stat.st_mtime_ns) != indexed
+    indexed = (record.payload.get("_size"), record.payload.get("_mtime_ns"))
+    return indexed != (None, None) and (stat.st_size, stat.st_mtime_ns) != indexed

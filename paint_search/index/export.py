@@ -1,27 +1,37 @@
-"""An index -> files that other tools read: FAISS, NumPy, Parquet, CSV.
+"""An index -> files and objects that other tools read: FAISS, NumPy, Parquet, CSV, pandas, Arrow.
 
-Rows are in the order of ``Index.vectors``. Writes beside the target and renames into place.
+Rows are in the order of ``Index.vectors``.
 """
 
 import csv
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from paint_search.errors import UsageError
-from paint_search.index.index import Index
+from paint_search.errors import UsageError, argument
+from paint_search.files import replacing
+from paint_search.index.collection import Collection
+from paint_search.index.select import read_vectors
 from paint_search.painting import Painting
 from paint_search.search.filters import Filter
+from paint_search.search.stores.opening import faiss_of
+
+if TYPE_CHECKING:
+    import faiss
+    import pyarrow as pa
+
+FORMS: Final = ("faiss", "npy", "parquet", "csv")
 
 
-def write(index: Index, out: Path, form: str, where: Filter = ()) -> tuple[list[Path], int]:
+def export(
+    collection: Collection, out: Path, form: str, where: Filter = ()
+) -> tuple[list[Path], int]:
     """Write the paintings that match; return the files written and the number of paintings.
 
     Args:
-        index: where they are.
+        collection: where they are.
         out: the file to write.
         form: ``faiss`` writes a FAISS index and the labels beside it as CSV, whose column
             ``label`` is that of FAISS; ``npy`` writes (n, d) float32 and the labels beside it
@@ -30,87 +40,104 @@ def write(index: Index, out: Path, form: str, where: Filter = ()) -> tuple[list[
         where: conditions on the paintings.
 
     Raises:
-        UsageError: an unknown form.
+        UsageError: an unknown form, or no painting matches.
+        OSError: the file cannot be written.
     """
-    if form not in ("faiss", "npy", "parquet", "csv"):
-        raise UsageError(f"unknown --to {form!r}: use faiss, npy, parquet or csv")
+    if form not in FORMS:
+        raise UsageError(
+            f"unknown {argument('form', form, '--to')}: use {', '.join(FORMS[:-1])} or {FORMS[-1]}"
+        )
+    beside = out.with_suffix(".csv")
     if form in ("faiss", "npy") and out.suffix == ".csv":
         raise UsageError(
-            f"{out} is where the labels would go; name a .{form} file, or use --to csv"
+            f"{out} is where the labels would go; name a .{form} file, or use "
+            f"{argument('form', 'csv', '--to')}"
         )
-    paintings = list(index.paintings(where))
-    if form == "csv":
-        return [_replace(out, lambda file: _write_csv(file, paintings))], len(paintings)
-    if form == "faiss":
-        return _export_faiss(index, out, where, paintings)
-    _, vectors = index.vectors(where)
     if form == "parquet":
-        return [_replace(out, lambda file: _write_parquet(file, paintings, vectors))], len(vectors)
-    return [
-        _replace(out, lambda file: _write_npy(file, vectors)),
-        _replace(out.with_suffix(".csv"), lambda file: _write_csv(file, paintings)),
-    ], len(vectors)
+        import pyarrow.parquet as pq
 
-
-def _export_faiss(
-    index: Index, out: Path, where: Filter, paintings: Sequence[Painting]
-) -> tuple[list[Path], int]:
+        table = to_arrow(collection, where)
+        with replacing(out) as fresh:
+            pq.write_table(table, fresh)
+        return [out], table.num_rows
+    paintings = list_paintings(collection, where)
+    if form == "csv":
+        _write_csv(out, columns_of(paintings))
+        return [out], len(paintings)
+    if form == "npy":
+        _, vectors = read_vectors(collection, collection.manifest.kept(None), where)
+        with replacing(out) as fresh, fresh.open("wb") as stream:
+            np.save(stream, vectors, allow_pickle=False)
+        _write_csv(beside, columns_of(paintings))
+        return [out, beside], len(paintings)
     import faiss
 
-    made, names = index.faiss(where)
+    made, names = to_faiss(collection, where)
     labels = {name: label for label, name in names.items()}
     known = sorted(
         (painting for painting in paintings if painting.id in labels),
         key=lambda painting: labels[painting.id],
     )
-    column = {"label": [labels[painting.id] for painting in known]}
-    return [
-        _replace(out, lambda file: faiss.write_index(made, str(file))),
-        _replace(
-            out.with_suffix(".csv"), lambda file: _write_table(file, column | _columns(known))
-        ),
-    ], len(known)
+    with replacing(out) as fresh:
+        faiss.write_index(made, str(fresh))
+    _write_csv(beside, {"label": [labels[one.id] for one in known]} | columns_of(known))
+    return [out, beside], len(known)
 
 
-def _replace(out: Path, write_to: Callable[[Path], None]) -> Path:
-    fresh = out.with_name(f"{out.name}.new")
-    write_to(fresh)
-    os.replace(fresh, out)
-    return out
+def list_paintings(collection: Collection, where: Filter = ()) -> list[Painting]:
+    """Return the paintings that match, in the order of their ids."""
+    return [Painting.from_payload(record.payload) for record in collection.store.scroll(where)]
 
 
-def _columns(paintings: Sequence[Painting]) -> dict[str, list[Any]]:
+def columns_of(paintings: Sequence[Painting]) -> dict[str, list[Any]]:
+    """Return id, path and every field as columns, None where a painting lacks one."""
     rows = [painting.to_dict() for painting in paintings]
     names = dict.fromkeys(name for row in rows for name in row) or ["id", "path"]
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _write_npy(file: Path, vectors: np.ndarray[Any, Any]) -> None:
-    with file.open("wb") as stream:
-        np.save(stream, vectors, allow_pickle=False)
+def to_arrow(collection: Collection, where: Filter = ()) -> "pa.Table":
+    """Return id, path, fields and vectors as an Arrow table; a field of several types is text."""
+    import pyarrow as pa
+
+    columns = {
+        name: values if len({type(v) for v in values} - {type(None)}) < 2 else [*map(_text, values)]
+        for name, values in columns_of(list_paintings(collection, where)).items()
+    }
+    _, vectors = read_vectors(collection, collection.manifest.kept(None), where)
+    flat = pa.array(vectors.reshape(-1), type=pa.float32())
+    vector = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    return pa.table({**columns, "vector": vector})
 
 
-def _write_csv(file: Path, paintings: Sequence[Painting]) -> None:
-    _write_table(file, _columns(paintings))
+def to_faiss(collection: Collection, where: Filter = ()) -> "tuple[faiss.Index, dict[int, str]]":
+    """Return a FAISS index by inner product, and label -> painting id.
+
+    A FAISS store hands out the index that it searches where there are no conditions; else a flat
+    one is made of the vectors that scores are taken from.
+
+    Raises:
+        UsageError: no painting matches.
+    """
+    ready = None if where else faiss_of(collection.store)
+    if ready is not None:
+        return ready
+    import faiss
+
+    ids, vectors = read_vectors(collection, collection.manifest.searched, where)
+    if not ids:
+        raise UsageError("there are no paintings to make a FAISS index of")
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return index, dict(enumerate(ids))
 
 
-def _write_table(file: Path, columns: dict[str, list[Any]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _write_csv(out: Path, columns: dict[str, list[Any]]) -> None:
+    with replacing(out) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
-
-
-def _write_parquet(
-    file: Path, paintings: Sequence[Painting], vectors: np.ndarray[Any, Any]
-) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {
-        name: values if len({type(v) for v in values} - {type(None)}) < 2 else [*map(str, values)]
-        for name, values in _columns(paintings).items()
-    }
-    flat = pa.array(vectors.reshape(-1), type=pa.float32())
-    vector = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-    pq.write_table(pa.table({**columns, "vector": vector}), file)

@@ -1,39 +1,59 @@
 """The one door: make an index, open it, bring it up to date, ask it.
 
-Ties the rooms together (backbone, pipeline, store, queries); no room knows it. Paths that it takes
-are those of files or of indexed paintings; ids and vectors that it gives fit any other library.
+Each method is a few lines that call a neighbour in this room. Paths that it takes are those of
+files or of indexed paintings; ids and vectors that it gives fit any other library.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from paint_search.errors import IndexMissingError, UsageError
-from paint_search.index.collection import check_made, found, reopen
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from paint_search.compress.base import Compressor
+from paint_search.errors import IndexMissingError, UsageError, argument
+from paint_search.index import examples, search
+from paint_search.index.collection import PATIENCE, Collection
 from paint_search.index.compression import AUTO as AUTO_METHOD
 from paint_search.index.compression import CompressRequest, CompressSummary, compress
-from paint_search.index.copy import CopySummary, copy_index
-from paint_search.index.examples import find_ids
+from paint_search.index.copy import BATCH, CopySummary, copy_index
+from paint_search.index.examples import Picture, Query
+from paint_search.index.export import columns_of, export, list_paintings, to_arrow, to_faiss
+from paint_search.index.info import IndexInfo, inspect
+from paint_search.index.manifest import Manifest
 from paint_search.index.paths import FOLDER, corpus_folder, find_index
-from paint_search.index.reading import ReadIndex
-from paint_search.index.select import select
-from paint_search.index.sync import Request, require_images, settle, update
+from paint_search.index.select import Where, check_field, read_vectors, select
+from paint_search.index.sync import SKIPPED, Request, require_images, sync
+from paint_search.index.upsert import Handed, upsert
+from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.shards import Part
+from paint_search.indexer.corpus.skips import read_skips
 from paint_search.indexer.images.decode import MAX_PIXELS
 from paint_search.indexer.images.preprocessing import Fit
 from paint_search.indexer.pipeline import Summary
-from paint_search.painting import Progress
-from paint_search.search.filters import Filter, FilterValue
+from paint_search.painting import Hit, Painting, Progress, Value
+from paint_search.search.filters import FilterValue
+from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.uri import Place
 
+if TYPE_CHECKING:
+    import faiss
+    import pandas as pd
+    import pyarrow as pa
 
-class Index(ReadIndex):
+
+class Index:
     """A searchable collection of paintings in a folder of its own; use as a context manager.
 
     Make one with ``create`` or open one with ``open``. Where its points are in its folder, only one
-    process at a time can hold it. What can be asked of it is in ``ReadIndex``.
+    process at a time can hold it. ``len``, ``in`` and iteration speak of its paintings.
     """
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
 
     @classmethod
     def create(
@@ -46,7 +66,7 @@ class Index(ReadIndex):
         weights: str | Path | None = None,
         fit: Fit | None = None,
         note: Callable[[str], None] = lambda line: None,
-    ) -> "Index":
+    ) -> Self:
         """Make an empty index for the paintings below ``root``.
 
         Args:
@@ -66,36 +86,39 @@ class Index(ReadIndex):
         """
         root = corpus_folder(root)
         require_images(root)
-        return cls(
-            found(
-                root,
-                Path(folder).absolute(),
-                Place.parse(store),
-                backbone=backbone,
-                weights=None if weights is None else Path(weights),
-                fit=fit,
-                note=note,
-            )
+        made = Collection.create(
+            root,
+            Path(folder).absolute(),
+            Place.parse(store),
+            backbone=backbone,
+            weights=None if weights is None else Path(weights),
+            fit=fit,
+            note=note,
         )
+        return cls(made)
 
     @classmethod
-    def open(cls, folder: str | Path | None = None) -> "Index":
+    def open(cls, folder: str | Path | None = None, *, patience: float = PATIENCE) -> Self:
         """Open an index: ``folder``, else ``$PAINT_SEARCH_INDEX``, else the nearest one above here.
+
+        Args:
+            folder: of the index.
+            patience: seconds to wait for another process that holds it.
 
         Raises:
             IndexMissingError: there is none.
             ManifestError: it is damaged or newer than this program.
-            StoreBusyError: another process holds it, after waiting for five seconds.
+            StoreBusyError: another process holds it.
         """
         path = find_index(folder)
         if path is None:
             raise IndexMissingError(
                 f"there is no index {folder or FOLDER} here or in a folder above; make one with "
-                "paint-search index FOLDER, or name one with --index"
+                f"paint-search index FOLDER, or name one: {argument('folder', option='--index')}"
             )
-        return cls(reopen(path))
+        return cls(Collection.open(path, patience))
 
-    def __enter__(self) -> "Index":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -108,10 +131,36 @@ class Index(ReadIndex):
 
     def close(self) -> None:
         """Make everything durable and let other processes in."""
-        try:
-            self._store.close()
-        finally:
-            self._holding.release()
+        self._collection.close()
+
+    @property
+    def folder(self) -> Path:
+        """The index folder."""
+        return self._collection.folder
+
+    @property
+    def root(self) -> Path:
+        """The corpus folder, which painting paths are relative to."""
+        return self._collection.root
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the index says of itself."""
+        return self._collection.manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the backbone's weights: vectors of two fingerprints cannot be compared."""
+        return self.manifest.backbone.fingerprint
+
+    @property
+    def compressor(self) -> Compressor | None:
+        """The fitted compressor, None before ``compress``.
+
+        Raises:
+            CompressError: it is damaged, or of another backbone.
+        """
+        return self._collection.compressor
 
     def add(
         self,
@@ -145,23 +194,99 @@ class Index(ReadIndex):
             UsageError: the folder is not of this corpus, or labels cannot be read.
             StoreError: the store or the disk failed; what was finished stays.
         """
-        request = Request(
-            folder=corpus_folder(folder or self.root),
-            labels=labels,
-            table=None if table is None else Path(table),
-            prune=prune,
-            max_pixels=max_pixels,
-            weights=None if weights is None else Path(weights),
-            device=device,
-            part=part,
-            report=report,
-            cancelled=cancelled,
-        )
-        with self._holding.writing():
-            self.manifest, summary = update(
-                self.folder, self.manifest, self._store, self._model, self.compressor(), request
+        with self._collection.writing() as collection:
+            request = Request(
+                folder=corpus_folder(folder or collection.root),
+                labels=labels,
+                table=None if table is None else Path(table),
+                prune=prune,
+                max_pixels=max_pixels,
+                weights=None if weights is None else Path(weights),
+                device=device,
+                part=part,
+                report=report,
+                cancelled=cancelled,
             )
-        return summary
+            return sync(collection, request)
+
+    def embed(self, images: Iterable[Picture]) -> NDArray[np.float32]:
+        """Return the embedding of each picture by the index's backbone, (n, d), with unit norms.
+
+        Args:
+            images: files, bytes of files, Pillow images, or (h, w, 3) uint8 sRGB arrays.
+
+        Raises:
+            ImageError: one of them is no image.
+        """
+        rows = list(self.embed_iter(images))
+        empty = np.empty((0, self.manifest.backbone.dimension), dtype=np.float32)
+        return np.stack(rows) if rows else empty
+
+    def embed_iter(self, images: Iterable[Picture]) -> Iterator[NDArray[np.float32]]:
+        """Yield the embedding, (d,), of each picture, with a bounded number of them in memory.
+
+        Args:
+            images: as for ``embed``; may be endless.
+
+        Raises:
+            ImageError: one of them is no image.
+        """
+        if isinstance(images, str | Path | bytes):
+            raise UsageError(f"give a list of pictures as {argument('images')}")
+        with self._collection.reading() as collection:
+            yield from examples.embed(collection, images)
+
+    def upsert(
+        self,
+        paths_or_ids: Sequence[str | Path],
+        vectors: ArrayLike | None = None,
+        *,
+        images: Sequence[Picture] | None = None,
+        labels: Sequence[Mapping[str, Any]] | None = None,
+        fingerprint: str | None = None,
+    ) -> int:
+        """Write paintings that no run over a folder has to find, and return how many.
+
+        With ``vectors`` they are stored as they are; with ``images`` those are embedded; with
+        neither the files at the paths are, or, of paintings that are indexed, only the labels
+        change. Labels that are given stay when ``add`` runs again; without any, a painting that is
+        indexed keeps its own. Nothing is written unless everything is sound.
+
+        Args:
+            paths_or_ids: n paintings: ids or paths that are indexed, files of the corpus, or new
+                names that look like paths below it.
+            vectors: (n, d) numbers of any positive norm, as the index's backbone makes them.
+            images: n pictures, as ``embed`` takes them.
+            labels: n mappings of field to text or number.
+            fingerprint: with ``vectors``, that of the index they were embedded with.
+
+        Raises:
+            UsageError: numbers that do not match, vectors of another length or without direction, a
+                file that is not there, or a label that is neither text nor number.
+            BackboneError: the vectors are of another model.
+            ImageError: an image cannot be used.
+            StoreError: the store or the disk failed.
+        """
+        handed = Handed(paths_or_ids, vectors, images, labels, fingerprint)
+        with self._collection.writing() as collection:
+            return upsert(collection, handed)
+
+    def remove(self, *paintings: str | Path | Painting, where: Where | None = None) -> int:
+        """Take paintings out of the index, by path, id or filter, and return how many; files stay.
+
+        Raises:
+            UsageError: nothing was named, or something named is not indexed.
+        """
+        if not paintings and not where:
+            raise UsageError(f"name the paintings to remove, or give {argument('where')}")
+        with self._collection.writing() as collection:
+            ids = dict.fromkeys(examples.find_ids(collection, paintings))
+            if where:
+                chosen = collection.store.scroll(select(collection, where))
+                ids |= {record.id: None for record in chosen}
+            collection.store.delete(list(ids))
+            collection.settle(collection.manifest, changed=bool(ids))
+        return len(ids)
 
     def compress(
         self,
@@ -180,7 +305,7 @@ class Index(ReadIndex):
         stays as it was.
 
         Args:
-            method: a name of ``compress.kinds.METHODS``, or ``auto``: the best of them.
+            method: a name of ``compress.METHODS``, or ``auto``: the best of them.
             dims: length of the compact vectors.
             seed: of the fit, and of which paintings are held out.
             drop_full: keep compact vectors alone, to save space; ``note`` is told what it costs.
@@ -194,18 +319,15 @@ class Index(ReadIndex):
             StoreError: the store or the disk failed.
         """
         request = CompressRequest(method, dims, seed, drop_full, label, report, note)
-        with self._holding.writing():
-            self.manifest, self._store, summary = compress(
-                self.folder, self.manifest, self._store, request
-            )
-        self._compressor = None
-        return summary
+        with self._collection.writing() as collection:
+            return compress(collection, request)
 
     def copy(
         self,
         to: str,
         folder: str | Path | None = None,
         *,
+        batch: int = BATCH,
         report: Callable[[str, Progress], None] = lambda words, progress: None,
     ) -> CopySummary:
         """Copy this index into another store: vectors, labels and compressor.
@@ -215,6 +337,7 @@ class Index(ReadIndex):
         Args:
             to: where the points go, as ``store`` of ``create``.
             folder: of the copy; by default beside this index, named after it and the store.
+            batch: points read and written at once.
             report: called with what is being done and how far it is.
 
         Raises:
@@ -223,35 +346,286 @@ class Index(ReadIndex):
         """
         place = Place.parse(to)
         beside = self.folder.with_name(f"{self.folder.name}-{place.kind}")
-        return copy_index(
-            self.folder,
-            self.manifest,
-            self._store,
-            place,
-            beside if folder is None else Path(folder).absolute(),
-            report,
-        )
+        target = beside if folder is None else Path(folder).absolute()
+        with self._collection.reading() as collection:
+            return copy_index(collection, place, target, report, batch)
 
-    def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
-        """Raise an error if the index was made with another backbone, fit or store than these."""
-        check_made(self.folder, self.manifest, backbone=backbone, fit=fit, store=store)
+    def export(
+        self, out: str | Path, form: str, where: Where | None = None
+    ) -> tuple[list[Path], int]:
+        """Write the paintings that match for other tools; return the files and how many.
 
-    def remove(
-        self,
-        *paintings: str | Path,
-        where: Mapping[str, FilterValue] | Filter | None = None,
-    ) -> int:
-        """Take paintings out of the index, by path, id or filter, and return how many; files stay.
+        Args:
+            out: the file to write; labels of ``faiss`` and ``npy`` go beside it as CSV.
+            form: ``faiss``, ``npy``, ``parquet`` or ``csv`` (labels alone).
+            where: conditions, as in ``similar``.
 
         Raises:
-            UsageError: nothing was named, or something named is not indexed.
+            UsageError: an unknown form or field, or no painting to make a FAISS index of.
+            OSError: the file cannot be written.
         """
-        if not paintings and not where:
-            raise UsageError("name the paintings to remove, or give --where")
-        ids = dict.fromkeys(find_ids(self._store, self.root, paintings))
-        if where:
-            ids |= {r.id: None for r in self._store.scroll(select(self._store, where))}
-        with self._holding.writing():
-            self._store.delete(list(ids))
-            self.manifest = settle(self.folder, self.manifest, self._store, changed=bool(ids))
-        return len(ids)
+        with self._collection.reading() as collection:
+            return export(collection, Path(out), form, select(collection, where))
+
+    def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
+        """Raise an error if the index was made with another backbone, fit or store than these.
+
+        Raises:
+            BackboneError: another backbone or fit.
+            UsageError: another store.
+        """
+        self._collection.check_made(backbone, fit, store)
+
+    @overload
+    def similar(
+        self,
+        query: Picture,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        exclude: Mapping[str, FilterValue] | None = None,
+        min_score: float = -1.0,
+        spread: float = 0.0,
+        exact: bool = False,
+        compact_only: bool = False,
+    ) -> list[Hit]: ...
+
+    @overload
+    def similar(
+        self,
+        query: list[Query] | tuple[Query, ...],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        exclude: Mapping[str, FilterValue] | None = None,
+        min_score: float = -1.0,
+        spread: float = 0.0,
+        exact: bool = False,
+        compact_only: bool = False,
+    ) -> list[list[Hit]]: ...
+
+    @overload
+    def similar(
+        self,
+        query: NDArray[np.floating[Any]],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        exclude: Mapping[str, FilterValue] | None = None,
+        min_score: float = -1.0,
+        spread: float = 0.0,
+        exact: bool = False,
+        compact_only: bool = False,
+    ) -> list[Hit] | list[list[Hit]]: ...
+
+    def similar(
+        self,
+        query: Query | list[Query] | tuple[Query, ...],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        exclude: Mapping[str, FilterValue] | None = None,
+        min_score: float = -1.0,
+        spread: float = 0.0,
+        exact: bool = False,
+        compact_only: bool = False,
+    ) -> list[Hit] | list[list[Hit]]:
+        """Return the ``k`` paintings most like the query, best first; the query not among them.
+
+        Args:
+            query: an image file, an indexed path or id, the bytes of a file, a Pillow image,
+                (h, w, 3) uint8 pixels, or a vector, (d,), of the backbone. A list or tuple of
+                these, or an array (n, d), asks many at once and gives a list of hits for each.
+            k: how many hits; near-identical copies are folded into one.
+            where: field -> value, list of values, or (low, high); all must hold.
+            exclude: the same, none may hold.
+            min_score: least cosine.
+            spread: 0 for the nearest, up to 1 for variety among the hits.
+            exact: compare with every painting even where the index is approximate.
+            compact_only: compare compact vectors and nothing else, where the index has them.
+
+        Raises:
+            UsageError: ``k`` below 1, an unknown field, a query that is not there, a vector of
+                another length, or compact vectors that are not there.
+            ImageError: a query is no image.
+        """
+        many = isinstance(query, list | tuple) or (
+            isinstance(query, np.ndarray) and query.ndim == 2
+        )
+        queries: list[Query] = list(query) if many else [query]  # type: ignore[list-item, arg-type]
+        with self._collection.reading() as collection:
+            conditions = select(collection, where, exclude)
+            options = search.Options(k, conditions, min_score, spread, exact, compact_only)
+            hits = search.similar(collection, queries, options)
+        return hits if many else hits[0]
+
+    def recommend(
+        self,
+        positive: Sequence[Query],
+        negative: Sequence[Query] = (),
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        exclude: Mapping[str, FilterValue] | None = None,
+        min_score: float = -1.0,
+        spread: float = 0.0,
+        exact: bool = False,
+        compact_only: bool = False,
+    ) -> list[Hit]:
+        """Return the ``k`` paintings most like some examples and unlike others, best first.
+
+        The direction looked in is the mean of the positive examples less half that of the negative
+        ones (Rocchio's formula); none of the examples is among the hits.
+
+        Args:
+            positive: examples, each as ``similar`` takes a query.
+            negative: counter-examples, of the same kinds.
+            k: how many hits; the other arguments are those of ``similar``.
+            where: conditions that must hold.
+            exclude: conditions that may not hold.
+            min_score: least cosine.
+            spread: 0 for the nearest, up to 1 for variety among the hits.
+            exact: compare with every painting even where the index is approximate.
+            compact_only: compare compact vectors and nothing else, where the index has them.
+
+        Raises:
+            UsageError: no positive example, or as for ``similar``.
+            ImageError: an example is no image.
+        """
+        for name, given in (("positive", positive), ("negative", negative)):
+            if isinstance(given, str | bytes | Path):
+                raise UsageError(f"give a list of examples as {argument(name)}")
+        with self._collection.reading() as collection:
+            conditions = select(collection, where, exclude)
+            options = search.Options(k, conditions, min_score, spread, exact, compact_only)
+            return search.recommend(collection, list(positive), list(negative), options)
+
+    def get(self, painting: str | Path) -> Painting:
+        """Return the painting with this id or path.
+
+        Raises:
+            UsageError: it is not indexed; ``painting in index`` asks without raising.
+        """
+        with self._collection.reading() as collection:
+            record = examples.find_indexed(collection, painting)
+        if record is None:
+            raise UsageError(f"{painting} is not in the index; see paint-search list")
+        return Painting.from_payload(record.payload)
+
+    def __contains__(self, painting: object) -> bool:
+        if isinstance(painting, Painting):
+            painting = painting.id
+        if not isinstance(painting, str | Path):
+            return False
+        with self._collection.reading() as collection:
+            return examples.find_indexed(collection, painting) is not None
+
+    def __iter__(self) -> Iterator[Painting]:
+        return self.paintings()
+
+    def __len__(self) -> int:
+        with self._collection.reading() as collection:
+            return collection.store.count()
+
+    def paintings(self, where: Where | None = None) -> Iterator[Painting]:
+        """Yield the paintings in the order of ``vectors``."""
+        with self._collection.reading() as collection:
+            for record in collection.store.scroll(select(collection, where)):
+                yield Painting.from_payload(record.payload)
+
+    def vectors(
+        self, where: Where | None = None, which: VectorName | None = None
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """Return ids and unit-norm vectors, (n, d) float32, in the order of the ids.
+
+        Args:
+            where: which paintings; all by default.
+            which: ``full`` or ``compact``; by default full ones where they are kept.
+
+        Raises:
+            UsageError: unknown field, or vectors that this index does not keep.
+        """
+        with self._collection.reading() as collection:
+            name = collection.manifest.kept(which)
+            return read_vectors(collection, name, select(collection, where))
+
+    def field(self, name: str, where: Where | None = None) -> list[Value | None]:
+        """Return one field of every painting, None where it lacks it, in the order of ``vectors``.
+
+        Raises:
+            UsageError: no painting has such a field.
+        """
+        with self._collection.reading() as collection:
+            check_field(collection, name)
+            records = collection.store.scroll(select(collection, where))
+            return [record.payload.get(name) for record in records]
+
+    def to_pandas(self, where: Where | None = None) -> "pd.DataFrame":
+        """Return id, path and fields of the paintings, a row each, in the order of ``vectors``.
+
+        Raises:
+            UsageError: unknown field.
+        """
+        import pandas as pd
+
+        with self._collection.reading() as collection:
+            return pd.DataFrame(columns_of(list_paintings(collection, select(collection, where))))
+
+    def to_arrow(self, where: Where | None = None) -> "pa.Table":
+        """Return the same as an Arrow table, with the vectors as a last column ``vector``.
+
+        Raises:
+            UsageError: unknown field, or an index that keeps no vectors yet.
+        """
+        with self._collection.reading() as collection:
+            return to_arrow(collection, select(collection, where))
+
+    def faiss(self, where: Where | None = None) -> "tuple[faiss.Index, dict[int, str]]":
+        """Return a FAISS index (inner product, unit vectors) for other tools, and label -> id.
+
+        With a FAISS store and no ``where`` it is the one that is searched here, over compact
+        vectors where there are any; else a flat one of the vectors that scores are taken from.
+
+        Raises:
+            UsageError: unknown field, or no painting matches.
+        """
+        with self._collection.reading() as collection:
+            return to_faiss(collection, select(collection, where))
+
+    def verifier(
+        self,
+        note: Callable[[str], None] = lambda line: None,
+        *,
+        unsure: tuple[float, float] = UNSURE,
+    ) -> Verifier:
+        """Return what says whether one artist made two paintings.
+
+        Args:
+            note: takes lines for the user.
+            unsure: probabilities between these are little better than a coin, and said to be.
+        """
+        with self._collection.reading() as collection:
+            return Verifier(collection, note, unsure)
+
+    def verify(self, one: Query, other: Query) -> Verdict:
+        """Say how likely one artist made both paintings; see ``Verifier.verify``."""
+        return self.verifier().verify(one, other)
+
+    def info(self) -> IndexInfo:
+        """Return what there is to know about this index."""
+        with self._collection.reading() as collection:
+            return inspect(collection)
+
+    def skipped(self) -> list[tuple[str, str]]:
+        """Return (path, reason) of every file that the last runs could not index."""
+        return read_skips(self.folder / SKIPPED)
+
+    def locate(self, painting: Painting | Hit) -> Path:
+        """Return where the painting's file lies; it may have gone since it was indexed."""
+        return self.root / painting.path
+
+    def locate_query(self, query: str | Path) -> Path:
+        """Return the file of a path or id that ``similar`` takes as a query."""
+        with self._collection.reading() as collection:
+            record = examples.find_indexed(collection, query)
+        return Path(query) if record is None else self.root / record.payload["path"]

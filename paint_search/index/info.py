@@ -6,8 +6,11 @@ Measures searches on the index's own paintings, and changes nothing.
 from dataclasses import dataclass
 from pathlib import Path
 
+from paint_search.index.collection import Collection
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
+from paint_search.index.sync import SKIPPED
+from paint_search.indexer.corpus.skips import read_skips
 from paint_search.search.recall import Way, measure_recall, measure_ways
 from paint_search.search.stores.base import Store, VectorName
 
@@ -46,20 +49,21 @@ class IndexInfo:
     bytes_on_disk: int
 
 
-def inspect(folder: Path, root: Path, manifest: Manifest, store: Store, skipped: int) -> IndexInfo:
+def inspect(collection: Collection) -> IndexInfo:
     """Measure and count what ``IndexInfo`` holds."""
+    folder, manifest, store = collection.folder, collection.manifest, collection.store
     files = (file for file in folder.rglob("*") if file.is_file())
     count = store.count()
     vector_bytes = {name: count * _BYTES * length for name, length in manifest.dimensions.items()}
-    features = open_features(folder, manifest)
+    features = open_features(collection)
     if features is not None:
         vector_bytes["full"] = features.bytes_on_disk
     return IndexInfo(
         folder=folder,
-        root=root,
+        root=collection.root,
         manifest=manifest,
         paintings=count,
-        skipped=skipped,
+        skipped=len(read_skips(folder / SKIPPED)),
         fields=store.fields(),
         searched=store.describe(),
         recall=_recall(manifest, store),

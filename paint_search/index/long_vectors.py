@@ -7,31 +7,29 @@ by their ids, which are hashes, and not by the alphabet.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import numpy as np
 
-from paint_search.index.manifest import Manifest
-from paint_search.indexer.corpus.scan import ScannedFile
+from paint_search.index.collection import Collection
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.indexer.pipeline import Walk
 from paint_search.painting import Record, painting_id
-from paint_search.search.stores.base import Store
 
 FEATURES: Final = "features"
 
 
-def open_features(index: Path, manifest: Manifest) -> FeatureCache | None:
+def open_features(collection: Collection) -> FeatureCache | None:
     """Return the feature cache of an index, None where it has none (any more).
 
     Raises:
         StoreError: it cannot be read.
     """
-    if not manifest.long or not (index / FEATURES).exists():
+    folder, manifest = collection.folder / FEATURES, collection.manifest
+    if not manifest.long or not folder.exists():
         return None
-    return FeatureCache(index / FEATURES, manifest.backbone.dimension)
+    return FeatureCache(folder, manifest.backbone.dimension)
 
 
 class CachingStore:
@@ -41,9 +39,10 @@ class CachingStore:
         postponed: how many files were passed over since the cache has no room for all.
     """
 
-    def __init__(self, store: Store, index: Path, manifest: Manifest) -> None:
-        self._store = store
-        self._cache = FeatureCache(index / FEATURES, manifest.backbone.dimension)
+    def __init__(self, collection: Collection) -> None:
+        self._store = store = collection.store
+        dimension = collection.manifest.backbone.dimension
+        self._cache = FeatureCache(collection.folder / FEATURES, dimension)
         self.postponed = 0
         self.get = store.get
         self.set_payloads = store.set_payloads

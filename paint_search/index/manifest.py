@@ -8,7 +8,6 @@ absolute paths where a relative one can be had.
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from paint_search.compress.record import Compression
 from paint_search.errors import ManifestError, StoreError, UsageError
+from paint_search.files import replacing
 from paint_search.indexer.backbones.engines import EngineChoice
 from paint_search.indexer.backbones.registry import BackboneRecord
 from paint_search.indexer.corpus.labels import FOLDER
@@ -25,7 +25,7 @@ from paint_search.search.stores.uri import Place
 
 #: 3 since the points may be elsewhere, 2 since there may be compact vectors; all are read.
 FORMAT: Final = 3
-_FILE: Final = "manifest.json"
+MANIFEST: Final = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Manifest:
         Raises:
             ManifestError: damaged, or of a newer format than this program knows.
         """
-        file = folder / _FILE
+        file = folder / MANIFEST
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             if record["format"] > FORMAT:
@@ -172,17 +172,12 @@ class Manifest:
         Raises:
             StoreError: the folder cannot be written or the disk is full.
         """
-        file = folder / _FILE
-        fresh = folder / f"{_FILE}.new"
+        file = folder / MANIFEST
         record = {"format": FORMAT, **dataclasses.asdict(self)}
         lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in record.items())
-        text = "{\n" + ",\n".join(lines) + "\n}"
         try:
-            with fresh.open("w", encoding="utf-8") as stream:
-                stream.write(text + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(fresh, file)
+            with replacing(file) as fresh:
+                fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         except OSError as error:
             raise StoreError(f"{file} cannot be written: {error.strerror}") from error
 
@@ -227,4 +222,4 @@ def _place(record: Any) -> Place:
 
 def is_index(folder: Path) -> bool:
     """Tell whether ``folder`` holds an index."""
-    return (folder / _FILE).is_file()
+    return (folder / MANIFEST).is_file()

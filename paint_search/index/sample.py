@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.compress.base import Rows
-from paint_search.compress.split import Split, choose_split, works_held_out
+from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
 from paint_search.errors import CompressError, UsageError
+from paint_search.index.collection import Collection
+from paint_search.index.long_vectors import open_features
 from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.search.stores.base import Store
 
 #: More vectors teach a compressor nothing, and these fit into 400 MB at 2,048 dimensions.
 _MOST_FITTED: Final = 50_000
@@ -25,24 +26,28 @@ _CELLS: Final = 2**26
 
 
 @dataclass(frozen=True)
-class Parts:
+class Sample:
     """The vectors of an index, dealt out: (n, d) to learn from, (m, d) to judge by.
 
     Where labels are learned from, some works of the learned artists are left out too, so that
     what is known of seen artists can be measured on other works than those.
     """
 
-    split: Split
+    split: HoldOut
     learned: Rows
     held_out: NDArray[np.float32]
     labels: list[str | None]
     held_labels: list[str | None]
 
     @classmethod
-    def read(
-        cls, store: Store, features: FeatureCache | None, seed: int, label: str | None
-    ) -> Self:
-        """Read a bounded number of each from the store, or map them from a feature cache."""
+    def read(cls, collection: Collection, seed: int, label: str | None) -> Self:
+        """Read a bounded number of each from the store, or map them from a feature cache.
+
+        Raises:
+            UsageError: the index is empty, or no painting has the label.
+            CompressError: too few paintings can be held out.
+        """
+        store, features = collection.store, open_features(collection)
         records = [
             (record.id, record.payload.get("artist"), record.payload.get(label or ""))
             for record in store.scroll()
@@ -53,7 +58,7 @@ class Parts:
         ids, artists, values = zip(*records, strict=True)
         if label is not None and not any(values):
             raise UsageError(f"no painting has a field {label!r}; see paint-search info")
-        split = choose_split(ids, artists, seed=seed)
+        split = choose_hold_out(ids, artists, seed=seed)
         kept_out = split.held_out(ids, artists)
         named = [None if value is None else str(value) for value in values]
         passed = np.zeros(len(ids), bool) if label is None else works_held_out(split, ids)
@@ -74,7 +79,7 @@ class Parts:
     @classmethod
     def _mapped(
         cls,
-        split: Split,
+        split: HoldOut,
         ids: NDArray[np.str_],
         named: list[str | None],
         sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],

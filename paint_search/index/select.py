@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import UsageError
+from paint_search.index.collection import Collection
 from paint_search.search.filters import Condition, Filter, FilterValue, build_filter
-from paint_search.search.stores.base import Store, VectorName
+from paint_search.search.stores.base import VectorName
+
+#: Field -> value, values or range; or conditions as ``parse_filter`` reads them.
+Where = Mapping[str, FilterValue] | Filter
 
 
 def select(
-    store: Store,
-    where: Mapping[str, FilterValue] | Filter | None,
+    collection: Collection,
+    where: Where | None,
     exclude: Mapping[str, FilterValue] | None = None,
 ) -> list[Condition]:
     """Return the conditions as one filter.
@@ -28,14 +32,16 @@ def select(
     mapping = where if isinstance(where, Mapping) else None
     conditions = given + build_filter(mapping, exclude)
     for condition in conditions:
-        check_field(store, condition.field)
+        check_field(collection, condition.field)
     return conditions
 
 
 def read_vectors(
-    store: Store, name: VectorName, length: int, where: Filter
+    collection: Collection, name: VectorName, where: Filter
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """Return ids and vectors of one kind, (n, length), of what matches, in the order of ids."""
+    """Return ids and vectors of one kind, (n, d), of what matches, in the order of ids."""
+    store = collection.store
+    length = collection.manifest.dimensions[name]
     vectors = np.empty((store.count(where), length), dtype=np.float32)
     ids: list[str] = []
     for record in store.scroll(where, vectors=True):
@@ -44,10 +50,10 @@ def read_vectors(
     return ids, vectors
 
 
-def check_field(store: Store, name: str) -> None:
+def check_field(collection: Collection, name: str) -> None:
     """Raise UsageError if no painting has this field."""
-    if not store.has_field(name):
-        fields = store.fields()
+    if not collection.store.has_field(name):
+        fields = collection.store.fields()
         near = get_close_matches(name, fields, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(

@@ -1,7 +1,6 @@
 """Bring an index up to date with its folder of paintings: the run behind ``paint-search index``.
 
 Wires labels, decoder, engine and store into one pipeline, then settles what has moved or gone.
-Works on the parts of an index that it is handed and returns the manifest that now describes it.
 """
 
 import csv
@@ -16,22 +15,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import Compressor
 from paint_search.compress.record import Loss
-from paint_search.errors import UsageError
-from paint_search.index.compression import measure, shorten
+from paint_search.errors import CompressError, UsageError, argument
+from paint_search.index.collection import Collection
+from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
 from paint_search.index.manifest import Manifest
 from paint_search.index.paths import read_path, write_path
 from paint_search.indexer.backbones.engines import DEVICES, Embedder
-from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.corpus.labels import label_source
-from paint_search.indexer.corpus.scan import scan
+from paint_search.indexer.corpus.scan import Walk, scan
 from paint_search.indexer.corpus.shards import Part
 from paint_search.indexer.corpus.skips import SkipList, inside
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import is_image
-from paint_search.indexer.pipeline import Pipeline, Summary, Walk, gone
+from paint_search.indexer.pipeline import Pipeline, Summary, gone
 from paint_search.painting import Painting, Progress, Record
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
@@ -64,10 +62,13 @@ class CompressingStore:
         lost: what the vectors that went in lost by it.
     """
 
-    def __init__(self, store: Store, compressor: Compressor, *, keeps_full: bool) -> None:
-        self._store = store
+    def __init__(self, collection: Collection) -> None:
+        compressor = collection.compressor
+        if compressor is None:
+            raise CompressError("this index has no compressor; run paint-search compress first")
+        self._store = store = collection.store
         self._compressor = compressor
-        self._keeps_full = keeps_full
+        self._keeps_full = "full" in collection.manifest.vectors
         self.lost = Loss(0, 0.0, 0.0)
         self.get = store.get
         self.set_payloads = store.set_payloads
@@ -79,16 +80,16 @@ class CompressingStore:
         vectors = np.stack([np.asarray(record.vector) for record in records])
         self.lost = self.lost.and_more(Loss.measure(self._compressor, vectors))
 
+    def account(self, manifest: Manifest) -> Manifest:
+        """Return the manifest with what was lost added to what it tells of the compression."""
+        made = manifest.compression
+        if made is None:
+            return manifest
+        return replace(manifest, compression=made.with_added(self.lost))
 
-def update(
-    index: Path,
-    manifest: Manifest,
-    store: Store,
-    model: Model,
-    compressor: Compressor | None,
-    request: Request,
-) -> tuple[Manifest, Summary]:
-    """Index what is new or changed in the request's folder; return the manifest and what was done.
+
+def sync(collection: Collection, request: Request) -> Summary:
+    """Index what is new or changed in the request's folder, and say what was done.
 
     Raises:
         UsageError: the folder is not of this corpus, or labels cannot be read.
@@ -98,24 +99,21 @@ def update(
     summary = Summary()
     check_options(request.labels, request.table, request.device)
     require_images(request.folder)
-    manifest, folder = _enter_corpus(index, manifest, request.folder, summary)
+    index, store = collection.folder, collection.store
+    manifest, folder = _enter_corpus(collection, request.folder, summary)
     manifest = _remember_labels(index, manifest, request)
     root = read_path(manifest.root, index)
     scope = folder.relative_to(root).as_posix()
     if request.weights is not None:
-        model.check_weights(request.weights)
+        collection.backbone.check_weights(request.weights)
     run = time.time_ns()
-    engine = _Engine(manifest, model, request, summary.notes.append)
-    entrance: CompressingStore | CachingStore | None = None
+    engine = _Engine(collection, request, summary.notes.append)
     walk: Walk = partial(scan, folder, root)
     part = request.part or Part()
     if part.count > 1:
         walk = part.of(walk)
-    if compressor is not None:
-        keeps_full = "full" in manifest.vectors
-        entrance = CompressingStore(store, compressor, keeps_full=keeps_full)
-    elif manifest.long:
-        entrance = CachingStore(store, index, manifest)
+    entrance = entrance_of(collection)
+    if isinstance(entrance, CachingStore):
         walk = entrance.sampled(walk)
     with ExitStack() as stack:
         table = None
@@ -124,7 +122,7 @@ def update(
         skips = stack.enter_context(SkipList(index / SKIPPED, scope))
         pipeline = Pipeline(
             number=run,
-            store=entrance or store,
+            store=entrance,
             by_hash=lambda hashes: _by_hash(store, hashes, vectors=True),
             labels=label_source(manifest.labels, table, root),
             preprocessing=manifest.backbone.preprocessing,
@@ -144,11 +142,20 @@ def update(
         store.optimize()
     if isinstance(entrance, CachingStore):
         summary.notes.append(entrance.remark())
-    elif entrance is not None and manifest.compression is not None:
-        manifest = replace(manifest, compression=manifest.compression.with_added(entrance.lost))
-    manifest = settle(index, replace(manifest, engine=engine.choice), store, summary.touched)
+    elif isinstance(entrance, CompressingStore):
+        manifest = entrance.account(manifest)
+    collection.settle(replace(manifest, engine=engine.choice), changed=summary.touched)
     summary.seconds = time.monotonic() - start
-    return manifest, summary
+    return summary
+
+
+def entrance_of(collection: Collection) -> "Store | CompressingStore | CachingStore":
+    """Return the store as full vectors go into it: compressed, cached, or as they are."""
+    if collection.compressor is not None:
+        return CompressingStore(collection)
+    if collection.manifest.long:
+        return CachingStore(collection)
+    return collection.store
 
 
 def check_options(labels: str | None, table: Path | None, device: str) -> None:
@@ -156,7 +163,7 @@ def check_options(labels: str | None, table: Path | None, device: str) -> None:
     if device not in DEVICES:
         raise UsageError(f"unknown device {device!r}: use {', '.join(DEVICES)}")
     if labels is not None and table is not None:
-        raise UsageError("give either --labels or --table, not both")
+        raise UsageError(f"give either {argument('labels')} or {argument('table')}, not both")
     if table is not None:
         LabelTable(table).close()
     elif labels is not None:
@@ -176,24 +183,15 @@ def require_images(folder: Path) -> None:
     )
 
 
-def settle(index: Path, manifest: Manifest, store: Store, changed: bool) -> Manifest:
-    """Write the manifest, with what it measured measured anew where the paintings have changed."""
-    manifest = measure(manifest, store) if changed else manifest
-    manifest = replace(manifest, paintings=store.count())
-    store.flush()
-    manifest.write(index)
-    return manifest
-
-
 class _Engine:
     """Chooses the embedder when the first batch has come, and remembers what was measured."""
 
     def __init__(
-        self, manifest: Manifest, model: Model, request: Request, note: Callable[[str], None]
+        self, collection: Collection, request: Request, note: Callable[[str], None]
     ) -> None:
-        self.choice = manifest.engine
+        self.choice = collection.manifest.engine
         self._note = note
-        self._model = model
+        self._model = collection.backbone
         self._request = request
 
     def __call__(self, pixels: NDArray[np.uint8], pending: int) -> Embedder:
@@ -203,24 +201,23 @@ class _Engine:
             measured=self.choice,
             weights_file=self._request.weights,
             device=self._request.device,
+            note=self._note,
         )
         if self.choice is not None:
             self._note(f"engine: {self.choice.describe()}")
         return embedder
 
 
-def _enter_corpus(
-    index: Path, manifest: Manifest, folder: Path, summary: Summary
-) -> tuple[Manifest, Path]:
+def _enter_corpus(collection: Collection, folder: Path, summary: Summary) -> tuple[Manifest, Path]:
     """Return the folder as the corpus calls it; a corpus that moved as a whole is followed."""
-    root = read_path(manifest.root, index)
+    index, manifest, root = collection.folder, collection.manifest, collection.root
     for spelling, base in ((folder, root), (folder.resolve(), root.resolve())):
         if spelling.is_relative_to(base):
             return manifest, root / spelling.relative_to(base)
     if root.exists():
         raise UsageError(
             f"{index} is the index of {root}, and {folder} is not inside it; make another index "
-            "for it with --index, or index a folder that holds both"
+            f"for it with {argument('folder', option='--index')}, or index a folder that holds both"
         )
     summary.notes.append(f"the paintings have moved from {root} to {folder}")
     moved = replace(manifest, root=write_path(folder, index))
@@ -276,7 +273,8 @@ def _settle_gone(
     also mends a run that was killed half-way through a move.
     """
     doomed: list[str] = []
-    for record in gone(filter(own, store.scroll()), root):
+    files = (record for record in store.scroll() if "_size" in record.payload)
+    for record in gone(filter(own, files), root):
         twins = _by_hash(store, [record.payload["_hash"]], vectors=False)
         later = [twin for twin in twins if twin.payload["_run"] > record.payload["_run"]]
         lost = {twin.id for twin in gone(later, root)}

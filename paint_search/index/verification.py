@@ -1,13 +1,12 @@
 """Two paintings and an index in; how likely one artist made both, and pairs that compare, out.
 
 The calibration is made on demand, kept in the index, and made anew when the index has another
-compressor or has changed by more than a tenth. Works on the parts of an index that it is handed;
+compressor or has changed by more than a tenth;
 answering from a calibration that is there loads neither torch nor scikit-learn.
 """
 
 import itertools
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import Compressor
 from paint_search.errors import UsageError
-from paint_search.index.examples import Example, ExampleReader
-from paint_search.index.manifest import Manifest
-from paint_search.indexer.backbones.model import Model
+from paint_search.files import replacing
+from paint_search.index.collection import Collection
+from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
-from paint_search.search.stores.base import Store, VectorName
+from paint_search.search.stores.base import VectorName
 from paint_search.verify.judge import Judge, Works, look_at, probability
 from paint_search.verify.trial import Judged, Material, calibrate
 
@@ -143,9 +141,8 @@ class Calibration:
             (folder / _ARRAYS, save(arrays)),
             (folder / _SETTINGS, json.dumps(settings).encode()),
         ):
-            fresh = file.with_name(f"{file.name}.new")
-            fresh.write_bytes(content)
-            os.replace(fresh, file)
+            with replacing(file) as fresh:
+                fresh.write_bytes(content)
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
@@ -175,21 +172,23 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Compares paintings for one index; the parts of it are as in ``asking.ask``."""
+    """Compares paintings for one open index.
 
-    folder: Path
-    root: Path
-    manifest: Manifest
-    store: Store
-    model: Model
-    compressor: Callable[[], Compressor | None]
+    Attributes:
+        collection: the index.
+        note: takes lines for the user.
+        unsure: probabilities between these are little better than a coin.
+    """
+
+    collection: Collection
     note: Callable[[str], None]
+    unsure: tuple[float, float] = UNSURE
 
-    def verify(self, one: str | Path, other: str | Path) -> Verdict:
+    def verify(self, one: Query, other: Query) -> Verdict:
         """Say whether one artist made both.
 
         Args:
-            one: an image file, an indexed path or an id.
+            one: a picture, an indexed path or an id.
             other: another.
 
         Raises:
@@ -199,18 +198,21 @@ class Verifier:
         """
         calibration = self.calibration()
         base, searched = self._kinds()
-        examples = [self._example(query, searched) for query in (one, other)]
+        examples = read_examples(self.collection, [one, other], searched)
         if examples[0].id is not None and examples[0].id == examples[1].id:
-            raise UsageError(f"{one} and {other} are the same painting; name two")
+            raise UsageError(
+                f"{name_query(one)} and {name_query(other)} are the same painting; name two"
+            )
         codes = None if base == searched else np.stack([found.vector for found in examples])
-        vectors = np.stack([self._example(query, base).vector for query in (one, other)])
+        full = examples if base == searched else read_examples(self.collection, [one, other], base)
+        vectors = np.stack([found.vector for found in full])
         works = look_at(calibration.judge.model, vectors, codes)
         first, second = works[np.array([0])], works[np.array([1])]
         score = float(calibration.judge.score(first, second)[0])
         chance = float(probability(np.array([score]))[0])
         reason = self._doubt(calibration, score, chance, (one, other), examples)
         return Verdict(
-            says="cannot tell" if reason else "same" if chance > UNSURE[1] else "different",
+            says="cannot tell" if reason else "same" if chance > self.unsure[1] else "different",
             probability=chance,
             reason=reason,
             references=self._references(calibration, score, {found.id for found in examples}),
@@ -224,14 +226,14 @@ class Verifier:
         Raises:
             EvalError: too few artists of this index have works enough.
         """
-        found = Calibration.load(self.folder / FOLDER)
-        count = self.store.count()
+        found = Calibration.load(self.collection.folder / FOLDER)
+        count = self.collection.store.count()
         fits = found is not None and found.made_of == self._made_of()
         if found and fits and abs(count - found.paintings) <= _CHANGED * found.paintings:
             return found
         self.note("calibrating on pairs of paintings by known artists; later runs reuse it")
         made = self._calibrate(count)
-        made.save(self.folder / FOLDER)
+        made.save(self.collection.folder / FOLDER)
         return made
 
     def material(self) -> tuple[list[str], Material]:
@@ -242,12 +244,12 @@ class Verifier:
             EvalError: too few artists of this index have works enough.
         """
         base, searched = self._kinds()
-        most = min(_MOST, _CELLS // self.manifest.dimensions[base])
+        most = min(_MOST, _CELLS // self.collection.manifest.dimensions[base])
         ids: list[str] = []
         artists: list[Value | None] = []
         vectors: dict[VectorName, list[NDArray[np.float32]]] = {"full": [], "compact": []}
         # The order of the ids, which are hashes, is as good as any shuffling.
-        for record in itertools.islice(self.store.scroll(vectors=True), most):
+        for record in itertools.islice(self.collection.store.scroll(vectors=True), most):
             ids.append(record.id)
             artists.append(record.payload.get("artist"))
             for kind in {base, searched}:
@@ -255,7 +257,7 @@ class Verifier:
                 vectors[kind].append(np.asarray(vector, dtype=np.float32))
         if not ids:
             raise UsageError("the index is empty; run paint-search index first")
-        made = self.manifest.compression
+        made = self.collection.manifest.compression
         return ids, Material.deal(
             ids,
             [None if artist is None else str(artist) for artist in artists],
@@ -288,7 +290,7 @@ class Verifier:
 
     def _nearest(self, vector: NDArray[np.float32], own: str | None, using: VectorName) -> float:
         without = {own} if own is not None else set()
-        found = self.store.search(vector, 1, using=using, without=without)
+        found = self.collection.store.search(vector, 1, using=using, without=without)
         return found[0].score if found else -1.0
 
     def _doubt(
@@ -296,19 +298,19 @@ class Verifier:
         calibration: Calibration,
         score: float,
         chance: float,
-        queries: tuple[str | Path, str | Path],
+        queries: tuple[Query, Query],
         examples: list[Example],
     ) -> str | None:
         """Say why there is no verdict, None where there is one."""
         _, searched = self._kinds()
         for query, example in zip(queries, examples, strict=True):
             if self._nearest(example.vector, example.id, searched) < calibration.nearest:
-                return f"{query} is unlike all that was calibrated on"
+                return f"{name_query(query)} is unlike all that was calibrated on"
         if score > calibration.judge.highest:
             return "more alike than any two works that were calibrated on: one picture twice?"
         if score < calibration.judge.lowest:
             return "less alike than any two works that were calibrated on"
-        if UNSURE[0] <= chance <= UNSURE[1]:
+        if self.unsure[0] <= chance <= self.unsure[1]:
             return "little better than a coin"
         return None
 
@@ -325,7 +327,7 @@ class Verifier:
             fresh = (pair for pair in near if not without & {pair[0], pair[1]})
             kinds.append(list(itertools.islice(fresh, _SHOWN)))
         chosen = [pair for both in zip(*kinds, strict=False) for pair in both]
-        records = self.store.get(list({key for pair in chosen for key in pair[:2]}))
+        records = self.collection.store.get(list({key for pair in chosen for key in pair[:2]}))
         return tuple(
             Reference(
                 Painting.from_payload(records[one].payload),
@@ -337,20 +339,16 @@ class Verifier:
             if one in records and other in records
         )
 
-    def _example(self, query: str | Path, kind: VectorName) -> Example:
-        shortener = self.compressor() if kind == "compact" else None
-        return ExampleReader(self.store, self.model, self.root, shortener).example(query)
-
     def _kinds(self) -> tuple[VectorName, VectorName]:
         """Return the vectors that the model is fitted to, and those whose cosine counts."""
-        searched = self.manifest.searched
-        return ("full" if "full" in self.manifest.vectors else "compact"), searched
+        searched = self.collection.manifest.searched
+        return ("full" if "full" in self.collection.manifest.vectors else "compact"), searched
 
     def _made_of(self) -> str:
-        made = self.manifest.compression
-        searched = self.manifest.searched
+        made = self.collection.manifest.compression
+        searched = self.collection.manifest.searched
         folder = made.folder if made is not None and searched == "compact" else "none"
-        return f"{self.manifest.backbone.fingerprint} {searched} {folder}"
+        return f"{self.collection.manifest.backbone.fingerprint} {searched} {folder}"
 
 
 def _some_references(

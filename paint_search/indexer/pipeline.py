@@ -22,7 +22,7 @@ from paint_search.errors import ImageError, NotAnImageError
 from paint_search.indexer.backbones.blas import one_blas_thread
 from paint_search.indexer.backbones.engines import Embedder
 from paint_search.indexer.corpus.labels import LabelSource
-from paint_search.indexer.corpus.scan import ScannedFile
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.indexer.corpus.skips import SkipList
 from paint_search.indexer.images.decode import Decoded, decode
 from paint_search.indexer.images.perceptual_hash import look
@@ -33,9 +33,6 @@ from paint_search.painting import Painting, Progress, Record, painting_id
 BATCH: Final = 16
 _PAGE: Final = 512
 _CHECKPOINT_SECONDS: Final = 10.0
-
-#: Walks the corpus; is handed what to call with the (path, reason) of what cannot be looked at.
-Walk = Callable[[Callable[[str, str], None]], Iterator[ScannedFile]]
 
 State = Literal["new", "changed", "relabelled", "unchanged"]
 
@@ -230,10 +227,10 @@ class Pipeline:
             if suffix not in Image.registered_extensions():
                 summary.ignored += 1
                 return None
-            reason = "the file is empty" if task.file.size == 0 else str(error)
+            reason = "the file is empty" if task.file.size == 0 else error.for_command_line()
             self.skips.add(task.file.path, reason)
         except ImageError as error:
-            self.skips.add(task.file.path, str(error))
+            self.skips.add(task.file.path, error.for_command_line())
         return None
 
     def _embedded(
@@ -299,6 +296,8 @@ def _state(file: ScannedFile, labels: Mapping[str, Any], known: Record | None) -
     payload = known.payload
     if (payload.get("_size"), payload.get("_mtime_ns")) != (file.size, file.mtime_ns):
         return "changed"
+    if payload.get("_given"):
+        return "unchanged"  # labels that a program gave are not those of folders and tables
     stored = Painting.from_payload(payload).labels()
     return "unchanged" if stored == labels else "relabelled"
 

@@ -1,1 +1,45 @@
-"""Vectors -> hits: stores, filters, queries, and what a score means in this index."""
+"""Vectors -> hits: stores, filters, queries, and what a score means in this index.
+
+In come a query vector, (d,), and conditions; out go ranked matches, copies folded. No picture and
+no backbone is known here. Called by the index; filters by all that take ``--where``.
+"""
+
+from paint_search.search.background import Background, measure_background
+from paint_search.search.filters import (
+    Condition,
+    Filter,
+    FilterValue,
+    build_filter,
+    parse_filter,
+)
+from paint_search.search.outside import step_outside
+from paint_search.search.query import Group, Query, combine, find, find_all, is_copy
+from paint_search.search.recall import (
+    Way,
+    choose_effort,
+    choose_oversampling,
+    measure_recall,
+    measure_ways,
+)
+
+__all__ = [
+    "Background",
+    "Condition",
+    "Filter",
+    "FilterValue",
+    "Group",
+    "Query",
+    "Way",
+    "build_filter",
+    "choose_effort",
+    "choose_oversampling",
+    "combine",
+    "find",
+    "find_all",
+    "is_copy",
+    "measure_background",
+    "measure_recall",
+    "measure_ways",
+    "parse_filter",
+    "step_outside",
+]

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from paint_search.errors import UsageError
 from paint_search.painting import Value
 
@@ -97,7 +99,8 @@ def build_filter(
 ) -> list[Condition]:
     """Read the mappings that the Python client takes.
 
-    A tuple of two numbers (or None) is a range, any other sequence means any of its values.
+    A tuple of two numbers (or None) is a range, any other sequence means any of its values. NumPy's
+    scalars and arrays count as Python's.
     """
     return [
         _condition(name, value, negated)
@@ -107,12 +110,15 @@ def build_filter(
 
 
 def _condition(name: str, value: FilterValue, negated: bool) -> Condition:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, str | int | float):
         return Condition(name, values=(value,), negated=negated)
     if isinstance(value, tuple) and len(value) == 2 and not any(isinstance(v, str) for v in value):
         low, high = (None if bound is None else float(bound) for bound in value)
         return Condition(name, low=low, high=high, negated=negated)
-    values = tuple(item for item in value if item is not None)
+    plain = (item.item() if isinstance(item, np.generic) else item for item in value)
+    values = tuple(item for item in plain if item is not None)
     if not values:
         raise UsageError(f"the filter on {name!r} names no value")
     return Condition(name, values=values, negated=negated)

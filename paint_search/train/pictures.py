@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.compress.hold_out import hold_out_labels
 from paint_search.errors import CompressError, ImageError, UsageError
 from paint_search.indexer.corpus.labels import FOLDER, label_source
 from paint_search.indexer.corpus.scan import scan
@@ -21,7 +22,6 @@ from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import decode, is_image
 from paint_search.indexer.images.preprocessing import Preprocessing
 
-_VALIDATION = 0.15  # of the labels
 _LEAST_LABELS = 4
 
 
@@ -86,9 +86,7 @@ class Pictures:
                 f"training needs {_LEAST_LABELS} labels with two works or more; here are "
                 f"{len(several)} among {len(names)}: add works, or name another --label"
             )
-        order = np.random.default_rng(seed).permutation(several)
-        judged = np.isin(codes, order[: max(2, round(_VALIDATION * len(several)))])
-        return ~judged, judged
+        return hold_out_labels(codes, np.random.default_rng(seed))
 
     def reader(self, preprocessing: Preprocessing) -> "Reader":
         """Return what decodes them for a network."""

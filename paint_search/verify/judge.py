@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.eval.label_pairs import Pairs
+from paint_search.eval import Pairs
 from paint_search.verify.two_covariance import Floats, TwoCovariance
 
 #: Share of the calibration's pairs below, and above, whose scores are taken for strange.

@@ -11,10 +11,10 @@ from typing import Final, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.split import Split, choose_split, works_held_out
-from paint_search.errors import EvalError
-from paint_search.eval.inputs import Bools, Ints, group_labels
-from paint_search.eval.label_pairs import Pairs, PairSource
+from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
+from paint_search.errors import EvalError, argument
+from paint_search.eval import Pairs, PairSource, group_labels
+from paint_search.eval.inputs import Bools, Ints
 from paint_search.verify.judge import Judge, Rows, Works, look_at, probability
 from paint_search.verify.two_covariance import Floats, TwoCovariance
 
@@ -55,14 +55,14 @@ class Material:
         artists: Sequence[str | None],
         vectors: Rows,
         codes: Rows | None,
-        split: Split | None,
+        split: HoldOut | None,
     ) -> Self:
         """Deal the works out as a compressor that learned from labels did, else anew.
 
         Raises:
             EvalError: too few artists have works enough.
         """
-        rule = split or choose_split(ids, artists)
+        rule = split or choose_hold_out(ids, artists)
         named = np.array([artist is not None for artist in artists], dtype=np.bool_)
         unseen, passed = rule.held_out(ids, artists), works_held_out(rule, ids)
         made = cls(
@@ -80,7 +80,8 @@ class Material:
                 "telling one artist from two is calibrated on artists that nothing was learned "
                 f"from, and needs {LEAST_ARTISTS} such with two works or more: a fifth of some "
                 f"{5 * LEAST_ARTISTS}. This index has {everyone} artists with two works or more; "
-                "index more paintings, or give their artists with --labels or --table"
+                f"index more paintings, or give their artists with {argument('labels')} or "
+                f"{argument('table')}"
             )
         return made
 

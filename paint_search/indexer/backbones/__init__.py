@@ -4,3 +4,60 @@ In come names, weights and batches of pixels, (n, h, w, 3) uint8; out go unit-no
 float32. torch and timm are imported below here alone, and never for a query.
 Called by the pipeline, and by the index for queries.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from paint_search.indexer.backbones.blas import one_blas_thread
+from paint_search.indexer.backbones.engines import (
+    DEVICES,
+    LEAST_COSINE,
+    BuiltInEmbedder,
+    Embedder,
+    EngineChoice,
+    OnnxEmbedder,
+    TorchEmbedder,
+    fastest_engine,
+    find_device,
+    torch_engines,
+)
+from paint_search.indexer.backbones.model import Model
+from paint_search.indexer.backbones.registry import (
+    AUTO,
+    REGISTRY,
+    Backbone,
+    BackboneRecord,
+    find_backbone,
+)
+
+if TYPE_CHECKING:
+    from paint_search.indexer.backbones.timm_network import Network, build_network, export_onnx
+
+__all__ = [
+    "AUTO",
+    "DEVICES",
+    "LEAST_COSINE",
+    "REGISTRY",
+    "Backbone",
+    "BackboneRecord",
+    "BuiltInEmbedder",
+    "Embedder",
+    "EngineChoice",
+    "Model",
+    "Network",
+    "OnnxEmbedder",
+    "TorchEmbedder",
+    "build_network",
+    "export_onnx",
+    "fastest_engine",
+    "find_backbone",
+    "find_device",
+    "one_blas_thread",
+    "torch_engines",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Network", "build_network", "export_onnx"):  # they import torch and timm
+        return getattr(import_module("paint_search.indexer.backbones.timm_network"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import BackboneError, UsageError
+from paint_search.errors import BackboneError, UsageError, argument
 
 if TYPE_CHECKING:
     from paint_search.indexer.backbones.timm_network import Network
@@ -95,7 +95,7 @@ class OnnxEmbedder:
         except Exception as error:  # ONNX Runtime's errors have no public common type
             raise BackboneError(
                 f"the backbone {file} cannot be loaded ({error}); run paint-search index again "
-                "with --weights to write it anew"
+                f"with {argument('weights')} to write it anew"
             ) from error
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -196,7 +196,10 @@ def find_device(wanted: str) -> str:
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no GPU here; use --device auto")
+        raise UsageError(
+            f"{argument('device', 'cuda')}: torch finds no GPU here; use "
+            f"{argument('device', 'auto')}"
+        )
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -205,6 +208,7 @@ def fastest_engine(
     makers: Mapping[str, Callable[[], Embedder]],
     pixels: NDArray[np.uint8],
     machine: str,
+    note: Callable[[str], None],
 ) -> tuple[Embedder, EngineChoice]:
     """Keep the fastest engine that agrees with plain float32 on every image of a first batch.
 
@@ -213,9 +217,10 @@ def fastest_engine(
 
     Args:
         network: the backbone; run eagerly in float32 on the CPU, it is the reference.
-        makers: engine name -> how to make it; one that cannot run here is passed over.
+        makers: engine name -> how to make it.
         pixels: the first batch, (n, size, size, 3).
         machine: named in the choice, so that another machine measures again.
+        note: told of each engine that cannot run here, and why.
 
     Raises:
         BackboneError: no engine reproduces the reference.
@@ -226,8 +231,8 @@ def fastest_engine(
             engine = make()
             engine.embed(pixels[:1])  # the first call compiles and allocates
             trials.append((_rate(engine, pixels[:_TRIAL])[0], name, engine))
-        except (RuntimeError, NotImplementedError, BackboneError):
-            continue
+        except (RuntimeError, NotImplementedError, BackboneError) as error:
+            note(f"the engine {name} cannot run here ({error})")
     reference = TorchEmbedder(network, "cpu", "float32", plain=True).embed(pixels)
     for _, name, engine in sorted(trials, key=lambda trial: -trial[0]):
         rate, vectors = _rate(engine, pixels)

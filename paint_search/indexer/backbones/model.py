@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import BackboneError, UsageError
+from paint_search.errors import BackboneError, UsageError, argument
 from paint_search.indexer.backbones import engines as embed
 from paint_search.indexer.backbones import weights
 from paint_search.indexer.backbones.builtin import builtin
@@ -100,6 +100,7 @@ class Model:
         measured: embed.EngineChoice | None,
         weights_file: Path | None,
         device: str,
+        note: Callable[[str], None],
     ) -> tuple[embed.Embedder, embed.EngineChoice | None]:
         """Return the fastest sound embedder for many images, and how it was chosen.
 
@@ -109,6 +110,7 @@ class Model:
             measured: the choice of an earlier run; taken over on the same machine.
             weights_file: where the weights are, instead of the cache.
             device: ``auto``, ``cpu`` or ``cuda``.
+            note: takes one line for the user, on each engine that cannot run here.
 
         Raises:
             BackboneError: the weights are not those of this index, or no engine is sound.
@@ -119,7 +121,8 @@ class Model:
         if self.record.name in _OWN:
             if device == "cuda":
                 raise UsageError(
-                    f"--device cuda: the backbone {self.record.name!r} runs on the CPU only"
+                    f"{argument('device', device)}: the backbone {self.record.name!r} runs on the "
+                    "CPU only"
                 )
             return self._exported(lanes if self.record.name == BUILT_IN else 1), None
         known = measured if measured and measured.machine == machine else None
@@ -131,8 +134,8 @@ class Model:
         if network is None:
             if device == "cuda":
                 raise UsageError(
-                    "--device cuda needs the weights, which are not in the cache; "
-                    "give them with --weights FILE"
+                    f"{argument('device', device)} needs the weights, which are not in the cache; "
+                    f"give them with {argument('weights')}"
                 )
             return self._exported(lanes), known
         makers: dict[str, Callable[[], embed.Embedder]] = {}
@@ -141,7 +144,7 @@ class Model:
         makers |= embed.torch_engines(network, embed.find_device(device))
         if known is not None and known.engine in makers:
             return makers[known.engine](), known
-        return embed.fastest_engine(network, makers, pixels, machine)
+        return embed.fastest_engine(network, makers, pixels, machine, note)
 
     def _exported(self, lanes: int) -> embed.Embedder:
         if self.record.name not in _OWN:
@@ -156,11 +159,13 @@ class Model:
     def check_weights(self, weights_file: Path) -> None:
         """Raise BackboneError unless this is the file that the index was made with."""
         if not weights_file.is_file():
-            raise BackboneError(f"there is no weights file {weights_file}; check --weights")
+            raise BackboneError(
+                f"there is no weights file {weights_file}; check {argument('weights')}"
+            )
         if weights.fingerprint(weights_file) != self.record.fingerprint:
             raise BackboneError(
                 f"{weights_file} is not the weights file this index was made with "
-                f"({self.record.weights}); make another index for it with --index"
+                f"({self.record.weights}); make another index for it"
             )
 
     def _find_network(self, weights_file: Path | None) -> "Network | None":
@@ -195,7 +200,7 @@ def _resolve(
     backbone = REGISTRY["resnet50"] if automatic else find_backbone(name)
     if backbone.architecture is None:
         if weights_file is not None:
-            raise UsageError(f"--weights: the backbone {name!r} has no weights")
+            raise UsageError(f"{argument('weights')}: the backbone {name!r} has no weights")
         return backbone, None
     if weights_file is not None:
         return backbone, weights_file

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
-from paint_search.errors import BackboneError
+from paint_search.errors import BackboneError, argument
 from paint_search.indexer.backbones.ink.measures import MEASURES
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
 
@@ -141,7 +141,9 @@ def find_backbone(name: str) -> Backbone:
             f"cannot read the settings of {name!r}: write them as ?key=value&key=value"
         ) from error
     if _FILE_KEYS & settings.keys():
-        raise BackboneError(f"{name!r} names weights in its settings; give them with --weights")
+        raise BackboneError(
+            f"{name!r} names weights in its settings; give them with {argument('weights')}"
+        )
     return Backbone(
         name=name,
         architecture=architecture,

@@ -17,7 +17,7 @@ import torch
 from timm.models import PretrainedCfg
 from torch import nn
 
-from paint_search.errors import BackboneError
+from paint_search.errors import BackboneError, argument
 from paint_search.indexer.backbones.builtin import small  # noqa: F401 - makes timm know it
 from paint_search.indexer.backbones.registry import Backbone, BackboneRecord, Pooling
 from paint_search.indexer.backbones.weights import fingerprint, load_weights
@@ -70,7 +70,9 @@ def hub_of(backbone: Backbone) -> str:
     """
     hub = _configuration(backbone).hf_hub_id
     if not hub:
-        raise BackboneError(f"no published weights for {backbone.name}; give them with --weights")
+        raise BackboneError(
+            f"no published weights for {backbone.name}; give them with {argument('weights')}"
+        )
     return str(hub)
 
 

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paint_search.errors import BackboneError
+from paint_search.errors import BackboneError, argument
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,7 @@ def _published_file(hub: str) -> str:
     reason = "has no such weights" if absent else "cannot be reached"
     raise BackboneError(
         f"the weights of {hub} are not on this machine and the model hub {reason}; "
-        "give them with --weights FILE, or use --backbone builtin"
+        f"give them with {argument('weights')}, or use {argument('backbone', 'builtin')}"
     )
 
 
@@ -105,7 +105,7 @@ def load_weights(model: "torch.nn.Module", file: Path) -> None:
         raise BackboneError(
             f"{file} holds weights of another architecture: {len(missing)} layers are missing, "
             f"{len(unknown)} unknown, {len(reshaped)} of another shape (first: {example}); "
-            "name the model they belong to with --backbone timm:NAME"
+            f"name the model they belong to with {argument('backbone', 'timm:NAME')}"
         )
     model.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
 
@@ -116,7 +116,7 @@ def _read_state(file: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     if not file.is_file():
-        raise BackboneError(f"there is no weights file {file}; check --weights")
+        raise BackboneError(f"there is no weights file {file}; check {argument('weights')}")
     try:
         if file.suffix == ".safetensors":
             return dict(load_file(file))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, argument
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.painting import Value
 
@@ -70,8 +70,8 @@ class PatternLabels:
         distinct = len(set(names)) == len(names)
         if not names or stray or adjacent or not distinct or not all(map(_NAME.fullmatch, names)):
             raise UsageError(
-                f"--labels {pattern!r} is not a pattern: write each field once, in lower case, "
-                'with text between fields, as in "{movement}/{artist}_{title}-{year}.jpg"'
+                f"{argument('labels', pattern)} is not a pattern: write each field once, in lower "
+                'case, with text between fields, as in "{movement}/{artist}_{title}-{year}.jpg"'
             )
         folders = "/".join(_segment_pattern(segment) for segment in stem.split("/"))
         self._regex = re.compile(rf"(?:.*/)?{folders}", re.DOTALL)

@@ -38,6 +38,10 @@ class ScannedFile:
     mtime_ns: int
 
 
+#: Walks a corpus; is handed what to call with what cannot be looked at.
+Walk = Callable[[Unreadable], Iterator[ScannedFile]]
+
+
 def scan(folder: Path, root: Path, unreadable: Unreadable) -> Iterator[ScannedFile]:
     """Yield the regular files below ``folder``, sorted by name within each folder.
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from paint_search.errors import UsageError
-from paint_search.indexer.corpus.scan import ScannedFile
-from paint_search.indexer.pipeline import Walk
+from paint_search.errors import UsageError, argument
+from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.painting import painting_id
 
 
@@ -30,7 +29,9 @@ class Part:
         """
         number, _, count = text.partition("/")
         if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            raise UsageError(f"--part {text}: write the part and their number, such as 3/16")
+            raise UsageError(
+                f"{argument('part', text)}: write the part and their number, such as 3/16"
+            )
         return cls(int(number), int(count))
 
     def has(self, path: str) -> bool:

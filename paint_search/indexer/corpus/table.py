@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, argument
 from paint_search.painting import Value
 
 #: Column names that may hold the path or the file name, in order of preference.
@@ -39,7 +39,9 @@ class LabelTable:
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():
-            raise UsageError(f"there is no table {file}; give --table a CSV or Parquet file")
+            raise UsageError(
+                f"there is no table {file}; give {argument('table')} a CSV or Parquet file"
+            )
         self._db = sqlite3.connect("", check_same_thread=False)  # a temporary file of its own
         self._db.execute("CREATE TABLE rows (path TEXT, name TEXT, labels TEXT, used INT)")
         reader = _parquet_rows if file.suffix.lower() in (".parquet", ".pq") else _csv_rows
@@ -100,13 +102,13 @@ def _records(file: Path, reader: _Reader) -> Iterator[tuple[str, str, str]]:
     rows = reader(file)
     columns = [str(name) for name in next(rows)]
     of_path = _path_column(file, columns)
-    fields = ["" if i == of_path else _field_name(name) for i, name in enumerate(columns)]
+    fields = ["" if i == of_path else field_name(name) for i, name in enumerate(columns)]
     empty = True
     for cells in rows:
         empty = False
         labels: dict[str, Value] = {}
         for name, cell in zip(fields, cells, strict=False):  # rows may be ragged
-            value = cell if name in _TEXTS or cell is None else _typed(cell)
+            value = cell if name in _TEXTS or cell is None else read_cell(cell)
             if name and value not in (None, ""):
                 labels.setdefault(name, value)
         cell = cells[of_path] if of_path < len(cells) else None
@@ -145,7 +147,7 @@ def _plain(value: Any) -> Value | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _typed(text: Value) -> Value:
+def read_cell(text: Value) -> Value:
     """Read a cell as the number it is; "007", "1e5" and "1_000" are names, not numbers."""
     if not isinstance(text, str):
         return text
@@ -173,7 +175,7 @@ def _path_column(file: Path, columns: Sequence[str]) -> int:
     )
 
 
-def _field_name(name: str) -> str:
+def field_name(name: str) -> str:
     """Return a column's name as ``--where`` takes it; empty for one that is not to be kept."""
     name = name.strip().lower()
     return "" if name.startswith("_") else re.sub(r"\W+", "_", name).strip("_")

@@ -3,3 +3,21 @@
 In come files and a preprocessing; out go (h, w, 3) uint8 arrays, perceptual hashes, thumbnails.
 A file that cannot be used is one error with its reason. Called by all that show or embed pictures.
 """
+
+from paint_search.indexer.images.decode import MAX_PIXELS, Decoded, decode, is_image
+from paint_search.indexer.images.perceptual_hash import look
+from paint_search.indexer.images.preprocessing import FITS, Fit, Preprocessing
+from paint_search.indexer.images.thumbnails import decoding, thumbnail
+
+__all__ = [
+    "FITS",
+    "MAX_PIXELS",
+    "Decoded",
+    "Fit",
+    "Preprocessing",
+    "decode",
+    "decoding",
+    "is_image",
+    "look",
+    "thumbnail",
+]

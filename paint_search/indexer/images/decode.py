@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from paint_search.errors import ImageError, NotAnImageError
+from paint_search.errors import ImageError, NotAnImageError, argument
 from paint_search.indexer.images.preprocessing import Preprocessing
 
 #: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
@@ -51,14 +51,25 @@ class Decoded:
     digest: str
 
 
-def decode(file: Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """Decode ``file`` and fit it to the square that ``preprocessing`` describes.
+def decode(
+    source: Path | bytes | Image.Image | NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    max_pixels: int = MAX_PIXELS,
+) -> Decoded:
+    """Decode a picture and fit it to the square that ``preprocessing`` describes.
+
+    Args:
+        source: a file, the bytes of one, an open Pillow image, or (h, w, 3) sRGB pixels.
+        preprocessing: what the backbone wants.
+        max_pixels: most pixels that are decoded.
 
     Raises:
         ImageError: with the reason, fit to stand in a skip list.
     """
     try:
-        with file.open("rb") as stream:
+        if isinstance(source, Image.Image | np.ndarray):
+            return _from_memory(source, preprocessing)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
             digest = hashlib.file_digest(stream, _blake2b).hexdigest()
             stream.seek(0)
             return Decoded(np.asarray(_picture(stream, preprocessing, max_pixels)), digest)
@@ -69,9 +80,25 @@ def decode(file: Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXEL
     except OSError as error:
         raise ImageError(_reason(error)) from error
     except MemoryError as error:
-        raise ImageError("not enough memory to decode it; lower --max-pixels") from error
+        raise ImageError(
+            f"not enough memory to decode it; lower {argument('max_pixels')}"
+        ) from error
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         raise ImageError(f"damaged image ({type(error).__name__}: {error})") from error
+
+
+def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preprocessing) -> Decoded:
+    """Fit a picture that a program holds; its hash is that of its pixels."""
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+            raise ImageError(
+                f"an array of shape {source.shape} and type {source.dtype} is no picture; give "
+                "(h, w, 3) uint8"
+            )
+        source = Image.fromarray(source)
+    picture = source.copy()  # turning it upright would change the caller's
+    digest = hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()
+    return Decoded(np.asarray(_fitted(picture, preprocessing)), digest)
 
 
 def _blake2b() -> Any:
@@ -86,7 +113,7 @@ def _picture(stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int) -
             width, height = image.size
             raise ImageError(
                 f"{width} x {height} pixels need {pixels / 1e6:.0f} million decoded, above the "
-                f"limit of {max_pixels / 1e6:.0f} million; raise --max-pixels"
+                f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
             )
         if pixels <= _LARGE:
             return _fitted(image, preprocessing)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from paint_search.errors import ImageError
@@ -29,6 +31,19 @@ def thumbnail(file: Path, size: int) -> Image.Image:
     return padded.crop(
         ImageChops.difference(padded, Image.new("RGB", padded.size, _MARK)).getbbox()
     )
+
+
+def shrunk(picture: Image.Image | NDArray[np.uint8], size: int) -> Image.Image:
+    """Return a picture as RGB, neither side longer than ``size`` pixels; it is never enlarged.
+
+    Args:
+        picture: of any mode, or (height, width[, 3]) uint8.
+        size: in pixels.
+    """
+    given = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    small = given.convert("RGB")
+    small.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return small
 
 
 @contextmanager

@@ -22,7 +22,7 @@ LONGEST: Final = 65_535
 
 
 #: Bookkeeping in payloads that nothing ever searches by.
-NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run"})
+NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,18 +32,14 @@ _PAGE: Final = 512
 #: closer than this. Twice the 32 MiB in which it grows its files.
 _FREE_BYTES: Final = 64 * 1024 * 1024
 
-#: Above this many bytes of vectors an approximate index is built; see benchmarks/README.md.
+#: See benchmarks/README.md.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
-
-#: What a filter keeps is compared vector by vector up to this many KiB; must be less than
-#: ``_EXACT_BYTES``, since the graph is not walked at all in a collection as small as that.
 _COMPARED_KIB: Final = 25_000
 
 #: The graph is built and walked on 4 bits a number, a quarter of the vectors' own bytes; what the
 #: walk keeps is ordered by the vectors themselves.
 _CODES: Final = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4)
 
-#: How many candidates HNSW keeps while it searches: the least that is tried and found to do.
 _EFS: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 _EF: Final = 256  # before anything was tried
 
@@ -61,13 +57,29 @@ class EdgeStore:
     Args:
         folder: the shard's own.
         dimensions: of each kind of vector that it keeps.
+        exact_bytes: above this many bytes of vectors an approximate index is built.
+        compared_kib: what a filter keeps is compared vector by vector up to this many KiB; less
+            than ``exact_bytes``, since the graph is not walked in a collection as small as that.
+        efforts: how many candidates HNSW may keep while it searches, rising; the least that finds
+            enough is taken.
 
     Raises:
         StoreError: it is damaged, or its folder cannot be written.
     """
 
-    def __init__(self, folder: Path, dimensions: Mapping[VectorName, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dimensions: Mapping[VectorName, int],
+        *,
+        exact_bytes: int = _EXACT_BYTES,
+        compared_kib: int = _COMPARED_KIB,
+        efforts: Sequence[int] = _EFS,
+    ) -> None:
         self._folder = folder
+        self._exact_bytes = exact_bytes
+        self._compared_kib = compared_kib
+        self._efforts = efforts
         self._dimensions = dimensions
         # Full vectors beside compact ones only rescore what those have found.
         self._first: VectorName = "compact" if "compact" in dimensions else "full"
@@ -90,7 +102,7 @@ class EdgeStore:
                     hnsw_config=edge.HnswIndexConfig(
                         m=16 if name == self._first else 0,
                         ef_construct=128,
-                        full_scan_threshold=_COMPARED_KIB,
+                        full_scan_threshold=self._compared_kib,
                         payload_m=0,
                     ),
                     quantization_config=_CODES if name == self._first else None,
@@ -99,7 +111,7 @@ class EdgeStore:
                 for name, dimension in (self._dimensions or {"compact": 1}).items()
             },
             optimizers=edge.EdgeOptimizersConfig(
-                default_segment_number=1, indexing_threshold=_EXACT_BYTES // 1024
+                default_segment_number=1, indexing_threshold=self._exact_bytes // 1024
             ),
         )
         if (self._folder / "edge_config.json").exists():
@@ -238,7 +250,7 @@ class EdgeStore:
             return Plan(condition, self._ef)
         request = edge.CountRequest(exact=False, filter=condition)
         kept = self._guard(lambda: self._shard.count(request))
-        if 2 * self._dimensions[self._first] * kept <= 1024 * _COMPARED_KIB:
+        if 2 * self._dimensions[self._first] * kept <= 1024 * self._compared_kib:
             return Plan(condition, self._ef)
         share = kept / self._shard.info().points_count
         return Plan.of_share(condition, share, self._ef, limit)
@@ -311,7 +323,7 @@ class EdgeStore:
         self._require_space(used)
         built = self._guard(self._shard.optimize)
         if self.approximate() and (built or self._read_effort() is None):
-            choose_effort(self, self._first, _EFS, self._take_effort)
+            choose_effort(self, self._first, self._efforts, self._take_effort)
             (self._folder / _EFFORT).write_text(json.dumps({"ef": self._ef}))
 
     def _take_effort(self, ef: int) -> None:

@@ -1,19 +1,26 @@
 """A place -> the store there, made if need be; and what becomes of one that is no longer wanted.
 
-The only room that knows every kind of store. Imports one when it is asked for.
+The only module that knows every kind of store. Imports one when it is asked for.
 """
 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from paint_search.search.stores.base import Maker, Store, VectorName
 from paint_search.search.stores.uri import Place
 
+if TYPE_CHECKING:
+    import faiss
+
 
 def open_store(
-    index: Path, place: Place, dimensions: Mapping[VectorName, int], maker: Maker
+    index: Path,
+    place: Place,
+    dimensions: Mapping[VectorName, int],
+    maker: Maker,
+    **tuning: Any,
 ) -> Store:
     """Return the store at ``place``, empty where there was none.
 
@@ -22,6 +29,8 @@ def open_store(
         place: where its points are.
         dimensions: of each kind of vector that it keeps.
         maker: of those vectors; a server's collection says whose it holds.
+        tuning: thresholds of that kind of store, as its class takes them by keyword; by them a
+            small collection can be measured, or tested, as a large one.
 
     Raises:
         StoreError: it is damaged or out of reach, or a server's collection holds other vectors.
@@ -30,16 +39,16 @@ def open_store(
         case "edge":
             from paint_search.search.stores.edge import EdgeStore
 
-            return EdgeStore(index / place.name, dimensions)
+            return EdgeStore(index / place.name, dimensions, **tuning)
         case "faiss":
             from paint_search.search.stores.faiss import FaissStore
 
             factory = place.settings.get("factory")
-            return FaissStore(index / place.name, dimensions, cast("str | None", factory))
+            return FaissStore(index / place.name, dimensions, cast("str | None", factory), **tuning)
         case "qdrant":
             from paint_search.search.stores.qdrant.store import QdrantStore
 
-            return QdrantStore(place, dimensions, maker)
+            return QdrantStore(place, dimensions, maker, **tuning)
 
 
 def next_place(index: Path, place: Place) -> Place:
@@ -75,3 +84,10 @@ def check_reach(place: Place) -> None:
         from paint_search.search.stores.qdrant.collection import ping
 
         ping(place)
+
+
+def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":
+    """Return the FAISS index that a store searches, with label -> id; None of any other store."""
+    from paint_search.search.stores.faiss import FaissStore
+
+    return store.raw() if isinstance(store, FaissStore) else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self, cast, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, argument
 
 Kind = Literal["edge", "faiss", "qdrant"]
 Setting = str | int | bool
@@ -52,21 +52,23 @@ class Place:
             kind = cast("Kind", head)
             return cls(kind, settings=_settings(kind, query, text))
         if "@" in head:
-            raise UsageError("keep secrets out of --store: the API key goes into QDRANT_API_KEY")
+            raise UsageError(
+                f"keep secrets out of {argument('store')}: the API key goes into QDRANT_API_KEY"
+            )
         try:
             parts = urlsplit(head)
             host, port = parts.hostname, parts.port or PORT
         except ValueError as error:
-            raise UsageError(f"cannot read --store {text!r}: {error}") from error
+            raise UsageError(f"cannot read {argument('store', text)}: {error}") from error
         if parts.scheme not in _SCHEMES:
             raise UsageError(
-                f"unknown --store {text!r}: use edge, faiss, qdrant://HOST:{PORT}/COLLECTION, or "
+                f"unknown {argument('store', text)}: use edge, faiss, qdrant://HOST:{PORT}/COLLECTION, or "
                 "qdrants:// for TLS"
             )
         name = parts.path.strip("/")
         if not host or not _COLLECTION.fullmatch(name):
             raise UsageError(
-                f"--store {text!r} names no host or no collection: write "
+                f"{argument('store', text)} names no host or no collection: write "
                 f"qdrant://HOST:{PORT}/COLLECTION, with letters, digits, '_', '-' and '.'"
             )
         shown = f"[{host}]" if ":" in host else host
@@ -135,10 +137,10 @@ def _settings(kind: Kind, query: str, text: str) -> Mapping[str, Setting]:
         pairs = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError as error:
         raise UsageError(
-            f"cannot read the settings of --store {text!r}: write ?key=value&key=value"
+            f"cannot read the settings of {argument('store', text)}: write ?key=value&key=value"
         ) from error
     try:
-        return _checked(kind, pairs, f"--store {text!r}")
+        return _checked(kind, pairs, argument("store", text))
     except ValueError as error:
         raise UsageError(str(error)) from error
 

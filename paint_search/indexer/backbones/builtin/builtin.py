@@ -71,10 +71,7 @@ def check(record: BackboneRecord, file: Path) -> None:
     if not needs.endswith(version):
         raise BackboneError(
             f"the index {file.parent} was made with {needs}, and this version of paint-search has "
-            f"{version}: their vectors cannot be compared; make another index for it "
-            "with --index"
+            f"{version}: their vectors cannot be compared; make another index for it"
         )
     if record.name == BUILT_IN and not file.is_file():
-        raise BackboneError(
-            f"{file} is missing; restore it from a backup, or make another index with --index"
-        )
+        raise BackboneError(f"{file} is missing; restore it from a backup, or make another index")

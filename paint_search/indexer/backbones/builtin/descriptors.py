@@ -57,14 +57,22 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise ValueError(f"expected uint8 pixels of shape (n, {n}, {n}, 3), got {got}")
     if not len(pixels):
         return np.empty((0, DIMENSION), dtype=np.float32)
+    return _joined(measure_blocks(pixels))
+
+
+def measure_blocks(pixels: NDArray[np.uint8]) -> dict[str, Array]:
+    """Measure the six blocks of a description by name, each (n, d), before any weight.
+
+    Args:
+        pixels: as ``describe`` takes them, n >= 1.
+    """
     with one_blas_thread():
-        blocks = _blocks(map(_oklab, pixels))
-    return _joined(blocks)
+        return _blocks(map(_oklab, pixels))
 
 
 def _joined(blocks: dict[str, Array]) -> Array:
     """Join the blocks: each measured from the neutral origin, made unit length, weighted."""
-    origin, style_spread = _neutral()
+    origin, style_spread = stored_neutral()
     total = sum(weight**2 for weight in _WEIGHTS.values()) ** 0.5
     parts = []
     for name, block in blocks.items():
@@ -114,7 +122,7 @@ def _hellinger(shares: NDArray[np.float64] | Array) -> Array:
 
 
 @lru_cache(maxsize=1)
-def _neutral() -> tuple[dict[str, Array], Array]:
+def stored_neutral() -> tuple[dict[str, Array], Array]:
     """Return what ``measure_neutral`` measured when this version was made.
 
     Stored, because measuring takes 0.3 s, which every query would wait for.

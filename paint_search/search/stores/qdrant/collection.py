@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from qdrant_client import models
 
-from paint_search.errors import StoreError
+from paint_search.errors import StoreError, argument
 from paint_search.search.stores.base import Maker, VectorName
 from paint_search.search.stores.qdrant.wire import Wire
 from paint_search.search.stores.uri import Place
@@ -87,7 +87,7 @@ def _check(
 ) -> None:
     """Raise StoreError unless the collection was made for such vectors as ours."""
     name = f"the collection {place.name!r} of {place.server}"
-    remedy = "name another collection in --store"
+    remedy = f"name another collection in {argument('store')}"
     theirs = (info.config.metadata or {}).get(_METADATA)
     if theirs is None:
         raise StoreError(f"{name} was not made by paint-search; {remedy}")

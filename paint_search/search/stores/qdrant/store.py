@@ -30,8 +30,7 @@ from paint_search.search.stores.qdrant.points import as_record, index_of, transl
 from paint_search.search.stores.qdrant.wire import Wire
 from paint_search.search.stores.uri import Place
 
-#: Points of one request; 1.3 MB at 2,048 dimensions.
-_UPLOAD: Final = 128
+_UPLOAD: Final = 128  # 1.3 MB at 2,048 dimensions
 _PARALLEL: Final = 4
 _PAGE: Final = 512
 
@@ -48,18 +47,29 @@ class QdrantStore:
         place: server, collection and settings; those matter only where it is made.
         dimensions: of each kind of vector that it keeps.
         maker: of those vectors.
+        upload: points of one request.
+        parallel: requests under way at a time while points are written.
 
     Raises:
         StoreError: the server is out of reach, or the collection holds other vectors.
     """
 
-    def __init__(self, place: Place, dimensions: Mapping[VectorName, int], maker: Maker) -> None:
+    def __init__(
+        self,
+        place: Place,
+        dimensions: Mapping[VectorName, int],
+        maker: Maker,
+        *,
+        upload: int = _UPLOAD,
+        parallel: int = _PARALLEL,
+    ) -> None:
         self._place = place
+        self._upload, self._parallel = upload, parallel
         self._name = place.name
         self._dimensions = dimensions
         self._wire = Wire(place)
         self._client = self._wire.client
-        self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="upload")
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
         try:
@@ -77,14 +87,14 @@ class QdrantStore:
         ids = {record.id for record in records}
         if not self._afloat.isdisjoint(ids):
             self._drain()  # two writes of one point must not overtake each other
-        for start in range(0, len(records), _UPLOAD):
+        for start in range(0, len(records), self._upload):
             points = [
                 models.PointStruct(
                     id=record.id, vector=self._vectors_of(record), payload=dict(record.payload)
                 )
-                for record in records[start : start + _UPLOAD]
+                for record in records[start : start + self._upload]
             ]
-            self._drain(2 * _PARALLEL - 1)
+            self._drain(2 * self._parallel - 1)
             upload = self._pool.submit(
                 self._call, self._client.upsert, self._name, points, wait=True
             )

@@ -15,13 +15,15 @@ import tenacity
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
-from paint_search.errors import StoreError
+from paint_search.errors import StoreError, UsageError
 from paint_search.search.stores.uri import Place
 
 API_KEY: Final = "QDRANT_API_KEY"
 
-#: Seconds for which a server that answered before may be away, such as for a restart.
-PATIENCE: Final = 120.0
+#: Environment variable: seconds for which a server that answered before may be away, such as for a
+#: restart.
+PATIENCE: Final = "PAINT_SEARCH_PATIENCE"
+_PATIENCE: Final = 120.0
 
 #: Seconds to find out that there is no server.
 FIRST_PATIENCE: Final = 5.0
@@ -56,6 +58,7 @@ class Wire:
     def __init__(self, place: Place) -> None:
         self._server = str(place.server)
         self._name = place.name
+        self._longest = _patience()
         scheme, _, address = self._server.partition("://")
         host, _, port = address.rpartition(":")
         with warnings.catch_warnings():
@@ -70,8 +73,7 @@ class Wire:
                 timeout=CALL_SECONDS,
                 check_compatibility=False,  # that would ask the other, HTTP port
             )
-        self._patience = FIRST_PATIENCE
-        self._said = False
+        self._answered = self._said = False
 
     def call(self, action: Callable[[], _T]) -> _T:
         """Return what ``action`` returns; while the server is away, try again for a while.
@@ -79,10 +81,11 @@ class Wire:
         Raises:
             StoreError: it stayed away, refuses the API key, or rejects what was sent.
         """
+        patience = self._longest if self._answered else min(FIRST_PATIENCE, self._longest)
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes),
             wait=_pause,
-            stop=tenacity.stop_after_delay(self._patience),
+            stop=tenacity.stop_after_delay(patience),
             before_sleep=self._say,
             reraise=True,
         )
@@ -90,18 +93,17 @@ class Wire:
             result = again(action)
         except (grpc.RpcError, ResourceExhaustedResponse) as error:
             raise self._explained(error) from error
-        self._patience = PATIENCE
-        self._said = False
+        self._answered, self._said = True, False
         return result
 
     def _say(self, state: tenacity.RetryCallState) -> None:
         """Tell a user who waits why, once for each outage."""
-        if self._patience == PATIENCE and not self._said:
+        if self._answered and not self._said:
             self._said = True
             _LOG.warning(
                 "the Qdrant server %s does not answer; trying again for up to %.0f s",
                 self._server,
-                self._patience,
+                self._longest,
             )
 
     def close(self) -> None:
@@ -132,6 +134,18 @@ class Wire:
                 "and that this is its gRPC port, then run the same command to go on"
             )
         return StoreError(f"the Qdrant server {self._server} rejected the request: {words}")
+
+
+def _patience() -> float:
+    """Return what the environment says, else two minutes."""
+    said = os.environ.get(PATIENCE, "").strip()
+    try:
+        seconds = float(said or _PATIENCE)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{PATIENCE}={said}: give a number of seconds, such as 30")
+    return seconds
 
 
 def _passes(error: BaseException) -> bool:

@@ -1,0 +1,36 @@
+"""Hits -> a page: the queries first, framed, each hit with its rank, score, artist and title."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paint_search.report.pages.rendering import write_page
+from paint_search.report.sheets import TILE, hit_tiles, readable_name
+
+if TYPE_CHECKING:
+    from paint_search.painting import Hit
+
+
+def write_hits(
+    out: Path, queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path]
+) -> None:
+    """Write the page.
+
+    Args:
+        out: the file to write.
+        queries: files that were looked for.
+        hits: what was found.
+        files: where each hit's file lies.
+    """
+    from paint_search.indexer.images.thumbnails import thumbnail
+
+    write_page(
+        out,
+        "hits.html",
+        asked=", ".join(map(readable_name, queries)),
+        count=len(hits),
+        tiles=hit_tiles(queries, hits, files),
+        picture=lambda file: thumbnail(file, TILE),
+    )

@@ -1,0 +1,424 @@
+"""A collection -> a report to be sent: one HTML file that opens offline and prints well.
+
+Each section says what it shows and what it does not, or in one sentence why there is nothing to
+show. What a section finds is gathered here, how it says so stands in ``assets/report/``, in the
+template of the section's name. All sections ask of the same works in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paint_search.errors import EvalError
+from paint_search.report.groups import group_values
+from paint_search.report.pages.rendering import write_page
+from paint_search.report.plots.labels import dendrogram_figure, heat_map_figure, interval_figure
+from paint_search.report.plots.scatter import scatter_figure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from paint_search.eval.artists import ArtistPair, ArtistSimilarity
+    from paint_search.eval.inputs import Floats
+    from paint_search.eval.maps import Projection
+    from paint_search.eval.neighbours import Neighbours
+    from paint_search.eval.retrieval import Retrieval
+    from paint_search.eval.silhouette import PairSilhouette, Silhouette
+
+_SHOWN_LABELS = 40  # so many artists fit a figure on a page and can still be read
+_LEAST_WORKS = 5  # from so many works on, an artist's figures mean something
+_MANY_WORKS = 20
+_TOP = 10  # values of a field
+_TYPICAL = 12  # labels whose most typical work is shown
+_PICTURED_LEAVES = 20  # a taller tree would not fit a printed page
+_PAIRS = 6  # of labels, closest and farthest
+_LISTED = 12  # rows of a table
+_PLACES = 5  # of pairs, from either end
+_DUPLICATES = 20
+_OUTLIERS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class ReportPage:
+    """The n works a report is about, row by row, and what is known of the whole.
+
+    Attributes:
+        name: heads the report.
+        one: what a label is: artist, movement ...
+        many: the same for several.
+        vectors: (n, d), any norm.
+        labels: n labels; None where a work has none.
+        titles: what stands below each picture, beside the label.
+        names: what to call each work where its label is not shown.
+        fields: further columns, name -> n values, None where missing.
+        hashes: (n,) perceptual hashes of 64 bits.
+        nearest: the neighbours of all n works; None where there are fewer than two.
+        projection: the map; None where there is none.
+        coloured_by: the label or field whose values colour the map.
+        map_address: of the interactive map, relative to the report; "" where there is none.
+        picture: row -> its picture, about as large as it is shown.
+        skipped: (path, reason) of files that are not in the collection.
+        made: (what, how) lines about how the figures came about.
+    """
+
+    name: str
+    one: str
+    many: str
+    vectors: NDArray[np.float32]
+    labels: Sequence[str | None]
+    titles: Sequence[str]
+    names: Sequence[str]
+    fields: Mapping[str, Sequence[object]]
+    hashes: NDArray[np.uint64]
+    nearest: Neighbours | None
+    projection: Projection | None
+    coloured_by: str
+    map_address: str
+    picture: Callable[[int], Image.Image]
+    skipped: Sequence[tuple[str, str]]
+    made: Sequence[tuple[str, str]]
+
+    @cached_property
+    def ranked(self) -> list[tuple[str, int]]:
+        """The labels with their numbers of works, most works first."""
+        counts = Counter(label for label in self.labels if label is not None)
+        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+    def only(self, names: Sequence[str]) -> list[str | None]:
+        """Return the labels, None where they are not among `names`."""
+        chosen = set(names)
+        return [label if label in chosen else None for label in self.labels]
+
+    def having(self, works: int) -> list[str]:
+        """Return the labels of at least so many works, most works first."""
+        return [name for name, count in self.ranked if count >= works]
+
+    def several(self, number: int, purpose: str) -> list[str]:
+        """Return the labels to compare: those of enough works, all where those are too few.
+
+        Raises:
+            EvalError: fewer than `number` labels in all.
+        """
+        enough = self.having(_LEAST_WORKS)
+        names = enough if len(enough) >= number else self.having(1)
+        if len(names) < number:
+            raise EvalError(
+                f"It takes {number} {self.many} to {purpose}; {self.count_labels()} known here."
+            )
+        return names
+
+    def count_labels(self) -> str:
+        """Say how many labels there are: "no artist is", "1 artist is", "12 artists are"."""
+        count = len(self.ranked)
+        if count < 2:
+            return f"{count or 'no'} {self.one} is"
+        return f"{count:,} {self.many} are"
+
+    def extent(self, shown: int) -> str:
+        """Say of how many labels a figure is: all, or those of most works."""
+        most = " of most works" if shown < len(self.ranked) else ""
+        return f"{'the ' if most else ''}{shown} {self.many}{most}"
+
+
+def write_report(
+    out: Path, page: ReportPage, date: str, done: Callable[[], None] = lambda: None
+) -> None:
+    """Write the report as one HTML file.
+
+    Args:
+        out: the file; replaced only once the new one is complete.
+        page: what it is about.
+        date: of the report, as it is to be read.
+        done: called after each of the `SECTIONS`.
+    """
+    write_page(
+        out,
+        "report.html",
+        page=page,
+        date=date,
+        contents={anchor: title for anchor, (title, _) in SECTIONS.items()},
+        sections=_sections(page, done),
+    )
+
+
+def _sections(page: ReportPage, done: Callable[[], None]) -> Iterator[dict[str, object]]:
+    """Yield what each section found, or the reason why it found nothing."""
+    for anchor, (_, gather) in SECTIONS.items():
+        try:
+            yield {"anchor": anchor, "found": gather(page)}
+        except EvalError as error:
+            yield {"anchor": anchor, "reason": str(error)}
+        done()
+
+
+# ---- the collection as a whole
+
+
+def _numbers(page: ReportPage) -> dict[str, object]:
+    """How many works, artists, years; the most frequent values of each field; typical works."""
+    from paint_search.eval.outliers import typical_works
+
+    if not page.titles:
+        raise EvalError("The collection is empty: no painting is indexed.")
+    ranked = page.ranked
+    rows = [("paintings", f"{len(page.titles):,}")]
+    if ranked:
+        most, middle = ranked[0], ranked[len(ranked) // 2]
+        single = sum(count == 1 for _, count in ranked)
+        rows += [
+            (page.many, f"{len(ranked):,}"),
+            (f"{page.many} of a single work", f"{single:,}"),
+        ]
+        if single < len(ranked):
+            rows += [
+                (f"most works of one {page.one}", f"{most[1]:,} ({most[0]})"),
+                (f"works of the {page.one} in the middle", f"{middle[1]:,}"),
+            ]
+    rows.append((f"works without {page.one}", f"{list(page.labels).count(None):,}"))
+    rows += [(name, _describe(values)) for name, values in page.fields.items()]
+    columns = {page.one: page.labels, **page.fields}
+    frequent = {name: top for name, values in columns.items() if (top := _top(name, values))}
+    names = page.having(2)[:_TYPICAL]
+    typical = typical_works(page.vectors, page.only(names)) if names else {}
+    return {"rows": rows, "frequent": frequent, "typical": [typical[name] for name in names]}
+
+
+def _describe(values: Sequence[object]) -> str:
+    given = [value for value in values if value is not None]
+    missing = len(values) - len(given)
+    lacking = f", missing for {missing:,}" if missing else ""
+    figures = [value for value in given if isinstance(value, Real) and math.isfinite(value)]
+    if given and len(figures) == len(given) and len(set(figures)) > 2:
+        return f"{float(min(figures)):g} to {float(max(figures)):g}{lacking}"
+    return f"{len(set(given)):,} different{lacking}"
+
+
+def _top(name: str, values: Sequence[object]) -> list[tuple[str, str]]:
+    """Return the most frequent values of a text field that is shared by works."""
+    groups = group_values(name, values)
+    if groups.numbers is not None or len(groups.names) < 2 or groups.counts.max() < 2:
+        return []
+    counted = zip(groups.names, groups.counts.tolist(), strict=True)
+    return [(value, f"{count:,}") for value, count in counted][:_TOP]
+
+
+def _map(page: ReportPage) -> dict[str, object]:
+    """The map for print; the template leads to the one that can be explored."""
+    if page.projection is None:
+        raise EvalError(
+            f"A map needs at least 3 paintings that differ; there are {len(page.titles):,}."
+        )
+    columns = {page.one: page.labels, **page.fields}
+    groups = group_values(page.coloured_by, columns[page.coloured_by])
+    title = f"The collection by {page.coloured_by}"
+    return {"figure": scatter_figure(page.projection, groups, title, page.names)}
+
+
+def _as_given(page: ReportPage) -> dict[str, object]:
+    return {}
+
+
+# ---- artists, or what else a label is
+
+
+def _likeness(page: ReportPage) -> dict[str, object]:
+    """The heat map and the tree of those of most works."""
+    from paint_search.eval.artists import artist_similarity
+    from paint_search.eval.clusters import centroids, hierarchy
+    from paint_search.eval.outliers import typical_works
+
+    page.several(2, "draw a tree of likeness")
+    labels = page.only([name for name, _ in page.ranked[:_SHOWN_LABELS]])
+    names, centres = centroids(page.vectors, labels)
+    tree = hierarchy(centres, names)
+    shown = page.extent(len(names))
+    typical = typical_works(page.vectors, labels)
+    pictured = len(names) <= _PICTURED_LEAVES
+    return {
+        "heat_map": heat_map_figure(
+            artist_similarity(page.vectors, labels).mean,
+            names,
+            tree.linkage,
+            f"How alike {shown} paint",
+            "mean cosine",
+        ),
+        "tree": dendrogram_figure(
+            tree.linkage,
+            names,
+            f"Which of {shown} belong together",
+            thumbnail=(lambda leaf: page.picture(typical[names[leaf]])) if pictured else None,
+        ),
+        "cophenetic": tree.cophenetic if math.isfinite(tree.cophenetic) else None,
+        "pictured": pictured,
+        "shown": len(names),
+    }
+
+
+def _pairs(page: ReportPage) -> dict[str, object]:
+    """The closest and the farthest pairs, each with the two works that are closest across it."""
+    from paint_search.eval.artists import artist_similarity
+
+    names = page.several(3, "say which two are closest")
+    similarity = artist_similarity(page.vectors, page.only(names))
+    return {
+        "compared": len(names),
+        "least": min(count for name, count in page.ranked if name in set(names)),
+        "closest": list(_disjoint(similarity, -similarity.mean)),
+        "farthest": list(_disjoint(similarity, similarity.mean)),
+    }
+
+
+def _disjoint(similarity: ArtistSimilarity, keys: Floats) -> Iterator[ArtistPair]:
+    """Yield the pairs of lowest keys, none sharing a label with one before."""
+    rows, columns = np.triu_indices(len(keys), 1)
+    names, taken = similarity.groups.names, set[int]()
+    for place in np.argsort(keys[rows, columns], kind="stable"):
+        pair = {int(rows[place]), int(columns[place])}
+        if len(taken) == 2 * _PAIRS:
+            return
+        if not pair & taken:
+            taken |= pair
+            yield similarity.pair(names[rows[place]], names[columns[place]])
+
+
+def _silhouettes(page: ReportPage) -> dict[str, object]:
+    """How well artists stand apart, all together and two by two."""
+    from paint_search.eval.silhouette import silhouettes
+
+    least = _LEAST_WORKS if len(page.having(_LEAST_WORKS)) > 1 else 2
+    several = page.having(2)
+    if len(several) < 2:
+        raise EvalError(
+            f"It takes two {page.many} of two or more works each to say how well they stand "
+            f"apart; here {'is' if several else 'are'} {len(several) or 'none'}."
+        )
+    result = silhouettes(page.vectors, page.labels, min_works=least)
+    shown = sorted(result.per_label, key=lambda label: (-label.works, label.label))
+    shown = shown[:_SHOWN_LABELS]
+    return {
+        "figure": interval_figure(
+            [label.label for label in shown],
+            np.array([label.value for label in shown]),
+            np.array([(label.low, label.high) for label in shown]),
+            [label.works for label in shown],
+            f"How well {page.extent(len(shown))} stand apart",
+            "mean silhouette, cosine distance, with its 95 % interval",
+        ),
+        "shown": len(shown),
+        "least": least,
+        "result": result,
+        "rows": [
+            (place, pair.a, pair.b, f"{pair.value:.3f}", f"{pair.low:.3f} to {pair.high:.3f}")
+            for place, pair in _best_and_worst(result)
+        ],
+    }
+
+
+def _best_and_worst(result: Silhouette) -> list[tuple[str, PairSilhouette]]:
+    """Return the best, the middle and the worst pairs with their place, or all of a few."""
+    if len(result.pair_values) <= 2 * _PLACES:
+        return [("", pair) for pair in result.best(len(result.pair_values))]
+    return [
+        *(("best", pair) for pair in result.best(_PLACES)),
+        ("in the middle", result.median()),
+        *(("worst", pair) for pair in reversed(result.worst(_PLACES))),
+    ]
+
+
+# ---- single works
+
+
+def _retrieval(page: ReportPage) -> dict[str, object]:
+    """How often the nearest works are by the same artist, and who is taken for whom."""
+    from paint_search.eval.retrieval import retrieval
+
+    if not page.having(2):
+        raise EvalError(
+            f"Every {page.one} here has a single work at most, so that no work has another "
+            f"of the same {page.one} to be found."
+        )
+    result = retrieval(page.vectors, page.labels, ks=(1, 10))
+    # A list of those of few works would be a list of zeros.
+    many = len(page.having(_MANY_WORKS)) >= _LISTED
+    least = _MANY_WORKS if many else _LEAST_WORKS
+    chance = float((result.relevant / (len(result.groups.labelled) - 1)).mean())
+    blindly = f"the nearest work, if picked blindly, is of the same {page.one}"
+    confused = [row for row in result.confusions() if row.count > 1]
+    return {
+        "queries": len(result.queries),
+        "lonely": result.lonely,
+        "rows": [*_precision(page.one, result), (blindly, "", f"{chance:.1%}", "")],
+        "least": least,
+        "hardest": [
+            (row.label, f"{row.queries:,}", f"{row.p_at_1:.1%}", f"{row.hit:.1%}", f"{row.ap:.1%}")
+            for row in result.hardest(_LISTED, least)
+        ],
+        "confusions": [
+            (row.label, row.taken_for, f"{row.count:,}", f"{row.share:.0%}")
+            for row in confused[:_LISTED]
+        ],
+    }
+
+
+def _precision(one: str, result: Retrieval) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each figure of retrieval in words, with its name, mean and interval."""
+    means = result.summary()
+    for figure, words in (
+        ("P@1", f"the nearest work is of the same {one}"),
+        ("R@10", f"at least one of the ten nearest is of the same {one}"),
+        ("P@10", f"share of the ten nearest that are of the same {one}"),
+        ("mAP@10", "the same, with more weight on the first places"),
+        ("R-precision", "share among as many nearest as there are to find"),
+    ):
+        low, high = result.interval(figure)
+        ends = "" if math.isnan(low) else f"{low:.1%} to {high:.1%}"
+        yield words, figure, f"{means[figure]:.1%}", ends
+
+
+def _duplicates(page: ReportPage) -> dict[str, object]:
+    """Pairs of files that are likely one picture."""
+    from paint_search.eval import likely_duplicates
+    from paint_search.search.query import COPY_BITS
+
+    if page.nearest is None:
+        raise EvalError("It takes two paintings to look for duplicates.")
+    found = likely_duplicates(page.vectors, page.hashes, page.nearest, copy_bits=COPY_BITS)
+    return {"count": len(found), "pairs": found[:_DUPLICATES]}
+
+
+def _outliers(page: ReportPage) -> dict[str, object]:
+    """Works unlike any other by their artist, with the artist's most typical work."""
+    from paint_search.eval.outliers import outliers
+
+    if not page.having(_LEAST_WORKS):
+        raise EvalError(
+            f"It takes {_LEAST_WORKS} works by one {page.one} to say that one of them is "
+            "unusual, and none here has so many."
+        )
+    found = outliers(page.vectors, page.labels, min_works=_LEAST_WORKS)
+    return {"least": _LEAST_WORKS, "outliers": found[:_OUTLIERS]}
+
+
+SECTIONS: Mapping[str, tuple[str, Callable[[ReportPage], dict[str, object]]]] = {
+    "numbers": ("The collection in numbers", _numbers),
+    "map": ("The map", _map),
+    "likeness": ("Who paints like whom", _likeness),
+    "pairs": ("Closest and farthest", _pairs),
+    "silhouettes": ("Who stands apart", _silhouettes),
+    "retrieval": ("Can a hand be recognised?", _retrieval),
+    "duplicates": ("Likely duplicates", _duplicates),
+    "outliers": ("Works unlike their companions", _outliers),
+    "skipped": ("What was left out", _as_given),
+    "making": ("How this report was made", _as_given),
+}
+"""The sections in their order: anchor -> title, and what gathers their content."""

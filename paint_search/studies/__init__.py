@@ -1,0 +1,41 @@
+"""An index and a question in; a result out, which knows to_dict(), to_pandas() and plot().
+
+The command line asks the same functions. Each takes an open index, or its folder, which is then
+open only as long as it is read; figures come from ``eval``, tables, drawings and pages from
+``report``. Light to import: what is heavy is loaded by the study that needs it.
+"""
+
+from paint_search.studies.artists import Artists, artists
+from paint_search.studies.classify import Classified, classify
+from paint_search.studies.clusters import Clustering, clusters
+from paint_search.studies.compression import Compression, compression
+from paint_search.studies.features import grey_warning
+from paint_search.studies.maps import Maps, maps
+from paint_search.studies.report import Written, report
+from paint_search.studies.result import Result
+from paint_search.studies.retrieval import Recognition, retrieval
+from paint_search.studies.silhouette import Silhouettes, silhouette
+from paint_search.studies.verify import Verifications, verify
+
+__all__ = [
+    "Artists",
+    "Classified",
+    "Clustering",
+    "Compression",
+    "Maps",
+    "Recognition",
+    "Result",
+    "Silhouettes",
+    "Verifications",
+    "Written",
+    "artists",
+    "classify",
+    "clusters",
+    "compression",
+    "grey_warning",
+    "maps",
+    "report",
+    "retrieval",
+    "silhouette",
+    "verify",
+]

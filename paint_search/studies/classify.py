@@ -1,0 +1,286 @@
+"""How well a model tells movements, shapes, ... apart, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paint_search.errors import EvalError, ImageError, UsageError, argument
+from paint_search.eval import KINDS, Classification, Kind
+from paint_search.eval import classify as learn
+from paint_search.eval.classifiers import MEMBERS
+from paint_search.painting import Progress
+from paint_search.report import tables
+from paint_search.studies.features import Features, read_features
+from paint_search.studies.result import (
+    PAGES,
+    Data,
+    Note,
+    Report,
+    Result,
+    check_file,
+    counting,
+)
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from paint_search.index.manifest import Manifest
+    from paint_search.indexer.images.preprocessing import Fit
+    from paint_search.report import Plane
+    from paint_search.report.tables import Part
+
+_MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
+_SHOWN = 220  # pixels of a picture on the page
+
+
+@dataclass(frozen=True, eq=False)
+class Classified(Result):
+    """A model, and what it made of works that it had not seen.
+
+    Attributes:
+        name: of the collection.
+        manifest: of the index.
+        works: that took part.
+        features: that they were told by, if not by whole vectors.
+        found: the model, and its answers.
+    """
+
+    name: str
+    manifest: Manifest
+    works: Works
+    features: Features | None
+    found: Classification
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, d) of the works, by the features alone where some were named."""
+        vectors = self.works.vectors
+        return self.features.only(vectors) if self.features else vectors
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, and what was made of each tested work, the surest first."""
+        return self.found.to_dict() | {"label": self.works.by, "works": self._told()}
+
+    def table(self) -> Data:
+        """Return the confusion matrix: rows are what works are, columns what they are told as."""
+        found = self.found
+        counts = zip(found.classes, found.confusion().tolist(), strict=True)
+        return Data([self.works.by, *found.classes], [[name, *row] for name, row in counts])
+
+    def figure(self) -> Figure:
+        """Draw the confusion matrix; beside it two features as a plane, or how a net learned."""
+        from paint_search.report import confusion_figure
+
+        found = self.found
+        title = f"Telling {self.works.by} with {found.ensemble.kind}: {found.accuracy:.0%} right"
+        histories = found.ensemble.histories
+        return confusion_figure(found.confusion(), found.classes, title, self._plane(), histories)
+
+    def describe(self) -> Iterator[Part]:
+        """Yield the classes, the figures, what they mean, and who is told as whom."""
+        yield from tables.classification(self.found, self.works.by, self._known_artists())
+
+    def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
+        """Write a page of what was told wrongly, each work beside those that misled the model.
+
+        Raises:
+            UsageError: no name of a page, or no folder to write it into.
+        """
+        from paint_search.indexer.images.thumbnails import decoding
+        from paint_search.report import ErrorPage, shown_rows, write_error_page
+
+        check_file(file, PAGES)
+        works, found = self.works, self.found
+        rows, near = shown_rows(found, self.vectors)
+        wanted = sorted({*rows.tolist(), *near.ravel().tolist()})
+        place = {row: number for number, row in enumerate(wanted)}
+        files = [works.files[row] for row in wanted]
+        with decoding(files, _SHOWN, counting(report, "pictures", len(files))) as picture:
+            page = ErrorPage(
+                name=self.name,
+                by=works.by,
+                result=found,
+                vectors=self.vectors,
+                captions=[works.caption(row) for row in range(len(works.files))],
+                picture=lambda row: picture(place[row]),
+                tables=[tables.class_figures(found), tables.classes(found, works.by)],
+                figure=self.figure(),
+                made=self._making(),
+            )
+            write_error_page(Path(file), page)
+
+    def _told(self) -> list[dict[str, Any]]:
+        found, classes = self.found, self.found.classes
+        return [
+            {
+                "path": self.works.paintings[found.split.tested[place]].path,
+                "is": classes[found.truth[place]],
+                "told_as": classes[found.predicted[place]],
+                "probability": float(found.confidence[place]),
+                "set": [n for n, held in zip(classes, found.sets[place], strict=True) if held],
+                "agreement": float(found.agreement[place]),
+            }
+            for place in np.argsort(-found.confidence, kind="stable")
+        ]
+
+    def _plane(self) -> Plane | None:
+        """Return the works in the plane of two features, with the regions of the model."""
+        from paint_search.report import Plane
+
+        features, found = self.features, self.found
+        if features is None or len(features.names) != 2:
+            return None
+        split = found.split
+        rows = np.r_[split.learned, split.tested]
+        tested = np.arange(len(rows)) >= len(split.learned)
+        wrong = tested.copy()
+        wrong[tested] = ~found.right
+
+        def predict(points: NDArray[np.float64]) -> NDArray[np.int64]:
+            likely = found.ensemble.probabilities(features.vectors(points))
+            return np.asarray(likely.argmax(axis=1))
+
+        return Plane(
+            points=features.values(self.vectors[rows]),
+            codes=found.groups.codes[rows],
+            names=found.classes,
+            axes=(features.names[0], features.names[1]),
+            emphasised=tested,
+            emphasis="tested",
+            wrong=wrong,
+            predict=predict,
+        )
+
+    def _known_artists(self) -> int:
+        """Return how many tested works are by artists whose other works were learned from."""
+        if self.works.by == "artist":
+            return 0
+        artists, split = [work.artist for work in self.works.paintings], self.found.split
+        learned = {artists[row] for row in split.learned} - {None}
+        return sum(artists[row] in learned for row in split.tested)
+
+    def _making(self) -> list[tuple[str, str]]:
+        ensemble, split, backbone = self.found.ensemble, self.found.split, self.manifest.backbone
+        settings = ", ".join(f"{name} {value:g}" for name, value in ensemble.settings.items())
+        members = len(ensemble.model.calibrated_classifiers_)
+        return [
+            ("model", f"{members} of the kind {ensemble.kind}, each from all but one part of them"),
+            ("settings, chosen on works held out", settings or "none"),
+            ("works learned from", f"{len(split.learned):,}"),
+            ("works that the sets of classes are set by", f"{len(split.set_by):,}"),
+            ("works tested", f"{len(split.tested):,}"),
+            ("probabilities", "calibrated, model by model, on works it had not seen"),
+            ("vectors of the index", f"{backbone.name}, {backbone.dimension:,} numbers"),
+        ]
+
+
+def classify(
+    index: AnIndex,
+    by: str = "artist",
+    *,
+    where: Where = None,
+    exclude: Exclude = None,
+    min_works: int = 10,
+    model: Kind = "knn",
+    features: Sequence[str] | None = None,
+    test: float = 0.25,
+    coverage: float = 0.9,
+    seed: int = 0,
+    net: Any = None,
+    note: Note = lambda line: None,
+    report: Report = lambda words, progress: None,
+) -> Classified:
+    """Learn to tell a label on most works, test it on the others, and say how sure it is.
+
+    Args:
+        index: an open index, or its folder; None for the nearest one above here.
+        by: field to be told: artist, movement, ...
+        where: field -> value, list of values, or (low, high): only these works.
+        exclude: the same: not these.
+        min_works: classes of fewer works take no part; 5 are needed.
+        model: ``knn`` or ``logistic``, by the vectors of the index; ``cnn``, a small net that
+            learns from the image files.
+        features: only these features of an index of ink.
+        test: share of the works to test with.
+        coverage: how often a set of classes is to hold the true one.
+        seed: of the division of the works.
+        net: what a ``cnn`` is an ensemble of; by default a ``train.SmallConvNet``.
+        note: takes a line on the works that take part.
+        report: takes what is being done and how far it is.
+
+    Raises:
+        UsageError: an unknown field, model or feature, or a share outside (0, 1).
+        EvalError: fewer than two classes, a class of too few works, or a file that has gone.
+    """
+    if model not in KINDS:
+        raise UsageError(f"{argument('model', model)}: use {', '.join(KINDS)}")
+    if model == "cnn" and features is not None:
+        raise UsageError(
+            f"{argument('model', 'cnn')} learns from the image files: leave out "
+            f"{argument('features')}"
+        )
+    for name, share in (("test", test), ("coverage", coverage)):
+        if not 0 < share < 1:
+            raise UsageError(f"{argument(name, share)}: give a share between 0 and 1")
+    with reading(index) as source:
+        chosen = read_features(source, features)
+        works = read_works(source, by, where, exclude, min_works)
+        name, manifest = source.root.name, source.manifest
+    note(works.describe())
+    inputs: NDArray[Any] = chosen.only(works.vectors) if chosen else works.vectors
+    if model == "cnn":
+        inputs = _pixels(works, manifest.backbone.preprocessing.fit, report)
+        net = net or _net(seed, report)
+    report("learning", Progress(0, 0))
+    found = learn(
+        inputs, works.labels, kind=model, test=test, coverage=coverage, seed=seed, net=net
+    )
+    report("learning", Progress(1, 1))
+    return Classified(name, manifest, works, chosen, found)
+
+
+def _net(seed: int, report: Report) -> Any:
+    from paint_search.train import SmallConvNet
+
+    net = SmallConvNet(seed=seed)
+    return net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
+
+
+def _pixels(works: Works, fit: Fit, report: Report) -> NDArray[np.uint8]:
+    """Decode the files of the works that take part, small, in threads; others stay grey."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from paint_search.indexer.images.decode import decode
+    from paint_search.indexer.images.preprocessing import Preprocessing
+    from paint_search.train import SIDE
+
+    rows = [row for row, label in enumerate(works.labels) if label is not None]
+    if len(rows) > _MOST_PICTURES:
+        raise UsageError(
+            f"{len(rows):,} pictures are more than a net takes at once ({_MOST_PICTURES:,}); "
+            f"choose some with {argument('where')}"
+        )
+    small = Preprocessing(size=SIDE, fit=fit, mean=(0.5, 0.5, 0.5))
+    pixels = np.full((len(works.labels), SIDE, SIDE, 3), 128, dtype=np.uint8)
+    done = counting(report, "pictures", len(rows))
+
+    def read(row: int) -> None:
+        try:
+            pixels[row] = decode(works.files[row], small).pixels
+        except ImageError as error:
+            raise EvalError(
+                f"{works.files[row]}: {error}; a net learns from the files, so bring the "
+                "index up to date with paint-search index --prune"
+            ) from error
+        done()
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(read, rows))
+    return pixels

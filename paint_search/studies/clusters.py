@@ -1,0 +1,226 @@
+"""Which artists, or paintings, stand together, and whether labels agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from paint_search.errors import UsageError, argument
+from paint_search.eval import (
+    Agreement,
+    Hierarchy,
+    Partition,
+    agreement,
+    centroids,
+    hierarchy,
+    kmeans,
+)
+from paint_search.eval.inputs import Floats, Ints
+from paint_search.report import tables
+from paint_search.studies.features import Features, read_features
+from paint_search.studies.result import Data, Note, Result
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from paint_search.report.tables import Part
+
+Linkage = Literal["average", "ward"]
+
+_LEAF = 128  # pixels of a picture beside a leaf
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering(Result):
+    """The m labels in two clusterings, and how far these follow other labels.
+
+    Attributes:
+        works: that were clustered.
+        features: that they were clustered by, if not by whole vectors.
+        centres: (m, d) mean works of the labels.
+        tree: of the labels.
+        cut: (m,) cluster of the tree that each is in.
+        height: at which the tree was cut, where it was asked for.
+        means: the k-means clusters.
+        against: the field that they are compared with, if any.
+        labels: m usual values of that field.
+        agreements: how far each clustering follows them.
+    """
+
+    works: Works
+    features: Features | None
+    centres: Floats
+    tree: Hierarchy
+    cut: Ints
+    height: float | None
+    means: Partition
+    against: str | None
+    labels: list[str | None]
+    agreements: dict[str, Agreement]
+
+    @property
+    def captions(self) -> list[str]:
+        """What to call the leaves: single paintings by artist and title."""
+        if self.works.by != "path":
+            return list(self.tree.names)
+        row = {label: row for row, label in enumerate(self.works.labels)}
+        return [self.works.caption(row[name]) for name in self.tree.names]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both clusterings, and how far they follow the labels."""
+        return {
+            "tree": self.tree.to_dict() | {"codes": self.cut.tolist()},
+            "kmeans": self.means.to_dict(),
+            "against": self.against,
+            "labels": self.labels,
+            "agreement": {way: figures.to_dict() for way, figures in self.agreements.items()},
+        }
+
+    def table(self) -> Data:
+        """Return one row a leaf, in the order of the tree."""
+        counts, names = Counter(self.works.labels), self.tree.names
+        cut, means = self.cut.tolist(), self.means.codes.tolist()
+        return Data(
+            ("name", "works", self.against or "label", "tree", "kmeans", "place"),
+            [
+                [names[i], counts[names[i]], self.labels[i], cut[i], means[i], place]
+                for place, i in enumerate(self.tree.order.tolist())
+            ],
+        )
+
+    def figure(self) -> Figure:
+        """Draw the tree; of two features their plane, with the k-means clusters."""
+        if self.features is not None and len(self.features.names) == 2:
+            return self._plane(self.features)
+        return self._dendrogram()
+
+    def describe(self) -> Iterator[Part]:
+        """Yield the numbers of clusters, their agreement with labels, and their members."""
+        yield from tables.clusters(self.tree, self.cut, self.means)
+        if self.against and self.agreements:
+            yield tables.agreements(self.agreements, self.against)
+        yield from tables.members(
+            self.tree.order, self.cut, self.captions, self.labels, self.works.many, self.against
+        )
+
+    def _dendrogram(self) -> Figure:
+        from paint_search.indexer.images.thumbnails import thumbnail
+        from paint_search.report import dendrogram_figure
+
+        tree, found, height = self.tree, int(self.cut.max()) + 1, self.height
+        if height is None and found > 1:
+            # Halfway between the last merge that is made and the first that is not.
+            steps = [0.0, *tree.linkage[:, 2]]
+            made = len(tree.names) - found
+            height = (steps[made] + steps[made + 1]) / 2
+        names = self.captions
+        measure = {"average": "cosine", "ward": "Ward"}[tree.method]
+        return dendrogram_figure(
+            tree.linkage,
+            names,
+            f"Which of {len(names):,} {self.works.many} stand together",
+            f"{measure} distance at which groups join",
+            height,
+            lambda leaf: thumbnail(self.works.files[self._typical(leaf)], _LEAF),
+        )
+
+    def _plane(self, features: Features) -> Figure:
+        """Draw what is clustered, by its k-means cluster, in the plane of two features."""
+        from paint_search.report import Plane, plane_figure
+
+        means = self.means
+        counts = sorted(Counter(means.codes.tolist()).items())
+        return plane_figure(
+            Plane(
+                points=features.values(self.centres),
+                codes=means.codes,
+                names=[f"cluster {code} ({count:,})" for code, count in counts],
+                axes=(features.names[0], features.names[1]),
+                centres=features.values(means.centres),
+            ),
+            f"{means.k} clusters of {len(means.codes):,} {self.works.many} by k-means",
+        )
+
+    def _typical(self, leaf: int) -> int:
+        """Return the row of the work of a label that is nearest to its mean."""
+        name = self.tree.names[leaf]
+        rows = [row for row, label in enumerate(self.works.labels) if label == name]
+        return rows[int((self.works.vectors[rows] @ self.centres[leaf]).argmax())]
+
+
+def clusters(
+    index: AnIndex,
+    by: str = "artist",
+    *,
+    where: Where = None,
+    exclude: Exclude = None,
+    min_works: int = 1,
+    linkage: Linkage = "average",
+    k: int | None = None,
+    height: float | None = None,
+    against: str | None = None,
+    features: Sequence[str] | None = None,
+    note: Note = lambda line: None,
+) -> Clustering:
+    """Cluster artists, movements, ... or single paintings by likeness, in two ways.
+
+    Args:
+        index: an open index, or its folder; None for the nearest one above here.
+        by: what is clustered: the mean work of each value of this field; ``path`` for single
+            paintings, up to 5,000.
+        where: field -> value, list of values, or (low, high): only these works.
+        exclude: the same: not these.
+        min_works: labels of fewer works take no part.
+        linkage: of the tree: average (cosine distance) or ward (unit vectors).
+        k: how many clusters; by default, from 2 to 20, as k-means separates best.
+        height: at which to cut the tree instead.
+        against: field to compare the clusters with; movement where it is known.
+        features: only these features of an index of ink.
+        note: takes a line on the works that take part.
+
+    Raises:
+        UsageError: an unknown field or feature, fewer than three labels, or arguments that
+            contradict each other.
+    """
+    if k is not None and height is not None:
+        k_option = argument("k", option="-k")
+        raise UsageError(f"give either {k_option} or {argument('height')}, not both")
+    if linkage not in ("average", "ward"):
+        raise UsageError(f"{argument('linkage', linkage)}: use average or ward")
+    with reading(index) as source:
+        chosen = read_features(source, features)
+        works = read_works(source, by, where, exclude, min_works)
+    if chosen:
+        works = replace(works, vectors=chosen.only(works.vectors))
+    note(works.describe())
+    if against is None and by != "movement" and any(work.movement for work in works.paintings):
+        against = "movement"
+    names, centres = centroids(works.vectors, works.labels)
+    if len(names) < 3:
+        raise UsageError(f"clusters take at least three {works.many}, not {len(names)}")
+    tree = hierarchy(centres, names, method=linkage)
+    means = kmeans(centres, k)
+    cut = tree.cut(k=means.k) if height is None else tree.cut(height=height)
+    labels: list[str | None] = [None] * len(names)
+    agreements = {}
+    if against:
+        labels = _usual(works, against)
+        ways = {"tree": cut, "k-means": means.codes}
+        agreements = {way: agreement(labels, codes) for way, codes in ways.items()}
+    return Clustering(works, chosen, centres, tree, cut, height, means, against, labels, agreements)
+
+
+def _usual(works: Works, field: str) -> list[str | None]:
+    """Return the most frequent value of a field among the works of each label."""
+    tallies = {name: Counter[str]() for name in works.names}
+    for label, value in zip(works.labels, works.field(field), strict=True):
+        if label is not None and value is not None:
+            tallies[label][value] += 1
+    # By count, then by name: the order of the works must not decide.
+    ranked = (
+        sorted(tally.items(), key=lambda item: (-item[1], item[0])) for tally in tallies.values()
+    )
+    return [values[0][0] if values else None for values in ranked]

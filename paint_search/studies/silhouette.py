@@ -1,0 +1,131 @@
+"""How well the works of two artists, and of all, stand apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paint_search.errors import UsageError, argument
+from paint_search.eval import Silhouette, silhouettes
+from paint_search.report import tables
+from paint_search.studies.artists import ranked_pairs
+from paint_search.studies.result import Data, Note, Result
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from paint_search.report.tables import Part
+    from paint_search.search.stores.base import VectorName
+
+_COLUMNS = ("a", "b", "works_a", "works_b", "cosine", "low", "high", "euclidean")
+
+
+@dataclass(frozen=True, eq=False)
+class Silhouettes(Result):
+    """The silhouettes of works, labels and pairs of labels, by both distances.
+
+    Attributes:
+        works: that were measured.
+        cosine: by cosine distance.
+        euclidean: by Euclidean distance of the unit vectors.
+        pair: the two that were asked about, if any.
+        top: how many rows a list holds.
+    """
+
+    works: Works
+    cosine: Silhouette
+    euclidean: Silhouette
+    pair: tuple[str, str] | None
+    top: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what there is by each distance: of the pair, or of all."""
+        both = (self.cosine, self.euclidean)
+        if self.pair:
+            return {found.metric: vars(found.pair(*self.pair)) for found in both}
+        return {found.metric: found.to_dict() for found in both}
+
+    def table(self) -> Data:
+        """Return one row a pair, the best first, then one row a label among all."""
+        cosine, euclidean = self.cosine, self.euclidean
+        names, counts = cosine.names, cosine.counts.tolist()
+        matrices = (cosine.pairs, cosine.low, cosine.high, euclidean.pairs)
+        rows: list[list[object]] = [
+            [names[i], names[j], counts[i], counts[j], *(float(m[i, j]) for m in matrices)]
+            for i, j, _ in ranked_pairs(cosine.pairs)
+        ]
+        for one, other in zip(cosine.per_label, euclidean.per_label, strict=True):
+            rows.append(
+                [one.label, None, one.works, None, one.value, one.low, one.high, other.value]
+            )
+        return Data(_COLUMNS, rows)
+
+    def figure(self) -> Figure:
+        """Draw the silhouette of each label with its interval."""
+        from paint_search.report import interval_figure
+
+        labels = self.cosine.per_label
+        return interval_figure(
+            [one.label for one in labels],
+            np.array([one.value for one in labels]),
+            np.array([(one.low, one.high) for one in labels]),
+            [one.works for one in labels],
+            f"How well {len(labels):,} {self.works.many} stand apart from all others",
+            "mean silhouette, cosine distance, with its 95 % interval",
+        )
+
+    def describe(self) -> Iterator[Part]:
+        """Yield a sentence on a pair, or all silhouettes and the best and worst of them."""
+        if self.pair:
+            yield from tables.silhouette_pair(self.cosine, self.euclidean, self.pair)
+        else:
+            yield from tables.silhouettes(self.cosine, self.euclidean, self.works.by, self.top)
+
+
+def silhouette(
+    index: AnIndex,
+    by: str = "artist",
+    *,
+    where: Where = None,
+    exclude: Exclude = None,
+    min_works: int = 5,
+    pair: tuple[str, str] | None = None,
+    vectors: VectorName | None = None,
+    top: int = 10,
+    note: Note = lambda line: None,
+) -> Silhouettes:
+    """Measure how well artists, movements, ... stand apart, two by two and all together.
+
+    Args:
+        index: an open index, or its folder; None for the nearest one above here.
+        by: field that groups the works.
+        where: field -> value, list of values, or (low, high): only these works.
+        exclude: the same: not these.
+        min_works: labels of fewer works take no part; at least 2.
+        pair: two labels to compare.
+        vectors: ``full`` or ``compact``; by default full ones where the index keeps them.
+        top: how many rows a list holds.
+        note: takes a line on the works that take part.
+
+    Raises:
+        UsageError: an unknown field or label, fewer than two labels, or vectors not kept.
+    """
+    if vectors not in (None, "full", "compact"):
+        raise UsageError(f"{argument('vectors', vectors)}: use full or compact")
+    with reading(index) as source:
+        works = read_works(source, by, where, exclude, min_works, which=vectors)
+    if len(works.names) < 2:
+        raise UsageError(
+            f"silhouettes take two {works.many} of at least {min_works} works "
+            f"({argument('min_works')}), but here are {works.describe()}"
+        )
+    if pair:
+        works.check_pair(pair)
+    note(works.describe())
+    cosine = silhouettes(works.vectors, works.labels, metric="cosine")
+    euclidean = silhouettes(works.vectors, works.labels, metric="euclidean")
+    return Silhouettes(works, cosine, euclidean, pair, top)

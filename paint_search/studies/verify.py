@@ -1,0 +1,135 @@
+"""How well works of one artist are told from works of two, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+from paint_search.errors import EvalError
+from paint_search.eval import Verification, group_labels, verification
+from paint_search.report import tables
+from paint_search.studies.result import Data, Result
+from paint_search.studies.works import AnIndex, reading
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from paint_search.eval import Pairs
+    from paint_search.eval.inputs import Bools
+    from paint_search.report.tables import Part
+    from paint_search.verify.trial import Material, Side
+
+SAMPLES = 200
+"""Resamples of the artists, behind the intervals."""
+_SIDES: tuple[Side, ...] = ("unseen", "seen")
+_COLUMNS = ("side", "artist", "pairs by one", "recognised", "pairs by two", "told apart")
+
+
+@dataclass(frozen=True, eq=False)
+class Verifications(Result):
+    """How pairs of works were judged, of artists that nothing was learned of and of others.
+
+    Attributes:
+        found: by side: ``unseen`` artists, and unseen works of ``seen`` ones.
+        refused: why a side could not be measured.
+        look_alikes: figures of unseen artists' pairs where two are of works most alike.
+        top: how many artists a list holds.
+    """
+
+    found: Mapping[Side, Verification]
+    refused: Mapping[Side, str]
+    look_alikes: Mapping[str, float] | None
+    top: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures of each side, and of look-alikes."""
+        return (
+            {str(side): result.to_dict() for side, result in self.found.items()}
+            | {str(side): {"error": reason} for side, reason in self.refused.items()}
+            | {"look_alikes": self.look_alikes}
+        )
+
+    def table(self) -> Data:
+        """Return one row an artist and side."""
+        return Data(
+            _COLUMNS,
+            [
+                (side, *astuple(score))
+                for side, result in self.found.items()
+                for score in result.per_artist
+            ],
+        )
+
+    def figure(self) -> Figure:
+        """Draw a reliability diagram."""
+        from paint_search.report import reliability_figure
+
+        diagrams = {f"{side} artists": result.diagram for side, result in self.found.items()}
+        return reliability_figure(diagrams, "Probability of one artist")
+
+    def describe(self) -> Iterator[Part]:
+        """Yield the figures of each side, its confusion matrix and its hardest artists."""
+        for side, result in self.found.items():
+            yield from tables.verification(result, side, self.top)
+            if side == "unseen" and self.look_alikes:
+                yield tables.look_alikes(self.look_alikes)
+        for side, reason in self.refused.items():
+            yield tables.Note(f"\n{side} artists could not be measured: {reason}")
+        yield tables.VERIFICATION
+
+
+def verify(
+    index: AnIndex, *, seed: int = 0, top: int = 10, samples: int = SAMPLES
+) -> Verifications:
+    """Measure how well ``Index.verify`` tells works of one artist from works of two.
+
+    Half of the pairs are by one artist, and every artist is drawn alike often.
+
+    Args:
+        index: an open index, or its folder; None for the nearest one above here.
+        seed: of the pairs, the folds and the intervals.
+        top: how many artists a list holds.
+        samples: resamples of the artists behind the intervals.
+
+    Raises:
+        UsageError: the index is empty.
+        EvalError: too few artists of this index have works enough.
+    """
+    with reading(index) as source:
+        _, material = source.verifier().material()
+    found: dict[Side, Verification] = {}
+    refused: dict[Side, str] = {}
+    for side in _SIDES:
+        try:
+            found[side] = _measure(material, side, seed, samples)
+        except EvalError as error:
+            refused[side] = str(error)
+    if not found:
+        raise EvalError("; ".join(refused.values()))
+    alike = None
+    if "unseen" in found:  # whose intervals are not shown: the fewest resamples will do
+        alike = _measure(material, "unseen", seed, 2, material.look_alikes).figures
+    return Verifications(found, refused, alike, top)
+
+
+def _measure(
+    material: Material,
+    side: Side,
+    seed: int,
+    samples: int,
+    draw: Callable[[Bools, int, int], Pairs] | None = None,
+) -> Verification:
+    from paint_search.verify.trial import cross_judge
+
+    judged = cross_judge(material, side, seed=seed, draw=draw)
+    groups = group_labels(material.artists, len(material.artists))
+    return verification(
+        judged.probabilities,
+        judged.pairs.same,
+        groups.codes[judged.pairs.left],
+        groups.codes[judged.pairs.right],
+        groups.names,
+        samples=samples,
+        seed=seed,
+    )

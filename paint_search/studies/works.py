@@ -1,0 +1,210 @@
+"""The paintings that a study looks at: an index and a filter in, vectors with one label each out.
+
+Everything is read at once, so that an index that was opened for a study is closed before it begins
+to measure. Nothing here measures anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from paint_search.errors import UsageError, argument
+from paint_search.report.tables import plural
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paint_search.index.index import Index
+    from paint_search.painting import Painting
+    from paint_search.search.filters import Condition, Filter, FilterValue
+    from paint_search.search.stores.base import VectorName
+
+AnIndex: TypeAlias = "Index | str | Path | None"
+"""An open index, or the folder of one; None for the nearest one above here."""
+Where: TypeAlias = "Mapping[str, FilterValue] | Filter | None"
+Exclude: TypeAlias = "Mapping[str, FilterValue] | None"
+
+
+@dataclass(frozen=True, eq=False)
+class Works:
+    """The paintings of a study, row by row.
+
+    Attributes:
+        by: the field that the labels come from.
+        paintings: n paintings.
+        files: where each lies.
+        vectors: (n, d) unit vectors.
+        labels: n labels; None for works that take no part.
+        unlabelled: how many works have no label.
+        too_few: how many were left out because their label has too few works.
+    """
+
+    by: str
+    paintings: list[Painting]
+    files: list[Path]
+    vectors: NDArray[np.float32]
+    labels: list[str | None]
+    unlabelled: int
+    too_few: int
+
+    @property
+    def names(self) -> list[str]:
+        """The distinct labels, sorted."""
+        return sorted({label for label in self.labels if label is not None})
+
+    @property
+    def many(self) -> str:
+        """What the labels are: artists, movements, ..."""
+        return plural(self.by)
+
+    def describe(self) -> str:
+        """Say in a sentence how many works take part and why others do not."""
+        taking_part = len(self.labels) - self.labels.count(None)
+        left_out = [
+            f"{self.unlabelled:,} have no {self.by}" if self.unlabelled else "",
+            f"{self.too_few:,} are of {self.many} with fewer works" if self.too_few else "",
+        ]
+        reasons = ", ".join(filter(None, left_out))
+        count = len(self.names)
+        groups = "" if self.by == "path" else f" of {count:,} {plural(self.by, count)}"
+        return f"{taking_part:,} paintings{groups}" + (f"; left out: {reasons}" if reasons else "")
+
+    def name(self, row: int) -> str:
+        """Return what to call a work in a sentence: its title if known, and its path."""
+        painting = self.paintings[row]
+        return f"{painting.title} ({painting.path})" if painting.title else painting.path
+
+    def caption(self, row: int) -> str:
+        """Return artist and title of a work where both are known, else its path."""
+        work = self.paintings[row]
+        return f"{work.artist}: {work.title}" if work.artist and work.title else work.path
+
+    def field(self, name: str) -> list[str | None]:
+        """Return another field of the n works as text, None where it is missing.
+
+        Raises:
+            UsageError: no work has such a field.
+        """
+        values = [_text(painting, name) for painting in self.paintings]
+        if not any(values):
+            raise UsageError(f"no painting here has a field {name!r}; see paint-search info")
+        return values
+
+    def only(self, keep: NDArray[np.bool_]) -> Works:
+        """Return some of the works."""
+        rows = np.flatnonzero(keep).tolist()
+        labels = [self.labels[row] for row in rows]
+        return replace(
+            self,
+            paintings=[self.paintings[row] for row in rows],
+            files=[self.files[row] for row in rows],
+            vectors=self.vectors[keep],
+            labels=labels,
+            unlabelled=labels.count(None),
+        )
+
+    def check(self, *names: str) -> None:
+        """Refuse labels that no work carries, and name those that are like them.
+
+        Raises:
+            UsageError: such a label.
+        """
+        known = self.names
+        for name in names:
+            if name not in known:
+                near = get_close_matches(name, known, n=3)
+                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                raise UsageError(f"no painting here has the {self.by} {name!r}{hint}")
+
+    def check_pair(self, pair: tuple[str, str]) -> None:
+        """Refuse a pair of labels that are not two, or that no work carries.
+
+        Raises:
+            UsageError: such a pair.
+        """
+        self.check(*pair)
+        if pair[0] == pair[1]:
+            raise UsageError(
+                f"{argument('pair')} takes two different {self.many}, not {pair[0]} twice"
+            )
+
+
+@contextmanager
+def reading(index: AnIndex) -> Iterator[Index]:
+    """Give the open index that was handed in, or open one for as long as it is read."""
+    from paint_search.index.index import Index
+
+    if isinstance(index, Index):
+        yield index
+    else:
+        with Index.open(index) as opened:
+            yield opened
+
+
+def read_works(
+    index: Index,
+    by: str,
+    where: Where = None,
+    exclude: Exclude = None,
+    min_works: int = 1,
+    *,
+    need_artists: bool = True,
+    may_be_empty: bool = False,
+    which: VectorName | None = None,
+) -> Works:
+    """Read the works that match, labelled by one field.
+
+    Args:
+        index: where they are.
+        by: the field of the labels.
+        where: field -> value, list of values, or (low, high); or a filter.
+        exclude: the same, none may hold.
+        min_works: labels with fewer works take no part.
+        need_artists: whether to refuse an index that names no artist at all.
+        may_be_empty: whether no work at all will do.
+        which: the kind of vectors; full ones where the index keeps them.
+
+    Raises:
+        UsageError: no such field, a condition that cannot be read, or no work that matches.
+    """
+    if not may_be_empty and not len(index):
+        raise UsageError(f"the index {index.folder} is empty; run paint-search index first")
+    conditions = _conditions(where, exclude)
+    paintings = list(index.paintings(conditions))
+    values = [_text(painting, by) for painting in paintings]
+    if not any(values) and (need_artists or by != "artist"):
+        index.field(by, conditions)  # refuses a name that no painting has, and says which there are
+    if not (paintings or may_be_empty):
+        raise UsageError("no painting meets these conditions; see paint-search list")
+    counts = Counter(values)
+    labels = [None if value is None or counts[value] < min_works else value for value in values]
+    return Works(
+        by=by,
+        paintings=paintings,
+        files=[index.locate(painting) for painting in paintings],
+        vectors=index.vectors(conditions, which)[1],
+        labels=labels,
+        unlabelled=counts[None],
+        too_few=labels.count(None) - counts[None],
+    )
+
+
+def _conditions(where: Where, exclude: Exclude) -> list[Condition]:
+    from paint_search.search.filters import build_filter
+
+    if where is None or isinstance(where, Mapping):
+        return build_filter(where, exclude)
+    return [*where, *build_filter(None, exclude)]
+
+
+def _text(painting: Painting, field: str) -> str | None:
+    value = painting.to_dict().get(field)
+    return None if value is None else str(value)
