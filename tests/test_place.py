@@ -48,8 +48,8 @@ def test_what_is_written(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("milvus", "unknown --store"),
-        ("http://host/works", "unknown --store"),
+        ("milvus", "unknown store="),
+        ("http://host/works", "unknown store="),
         ("qdrant://host", "no collection"),
         ("qdrant:///works", "no host"),
         ("qdrant://host/a/b", "no collection"),

@@ -62,8 +62,8 @@ class Place:
             raise UsageError(f"cannot read {argument('store', text)}: {error}") from error
         if parts.scheme not in _SCHEMES:
             raise UsageError(
-                f"unknown {argument('store', text)}: use edge, faiss, qdrant://HOST:{PORT}/COLLECTION, or "
-                "qdrants:// for TLS"
+                f"unknown {argument('store', text)}: use edge, faiss, "
+                f"qdrant://HOST:{PORT}/COLLECTION, or qdrants:// for TLS"
             )
         name = parts.path.strip("/")
         if not host or not _COLLECTION.fullmatch(name):
