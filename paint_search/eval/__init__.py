@@ -10,14 +10,13 @@ from paint_search.eval.artists import ArtistPair, ArtistSimilarity, artist_simil
 from paint_search.eval.calibration import (
     Reliability,
     conformal_threshold,
-    expected_calibration_error,
     prediction_sets,
     reliability,
 )
 from paint_search.eval.classifiers import KINDS, Kind
-from paint_search.eval.classify import Classification, ThreeWaySplit, classify, stratified_split
+from paint_search.eval.classify import Classification, classify, stratified_split
 from paint_search.eval.clusters import Hierarchy, Partition, centroids, hierarchy, kmeans
-from paint_search.eval.duplicates import Copies, Duplicate, exclude_copies, likely_duplicates
+from paint_search.eval.duplicates import Copies, exclude_copies, likely_duplicates
 from paint_search.eval.fidelity import (
     BASELINE,
     LEAST_WORKS,
@@ -35,8 +34,8 @@ from paint_search.eval.fidelity import (
 from paint_search.eval.inputs import Groups, group_labels, plain, unit_rows
 from paint_search.eval.maps import METHOD_NAMES, Method, Projection, project
 from paint_search.eval.neighbours import Neighbours, neighbours
-from paint_search.eval.outliers import Outlier, outliers, typical_works
-from paint_search.eval.pairs import Pairs, PairSource, random_pairs, some_pairs
+from paint_search.eval.outliers import outliers, typical_works
+from paint_search.eval.pairs import Pairs, PairSource, random_pairs, ranked_pairs, some_pairs
 from paint_search.eval.retrieval import Retrieval, retrieval, same_label_auc
 from paint_search.eval.silhouette import (
     Comparison,
@@ -59,7 +58,6 @@ __all__ = [
     "Classification",
     "Comparison",
     "Copies",
-    "Duplicate",
     "Fidelity",
     "Groups",
     "Hierarchy",
@@ -70,7 +68,6 @@ __all__ = [
     "Metric",
     "Neighbours",
     "NeighboursKept",
-    "Outlier",
     "PairSource",
     "Pairs",
     "Partition",
@@ -78,7 +75,6 @@ __all__ = [
     "Reliability",
     "Retrieval",
     "Silhouette",
-    "ThreeWaySplit",
     "Verification",
     "agreement",
     "artist_similarity",
@@ -89,7 +85,6 @@ __all__ = [
     "csls",
     "equal_error_rate",
     "exclude_copies",
-    "expected_calibration_error",
     "fidelity",
     "group_labels",
     "hierarchy",
@@ -104,6 +99,7 @@ __all__ = [
     "prediction_sets",
     "project",
     "random_pairs",
+    "ranked_pairs",
     "reliability",
     "retrieval",
     "same_label_auc",

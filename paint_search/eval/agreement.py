@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from paint_search.errors import EvalError
 from paint_search.eval.clusters import Hierarchy
-from paint_search.eval.inputs import Floats, Ints, Labels, group_labels
+from paint_search.eval.inputs import Floats, Ints, Labels, group_labels, plain
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Agreement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, each with its chance, as JSON can carry them."""
-        return {k: vars(v) if isinstance(v, Measure) else v for k, v in vars(self).items()}
+        return {name: plain(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,8 @@ def _agreements(truth: Ints, found: Ints) -> Floats:
     from sklearn.metrics.cluster import contingency_matrix
 
     purity = contingency_matrix(truth, found).max(axis=0).sum() / len(truth)
-    return np.array(
-        [
-            adjusted_rand_score(truth, found),
-            normalized_mutual_info_score(truth, found),
-            purity,
-        ]
-    )
+    nmi = normalized_mutual_info_score(truth, found)
+    return np.array([adjusted_rand_score(truth, found), nmi, purity])
 
 
 def _standardised(matrix: Floats) -> Floats:

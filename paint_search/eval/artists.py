@@ -240,11 +240,7 @@ def _within(squared_norms: Floats, counts: Floats | Ints, squares: Floats | Ints
 
 
 def _bootstrap(
-    ordered: Vectors,
-    groups: Groups,
-    weights: npt.NDArray[np.float32],
-    level: float,
-    cells: int,
+    ordered: Vectors, groups: Groups, weights: npt.NDArray[np.float32], level: float, cells: int
 ) -> Floats:
     """Return the lower and upper ends of the intervals of `ArtistSimilarity.mean`."""
     works, counts, samples = ordered.astype(np.float32), groups.counts, len(weights)

@@ -56,11 +56,7 @@ class Ensemble:
 
 
 def fit_ensemble(
-    kind: Kind,
-    inputs: npt.NDArray[Any],
-    codes: Ints,
-    seed: int,
-    net: Any = None,
+    kind: Kind, inputs: npt.NDArray[Any], codes: Ints, seed: int, net: Any = None
 ) -> Ensemble:
     """Tune, fit and calibrate.
 

@@ -13,11 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.calibration import (
-    conformal_threshold,
-    expected_calibration_error,
-    prediction_sets,
-)
+from paint_search.eval.calibration import conformal_threshold, prediction_sets, reliability
 from paint_search.eval.classifiers import KINDS, Ensemble, Kind, fit_ensemble
 from paint_search.eval.inputs import Bools, Floats, Groups, Ints, Labels, group_labels, plain
 
@@ -111,17 +107,14 @@ class Classification:
     @property
     def calibration_error(self) -> float:
         """Expected calibration error of the stated probabilities."""
-        return expected_calibration_error(self.confidence, self.right, bins=_BINS)
+        return reliability(self.confidence, self.right, bins=_BINS).error
 
     @property
     def calibration_error_by_chance(self) -> float:
         """Mean of that error if every probability were right: few works never show 0."""
-        rng = np.random.default_rng(0)
         stated = self.confidence
-        draws = rng.random((_CHANCE_DRAWS, len(stated))) < stated
-        return float(
-            np.mean([expected_calibration_error(stated, true, bins=_BINS) for true in draws])
-        )
+        draws = np.random.default_rng(0).random((_CHANCE_DRAWS, len(stated))) < stated
+        return float(np.mean([reliability(stated, true, bins=_BINS).error for true in draws]))
 
     @property
     def errors(self) -> Ints:
@@ -213,8 +206,8 @@ class Classification:
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.interval(self.right)),
             "accuracy_on_learned": self.fitted,
-            "calibration_error": plain(self.calibration_error),
-            "calibration_error_by_chance": plain(self.calibration_error_by_chance),
+            "calibration_error": self.calibration_error,
+            "calibration_error_by_chance": self.calibration_error_by_chance,
             "coverage": {
                 "asked": self.coverage,
                 "found": float(self.covered.mean()),
@@ -223,7 +216,7 @@ class Classification:
             },
             "agreement": float(self.agreement.mean()),
             "confusion": self.confusion().tolist(),
-            "per_class": [vars(score) for score in self.per_class()],
+            "per_class": plain(self.per_class()),
             "learning_curves": self.ensemble.histories,
             "remarks": self.remarks(),
         }

@@ -73,13 +73,7 @@ class Hierarchy:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tree as JSON can carry it."""
-        return {
-            "names": list(self.names),
-            "method": self.method,
-            "linkage": self.linkage.tolist(),
-            "cophenetic": plain(self.cophenetic),
-            "order": self.order.tolist(),
-        }
+        return {name: plain(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -102,12 +96,7 @@ class Partition:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the clustering as JSON can carry it, without the centres."""
-        return {
-            "k": self.k,
-            "codes": self.codes.tolist(),
-            "silhouettes": self.silhouettes,
-            "sample": self.sample,
-        }
+        return {name: plain(value) for name, value in vars(self).items() if name != "centres"}
 
 
 def centroids(vectors: npt.ArrayLike, labels: Labels) -> tuple[tuple[str, ...], Floats]:
@@ -122,10 +111,7 @@ def centroids(vectors: npt.ArrayLike, labels: Labels) -> tuple[tuple[str, ...], 
 
 
 def hierarchy(
-    vectors: npt.ArrayLike,
-    names: Sequence[str],
-    *,
-    method: Literal["average", "ward"] = "average",
+    vectors: npt.ArrayLike, names: Sequence[str], *, method: Literal["average", "ward"] = "average"
 ) -> Hierarchy:
     """Build a tree: average linkage on cosine distance, or Ward on normalised vectors.
 
@@ -228,13 +214,13 @@ def _fit(unit: Vectors, k: int, seed: int) -> tuple[Ints, Vectors]:
 
 def _condensed_cosine(unit: Vectors) -> Floats:
     """Return the cosine distances of all pairs of rows as scipy's condensed vector."""
-    n = len(unit)
-    distances = np.empty(n * (n - 1) // 2)
-    ends = np.cumsum(np.arange(n - 1, -1, -1))
-    for block in row_blocks(n, n):
-        table = 1 - unit[block] @ unit[block.start :].T
-        for row, values in zip(range(block.start, block.stop), table, strict=True):
-            later = values[row - block.start + 1 :]
-            distances[ends[row] - len(later) : ends[row]] = later
+    distances = np.concatenate(
+        [
+            row[place + 1 :]
+            for block in row_blocks(len(unit), len(unit))
+            for place, row in enumerate(1 - unit[block] @ unit[block.start :].T)
+        ],
+        dtype=np.float64,
+    )
     # Rounding may leave the distance of two equal rows just below zero.
     return np.maximum(distances, 0, out=distances)

@@ -20,9 +20,7 @@ LIKELY_BITS = 10
 """So few are a copy where each work is also the other's nearest."""
 COPY_COSINE = 0.98
 """So high a cosine is a copy whatever the hashes say."""
-_LEAST_SET = (
-    16  # half of the bits are set, except in the hash of a flat picture, which says nothing
-)
+_LEAST_SET = 16  # half of the bits are set, but in the hash of a flat picture, which says nothing
 
 
 @dataclass(frozen=True)
@@ -88,11 +86,7 @@ def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
 
 
 def likely_duplicates(
-    vectors: npt.ArrayLike,
-    hashes: npt.NDArray[np.uint64],
-    nearest: Neighbours,
-    *,
-    copy_bits: int,
+    vectors: npt.ArrayLike, hashes: npt.NDArray[np.uint64], nearest: Neighbours, *, copy_bits: int
 ) -> list[Duplicate]:
     """Find pairs of near-identical works, the highest cosine first.
 

@@ -129,14 +129,11 @@ class LabelFidelity:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON can carry them."""
         pairs = {name: getattr(self, name) for name in ("p_at_1", "map_at_10", "overall")}
-        test = self.mantel
         return {
             "labels": len(self.silhouettes.names),
             "queries": self.queries,
             **{name: {"full": before, "compact": after} for name, (before, after) in pairs.items()},
-            "silhouettes": self.silhouettes.to_dict(),
-            "mantel": test and vars(test) | {"r": plain(test.r), "p_value": plain(test.p_value)},
-            "trees": plain(self.trees),
+            **{name: plain(getattr(self, name)) for name in ("silhouettes", "mantel", "trees")},
         }
 
 
@@ -167,13 +164,9 @@ class Fidelity:
         return {
             "works": self.works,
             "recall": {str(k): value for k, value in self.neighbours.recall.items()},
-            "spearman": plain(self.pairs.spearman),
-            "kendall": plain(self.pairs.kendall),
-            "pairs": self.pairs.pairs,
+            **plain(self.pairs),
             **vars(self.trust) | {"works": self.works, "trust_works": self.trust.works},
-            "artists": self.artists and self.artists.to_dict(),
-            "movements": self.movements and self.movements.to_dict(),
-            "left_out": self.left_out,
+            **{name: plain(getattr(self, name)) for name in ("artists", "movements", "left_out")},
         }
 
 
@@ -275,8 +268,12 @@ def label_fidelity(
     before, after = (silhouettes(side, labels, min_works=min_works, samples=2) for side in sides)
     found = [retrieval(side, labels, ks=(1, K)) for side in sides]
     means = [result.summary() for result in found]
-    centres = [centroids(side, _only(labels, before.names))[1] for side in sides]
-    several = len(before.names) >= 3
+    names, chosen = before.names, set(before.names)
+    frequent = [label if label in chosen else None for label in labels]
+    centres = [centroids(side, frequent)[1] for side in sides]
+    several, trees = len(names) >= 3, float("nan")
+    if several and len(names) <= MAX_LEAVES:
+        trees = tree_correlation(*(hierarchy(rows, names) for rows in centres))
     return LabelFidelity(
         p_at_1=(means[0]["P@1"], means[1]["P@1"]),
         map_at_10=(means[0][f"mAP@{K}"], means[1][f"mAP@{K}"]),
@@ -284,7 +281,7 @@ def label_fidelity(
         overall=(before.overall, after.overall),
         silhouettes=compare_silhouettes(before, after),
         mantel=mantel(*(rows @ rows.T for rows in centres), seed=seed) if several else None,
-        trees=_trees(centres, before.names) if several else float("nan"),
+        trees=trees,
     )
 
 
@@ -313,15 +310,9 @@ def neighbours_kept(
     others = len(before) - 1
     if others < 1:
         raise EvalError(f"Neighbours need at least two works, not {len(before)}.")
-    widest = min(cuts[-1], others)
-    found, kept = (neighbours(unit, widest).indices for unit in (before, after))
-    per_work = np.stack(
-        [
-            _common(found[:, :width], kept[:, :width]) / width
-            for width in (min(k, others) for k in cuts)
-        ],
-        axis=1,
-    )
+    widths = [min(k, others) for k in cuts]
+    found, kept = (neighbours(unit, widths[-1]).indices for unit in (before, after))
+    per_work = np.stack([_common(found[:, :k], kept[:, :k]) / k for k in widths], axis=1)
     means = per_work.mean(axis=0).tolist()
     return NeighboursKept(cuts, dict(zip(cuts, means, strict=True)), per_work)
 
@@ -391,23 +382,13 @@ def pair_correlation(
     before, after = (pair_cosines(unit, left, right) for unit in (full, compact))
     if np.ptp(before) == 0 or np.ptp(after) == 0:
         return PairCorrelation(float("nan"), float("nan"), len(left))
-    return PairCorrelation(
-        float(spearmanr(before, after).statistic),
-        float(kendalltau(before, after).statistic),
-        len(left),
-    )
+    ranks, order = (test(before, after).statistic for test in (spearmanr, kendalltau))
+    return PairCorrelation(float(ranks), float(order), len(left))
 
 
 def shown_candidate(candidates: Sequence[Candidate]) -> Candidate:
     """Return the one to look at: the index's own, else the best of the smallest size."""
-    own = [candidate for candidate in candidates if candidate.own]
-    if own:
-        return own[0]
-    least = min(candidate.dims for candidate in candidates)
-    return max(
-        (candidate for candidate in candidates if candidate.dims == least),
-        key=lambda candidate: candidate.fidelity.neighbours.recall[K],
-    )
+    return max(candidates, key=lambda one: (one.own, -one.dims, one.fidelity.neighbours.recall[K]))
 
 
 def verdicts(candidates: Sequence[Candidate], k: int = K) -> list[str]:
@@ -432,17 +413,6 @@ def verdicts(candidates: Sequence[Candidate], k: int = K) -> list[str]:
             f"dimensions: {figures}{chance}."
         )
     return said
-
-
-def _only(labels: Labels, names: Sequence[str]) -> list[str | None]:
-    chosen = set(names)
-    return [label if label in chosen else None for label in labels]
-
-
-def _trees(centres: Sequence[npt.NDArray[Any]], names: Sequence[str]) -> float:
-    if len(names) > MAX_LEAVES:
-        return float("nan")
-    return tree_correlation(*(hierarchy(rows, names) for rows in centres))
 
 
 def _of_the_same_works(full: npt.ArrayLike, compact: npt.ArrayLike) -> tuple[Vectors, Vectors]:

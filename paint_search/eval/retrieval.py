@@ -22,6 +22,7 @@ from paint_search.eval.inputs import (
     Labels,
     Selection,
     group_labels,
+    plain,
     row_selection,
     unit_rows,
 )
@@ -132,20 +133,16 @@ class Retrieval:
     def per_label(self) -> list[LabelScore]:
         """Return the mean figures of each label that has scored queries, by name."""
         codes = self.groups.codes[self.queries]
-        size = np.bincount(codes, minlength=len(self.groups.names))
+        size = np.bincount(codes)
         shown = np.flatnonzero(size)
+        last = self.average_precision[:, -1], self.hit[:, -1]
         means = [
-            np.bincount(codes, weights=values, minlength=len(size))[shown] / size[shown]
-            for values in (
-                self.hit_at_1,
-                self.average_precision[:, -1],
-                self.hit[:, -1],
-                self.r_precision,
-            )
+            np.bincount(codes, weights=values)[shown] / size[shown]
+            for values in (self.hit_at_1, *last, self.r_precision)
         ]
         return [
-            LabelScore(self.groups.names[code], int(size[code]), *map(float, row))
-            for code, row in zip(shown, np.stack(means, axis=1), strict=True)
+            LabelScore(self.groups.names[code], int(size[code]), *row)
+            for code, row in zip(shown, np.stack(means, axis=1).tolist(), strict=True)
         ]
 
     @property
@@ -180,8 +177,8 @@ class Retrieval:
             "unlabelled": self.unlabelled,
             "without_relevant_work": self.lonely,
             "summary": self.summary(),
-            "per_label": [vars(score) for score in self.per_label()],
-            "confusions": [vars(confusion) for confusion in self.confusions()],
+            "per_label": plain(self.per_label()),
+            "confusions": plain(self.confusions()),
         }
 
 

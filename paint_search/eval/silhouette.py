@@ -134,13 +134,14 @@ class Silhouette:
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts, means, intervals and matrices as JSON can carry them."""
-        shown = ("overall_interval", "per_label", "names", "pairs", "low", "high")
+        shown = ("per_label", "names", "pairs", "low", "high")
         return {
             "metric": self.metric,
             "works": len(self.rows),
             "unlabelled": self.unlabelled,
             "too_few": self.too_few,
             "overall": self.overall,
+            "overall_interval": plain(self.overall_interval),
             "negative_pairs": self.negative_pairs,
             **{name: plain(getattr(self, name)) for name in shown},
         }

@@ -50,15 +50,7 @@ def report(
     exclude: Exclude = None,
     progress: Report = lambda words, progress: None,
 ) -> Written:
-    """Write a report on the collection, and beside it OUT-map.html, the map to explore.
-
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        out: the page to write.
-        by: field that groups the works.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        progress: takes what is being done and how far it is.
+    """Write a report on the collection into ``out``, and beside it OUT-map.html, to explore.
 
     Raises:
         UsageError: an unknown field, or a page that cannot be written.
@@ -70,8 +62,8 @@ def report(
     with reading(index) as source:
         # Unlike the studies, a report has words for none at all.
         works = read_works(source, by, where, exclude, need_artists=False, may_be_empty=True)
-        exhibit = Exhibit(source.root.name, source.manifest, works)
         skipped = source.skipped()
+    exhibit = Exhibit(works)
     page = out.with_name(f"{out.stem}-map.html")
     views, hashes = _show(exhibit, page, progress)
     described = _describe(exhibit, hashes, views, page.name, skipped)
@@ -113,7 +105,7 @@ def _describe(
 
     works = exhibit.works
     return ReportPage(
-        name=exhibit.name,
+        name=works.root.name,
         one=works.by,
         many=works.many,
         vectors=works.vectors,
@@ -128,7 +120,7 @@ def _describe(
         map_address=page if views else "",
         picture=lambda row: thumbnail(works.files[row], _SHOWN),
         skipped=skipped,
-        made=_making(exhibit.manifest),
+        made=_making(works.manifest),
     )
 
 

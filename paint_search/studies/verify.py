@@ -84,13 +84,8 @@ def verify(
 ) -> Verifications:
     """Measure how well ``Index.verify`` tells works of one artist from works of two.
 
-    Half of the pairs are by one artist, and every artist is drawn alike often.
-
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        seed: of the pairs, the folds and the intervals.
-        top: how many artists a list holds.
-        samples: resamples of the artists behind the intervals.
+    Half of the pairs are by one artist, and every artist is drawn alike often. ``seed`` is that of
+    the pairs, the folds and the intervals; ``samples`` of the artists are drawn for the intervals.
 
     Raises:
         UsageError: the index is empty.
