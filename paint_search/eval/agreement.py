@@ -84,11 +84,8 @@ def agreement(
 ) -> Agreement:
     """Compare clusters with labels by ARI, NMI and purity, each beside its value by chance.
 
-    Args:
-        labels: n labels; rows labelled None take no part.
-        clusters: (n,) whole numbers.
-        permutations: random reassignments of the labels to the rows.
-        seed: of the permutations.
+    `clusters` are (n,) whole numbers; `permutations` are random reassignments of the labels to the
+    rows.
 
     Raises:
         EvalError: no labelled row, as many labels as clusters are not given, or no permutation.
@@ -115,11 +112,8 @@ def agreement(
 def mantel(a: npt.ArrayLike, b: npt.ArrayLike, *, permutations: int = 999, seed: int = 0) -> Mantel:
     """Test whether two symmetric matrices over the same labels go together (one-sided).
 
-    Args:
-        a: (m, m); the diagonal is not looked at.
-        b: (m, m).
-        permutations: random orders of the labels of one matrix.
-        seed: of the permutations.
+    `a` and `b` are (m, m), their diagonals not looked at; `permutations` are random orders of the
+    labels of one.
 
     Returns:
         The test; r and p are NaN where all cells of a matrix are equal.

@@ -103,7 +103,7 @@ def centroids(vectors: npt.ArrayLike, labels: Labels) -> tuple[tuple[str, ...], 
     """Return the labels, sorted, and the mean unit vector of each: (m, d).
 
     Raises:
-        EvalError: no labelled work, or a vector without direction.
+        EvalError: no labelled work.
     """
     unit = unit_rows(vectors)
     groups = group_labels(labels, len(unit))
@@ -118,14 +118,11 @@ def hierarchy(
     Leaves are put in the order that brings like beside like (Bar-Joseph et al. 2001) up to 1000
     of them, in the order of the merges beyond.
 
-    Args:
-        vectors: (n, d), any norm; 2 <= n <= MAX_LEAVES.
-        names: n names of the rows.
-        method: how to merge.
+    `vectors` are 2 to MAX_LEAVES, `names` those of the rows.
 
     Raises:
-        EvalError: too few or too many rows, unlike numbers of rows and names, an unknown
-            method, or a vector without direction.
+        EvalError: too few or too many rows, another number of names, or an unknown
+            method.
     """
     from scipy.cluster.hierarchy import cophenet, leaves_list, linkage, optimal_leaf_ordering
 
@@ -164,16 +161,11 @@ def kmeans(
     It is the candidate of highest mean cosine silhouette, tried on a random sample of the rows;
     the clusters returned are then fitted to all rows.
 
-    Args:
-        vectors: (n, d), any norm.
-        k: number of clusters, at most the number of distinct rows.
-        candidates: numbers of clusters to try when k is not given.
-        sample: rows that it is tried on at most.
-        seed: of the sample and of the starts.
+    `candidates` are the numbers of clusters to try when `k` is not given, on `sample` rows at most.
 
     Raises:
-        EvalError: k below 1 or above the number of distinct rows, no candidate below the number
-            of distinct rows, or a vector without direction.
+        EvalError: k below 1 or above the number of distinct rows, or no candidate below the number
+            of distinct rows.
     """
     unit = unit_rows(vectors)
     if k is not None:

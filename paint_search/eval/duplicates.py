@@ -67,7 +67,7 @@ def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
     A copy joins the closest kept work whose cosine is at least `threshold`, whatever its label.
 
     Raises:
-        EvalError: a threshold outside (0, 1], or a vector without direction.
+        EvalError: a threshold outside (0, 1].
     """
     if not 0 < threshold <= 1:
         raise EvalError(f"The threshold for copies must lie in (0, 1], not {threshold}.")
@@ -90,14 +90,12 @@ def likely_duplicates(
 ) -> list[Duplicate]:
     """Find pairs of near-identical works, the highest cosine first.
 
-    Args:
-        vectors: (n, d), any norm.
-        hashes: (n,) perceptual hashes of 64 bits; that of a flat picture is passed over.
-        nearest: the neighbours of all n works.
-        copy_bits: so few differing bits of 64 are a copy by themselves.
+    `hashes` are (n,) perceptual hashes of 64 bits, of which those of flat pictures are passed over;
+    `nearest` holds the neighbours of all n works. So few differing bits as `copy_bits` are a copy
+    by themselves.
 
     Raises:
-        EvalError: lengths that do not agree, or a vector without direction.
+        EvalError: lengths that do not agree.
     """
     unit = unit_rows(vectors, np.float32)
     if hashes.shape != (len(unit),) or len(nearest.queries) != len(unit):

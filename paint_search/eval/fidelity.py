@@ -226,16 +226,11 @@ def fidelity(
 ) -> Fidelity:
     """Measure what compressed vectors keep of the full ones.
 
-    Args:
-        full: (n, d), any norm, n >= LEAST_WORKS.
-        compact: (n, m), any norm, of the same works.
-        artists: n labels, None where a work has none.
-        movements: n labels.
-        min_works: labels of fewer works take no part in silhouettes, matrices and trees.
-        seed: of the sampled pairs, the sampled works and the permutations.
+    `full` and `compact` are of LEAST_WORKS or more; labels of fewer than `min_works` works take no
+    part in silhouettes, matrices and trees.
 
     Raises:
-        EvalError: too few works, unlike numbers of works, or a vector without direction.
+        EvalError: too few works, or unlike numbers of them.
     """
     before, after = unit_rows(full, np.float32), unit_rows(compact, np.float32)
     count = len(before)
@@ -294,11 +289,6 @@ def neighbours_kept(
     order of rows. Where fewer than k other works exist, all of them are neighbours on both sides
     and the recall is 1, which says nothing.
 
-    Args:
-        full: (n, d), any norm.
-        compact: (n, m), any norm, of the same works.
-        ks: numbers of neighbours.
-
     Raises:
         EvalError: fewer than two works, unlike numbers of works, a k below 1, or a vector
             without direction.
@@ -331,16 +321,10 @@ def trust(
     are none on the other side, of the rank there less k. The neighbours are the compact vectors'
     and the ranks the full ones' for trustworthiness, the other way round for continuity.
 
-    Args:
-        full: (n, d), any norm.
-        compact: (n, m), any norm, of the same works.
-        k: number of neighbours, less than half of the works.
-        most: works that it is measured on, a random sample where there are more.
-        seed: of the sample.
+    Of more works than `most` a random sample is measured.
 
     Raises:
-        EvalError: k below 1 or not less than half of the works, unlike numbers of works, or a
-            vector without direction.
+        EvalError: k below 1 or not less than half of the works, or unlike numbers of them.
     """
     before, after = _of_the_same_works(full, compact)
     if len(before) > most:
@@ -365,11 +349,7 @@ def pair_correlation(
 ) -> PairCorrelation:
     """Correlate the cosines of pairs of works before and after compression.
 
-    Args:
-        full: (n, d) unit rows.
-        compact: (n, m) unit rows of the same works.
-        most: pairs that are compared, a random sample where there are more.
-        seed: of the sample.
+    `full` and `compact` are unit rows; of more pairs than `most` a random sample is compared.
 
     Raises:
         EvalError: fewer than three works, which have no two pairs.

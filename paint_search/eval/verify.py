@@ -91,14 +91,8 @@ def verification(
 ) -> Verification:
     """Measure n judged pairs.
 
-    Args:
-        probabilities: (n,) that both works are by one artist.
-        same: (n,) whether they are.
-        left: (n,) artist of the first work, an index into `names`.
-        right: (n,) that of the second.
-        names: of the artists.
-        samples: resamples of the artists behind the intervals.
-        seed: of the resamples.
+    `probabilities` (n,) say that both works are by one artist, `same` (n,) whether they are; `left`
+    and `right` (n,) are the artists of the works, indices into `names`. Artists are resampled.
 
     Raises:
         EvalError: no pair of one, or none of two artists; lengths or probabilities amiss.
@@ -128,9 +122,7 @@ def verification(
 def equal_error_rate(false_positive: Floats, true_positive: Floats) -> float:
     """Return the rate at which as many pairs of two artists pass as pairs of one are refused.
 
-    Args:
-        false_positive: rates along an ROC curve, ascending.
-        true_positive: rates at the same thresholds.
+    Rates are those along an ROC curve, ascending, at the same thresholds.
     """
     return float(np.interp(0, false_positive - (1 - true_positive), false_positive))
 

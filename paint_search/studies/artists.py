@@ -21,7 +21,6 @@ from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_work
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
 
 _COLUMNS = ("a", "b", "works_a", "works_b", "rank", "score", "low", "high", "centroid", "csls")
 
@@ -84,7 +83,7 @@ class Artists(Result):
             self.similarity.mean, names, tree.linkage, title, "mean cosine over pairs of works"
         )
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield a sentence on a pair, the likest of one, or the closest and farthest pairs."""
         found, by = self.similarity, self.works.by
         if self.pair:

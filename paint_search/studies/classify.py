@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paint_search.report import Plane
-    from paint_search.report.tables import Part
 
 _MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
 _SHOWN = 220  # pixels of a picture on the page
@@ -60,7 +59,7 @@ class Classified(Result):
         histories = found.ensemble.histories
         return confusion_figure(found.confusion(), found.classes, title, self._plane(), histories)
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield the classes, the figures, what they mean, and who is told as whom."""
         yield from tables.classification(self.found, self.works.by, self._known_artists())
 

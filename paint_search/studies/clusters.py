@@ -25,7 +25,6 @@ from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_work
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
 
 Linkage = Literal["average", "ward"]
 
@@ -93,7 +92,7 @@ class Clustering(Result):
         features = self.works.features
         return self._plane(features) if features and len(features) == 2 else self._dendrogram()
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield the numbers of clusters, their agreement with labels, and their members."""
         yield from tables.clusters(self.tree, self.cut, self.means)
         if self.against and self.agreements:

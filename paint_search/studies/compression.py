@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from paint_search.compress import Compressor
     from paint_search.index.index import Index
-    from paint_search.report.tables import Part
 
 METHODS = ("pca", "autoencoder")
 DIMS = (64, 128, 256, 320)
@@ -105,7 +104,7 @@ class Compression(Result):
             self.held.many,
         )
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield what is kept, by neighbours and by labels, what it costs, and the verdicts."""
         yield from tables.compression(self.candidates, self.held.by, self.dims)
 

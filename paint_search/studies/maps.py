@@ -18,7 +18,6 @@ from paint_search.studies.works import AnIndex, Exclude, Where, read_works
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
 
 TABLES = (".csv", ".parquet")
 
@@ -54,7 +53,7 @@ class Maps(Result):
         title = f"{self.exhibit.works.root.name} by {self.by}, {self.views[0].name}"
         return scatter_figure(self.views[0], groups, title, self.exhibit.names)
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield how far each view can be believed."""
         yield from tables.views(self.views)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from paint_search.report.tables import Part
 
 _PARTS = ("query", "gallery")
 
@@ -83,7 +82,7 @@ class Recognition(Result):
         title = f"Which {by} (column) the works of each {by} (row) are taken for"
         return heat_map_figure(shares, names, tree.linkage, title, "share of the queries")
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield the figures, the hardest labels, and who is taken for whom."""
         yield from tables.retrieval(self.found, self.figures, self.intervals, self.works.by)
         columns = self.table().columns

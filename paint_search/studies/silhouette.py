@@ -17,7 +17,6 @@ from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_work
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
     from paint_search.search.stores.base import VectorName
 
 _COLUMNS = ("a", "b", "works_a", "works_b", "cosine", "low", "high", "euclidean")
@@ -77,7 +76,7 @@ class Silhouettes(Result):
             "mean silhouette, cosine distance, with its 95 % interval",
         )
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield a sentence on a pair, or all silhouettes and the best and worst of them."""
         if self.pair:
             yield from tables.silhouette_pair(self.cosine, self.euclidean, self.pair)
