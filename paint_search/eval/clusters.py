@@ -167,6 +167,8 @@ def kmeans(
         EvalError: k below 1 or above the number of distinct rows, or no candidate below the number
             of distinct rows.
     """
+    from sklearn.metrics import silhouette_score
+
     unit = unit_rows(vectors)
     if k is not None:
         distinct = len(np.unique(unit, axis=0))
@@ -175,26 +177,20 @@ def kmeans(
         return Partition(k, *_fit(unit, k, seed), {}, 0)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(unit))[:sample])
-    silhouettes = _silhouettes(unit[chosen], candidates, seed)
-    best = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
-    return Partition(best, *_fit(unit, best, seed), silhouettes, len(chosen))
-
-
-def _silhouettes(sample: Vectors, candidates: Sequence[int], seed: int) -> dict[int, float]:
-    """Return the mean cosine silhouette of the sample for each feasible candidate."""
-    from sklearn.metrics import silhouette_score
-
-    distinct = len(np.unique(sample, axis=0))
+    tried_on = unit[chosen]
+    distinct = len(np.unique(tried_on, axis=0))
     # A silhouette needs at least two clusters and fewer clusters than rows.
-    feasible = [k for k in sorted(set(candidates)) if 2 <= k <= min(distinct, len(sample) - 1)]
+    feasible = [n for n in sorted(set(candidates)) if 2 <= n <= min(distinct, len(chosen) - 1)]
     if not feasible:
         raise EvalError(
-            f"No number of clusters to try: {distinct} of {len(sample)} vectors are distinct."
+            f"No number of clusters to try: {distinct} of {len(chosen)} vectors are distinct."
         )
-    return {
-        k: float(silhouette_score(sample, _fit(sample, k, seed)[0], metric="cosine"))
-        for k in feasible
+    silhouettes = {
+        n: float(silhouette_score(tried_on, _fit(tried_on, n, seed)[0], metric="cosine"))
+        for n in feasible
     }
+    best = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
+    return Partition(best, *_fit(unit, best, seed), silhouettes, len(chosen))
 
 
 def _fit(unit: Vectors, k: int, seed: int) -> tuple[Ints, Vectors]:

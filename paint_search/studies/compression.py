@@ -7,6 +7,7 @@ compressor that the index already has is not measured on paintings it learned fr
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -180,9 +181,15 @@ def compression(
     """
     with reading(index) as source:
         works = read_works(source, by, where, exclude, need_artists=False, which="full")
-        own = _own(source, seed, note)
-        made = source.manifest.compression
-        seed = seed if seed is not None else made.seed if made else 0
+        made, own = source.manifest.compression, None
+        if made and seed in (None, made.seed):
+            own, seed = source.compressor, made.seed
+        elif made:
+            note(
+                f"the compressor of this index learned from what seed {seed} holds out, and is "
+                f"left out; it was fitted with seed {made.seed}"
+            )
+        seed = seed or 0
         out = _held_out(works, source, seed)
     held, training = works.only(out), works.vectors[~out]
     labels = [label for label, kept in zip(works.labels, out, strict=True) if not kept]
@@ -218,20 +225,6 @@ def compression(
     if not result.candidates:
         raise CompressError(result.failures)
     return result
-
-
-def _own(index: Index, asked: int | None, note: Note) -> Compressor | None:
-    """Return the compressor of the index, if it can be measured on what the seed holds out."""
-    made = index.manifest.compression
-    if made is None:
-        return None
-    if asked not in (None, made.seed):
-        note(
-            f"the compressor of this index learned from what seed {asked} holds out, and is left "
-            f"out; it was fitted with seed {made.seed}"
-        )
-        return None
-    return index.compressor
 
 
 def _held_out(works: Works, index: Index, seed: int) -> NDArray[np.bool_]:
@@ -297,12 +290,8 @@ def _measure(
     compressor: Compressor, held: Works, own: bool, seconds: float | None, min_works: int, seed: int
 ) -> Candidate:
     full = held.vectors
-    codes, fastest = compressor.transform(full), float("inf")
-    for _ in range(_TIMES):
-        start = time.perf_counter()
-        compressor.transform(full)
-        fastest = min(fastest, time.perf_counter() - start)
-    stored = codes.astype(np.float16)
+    stored = compressor.transform(full).astype(np.float16)
+    fastest = min(timeit.repeat(lambda: compressor.transform(full), number=1, repeat=_TIMES))
     movements = [work.movement for work in held.paintings]
     kept = fidelity(full, stored, held.labels, movements, min_works=min_works, seed=seed)
     return Candidate(
