@@ -40,6 +40,7 @@ _CANDIDATES: Final = 16
 #: times as many as will do on average are found and sifted.
 _RARE: Final = 0.25
 _SIFTED: Final = 2
+_FEW: Final = 1 / 16  # what is a smaller share is copied side by side, and compared there
 
 #: An index is built anew once this share of it is deleted, or it has grown this many times.
 _GONE: Final = 0.1
@@ -229,7 +230,6 @@ class FaissStore(Points):
         if name != self._first:
             some = np.setdiff1d(self._labels(where), ignored) if where or len(ignored) else None
             return self._compare(name, queries, k, some)
-        faiss = _library()
         self._catch_up()
         kept = self._kept(where)
         if len(ignored):
@@ -248,13 +248,27 @@ class FaissStore(Points):
                 found = self._label(scores, np.where(kept[at], at, -1), k)
         short = [row for row, (labels, _) in enumerate(found) if len(labels) < k]
         if short:
-            selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
-            params = faiss.SearchParameters(sel=selected) if count < size else None
-            scores, at = self._flat.search(queries[short], k, params=params)
-            again = self._label(scores, at, k)
+            again = self._label(*self._compare_kept(queries[short], k, kept, count), k)
             for row, each in zip(short, again, strict=True):
                 found[row] = each
         return found
+
+    def _compare_kept(
+        self, queries: Floats, k: int, kept: NDArray[np.bool_], count: int
+    ) -> tuple[Floats, Labels]:
+        """Return the scores and positions of the nearest of the ``count`` that are kept."""
+        faiss, flat = _library(), self._flat
+        if count <= _FEW * len(kept):  # side by side: a selector is asked of every position
+            at = np.flatnonzero(kept)
+            codes = faiss.rev_swig_ptr(flat.codes.data(), len(kept) * flat.code_size)
+            some = faiss.IndexScalarQuantizer(flat.d, flat.sq.qtype, flat.metric_type)
+            some.add_sa_codes(codes.reshape(len(kept), -1)[at])
+            scores, found = some.search(queries, k)
+            return scores, at[found]
+        selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
+        params = faiss.SearchParameters(sel=selected) if count < len(kept) else None
+        scores, at = flat.search(queries, k, params=params)
+        return scores, at
 
     def _label(self, scores: Floats, at: Labels, k: int) -> list[_Found]:
         """Return the first ``k`` that were found at positions, (n, most), of which -1 is none."""
