@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from paint_search.errors import EvalError
+from paint_search.eval.inputs import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +141,7 @@ def project(
         raise EvalError(f"No map method {method!r}: choose one of {', '.join(get_args(Method))}.")
     if dims not in (2, 3):
         raise EvalError(f"A map has 2 or 3 dimensions, not {dims}.")
-    unit = _unit_rows(np.asarray(vectors), dims)
+    unit = _checked(np.asarray(vectors), dims)
     ratios: tuple[float, ...] | None = None
     parameters: dict[str, int | float | str]
     if method == "pca":
@@ -158,8 +159,8 @@ def project(
     return Projection(coordinates, method, ratios, trust, sample, parameters)
 
 
-def _unit_rows(vectors: NDArray[Any], dims: int) -> NDArray[np.float32]:
-    """Check the vectors and scale each row to length one."""
+def _checked(vectors: NDArray[Any], dims: int) -> NDArray[np.float32]:
+    """Return the vectors as unit rows; refuse those that no map can be made of."""
     if vectors.ndim != 2:
         raise EvalError(
             f"A map needs an (n, d) array of vectors, not one of shape {vectors.shape}."
@@ -169,21 +170,7 @@ def _unit_rows(vectors: NDArray[Any], dims: int) -> NDArray[np.float32]:
         raise EvalError(f"A map needs at least {SMALLEST_MAP} paintings; there are {count}.")
     if width < dims:
         raise EvalError(f"A {dims}-D map needs vectors of at least {dims} numbers, not {width}.")
-    bad = ~np.isfinite(vectors).all(axis=1)
-    if bad.any():
-        raise EvalError(
-            f"{bad.sum()} of {count} vectors hold NaN or infinity (first: row {bad.argmax()}); "
-            "leave these paintings out or index them again."
-        )
-    # Dividing by the largest entry first keeps the squares of huge or tiny numbers representable.
-    peak = np.abs(vectors).max(axis=1, keepdims=True).astype(np.float64)
-    if not peak.all():
-        raise EvalError(
-            f"{(peak == 0).sum()} of {count} vectors are zero (first: row {(peak == 0).argmax()}); "
-            "a zero vector has no direction to compare."
-        )
-    scaled = (vectors / peak).astype(np.float32)
-    unit: NDArray[np.float32] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit = np.asarray(unit_rows(vectors, np.float32), dtype=np.float32)
     if np.ptp(unit, axis=0).max() < 1e-6:
         raise EvalError(f"All {count} vectors point the same way; there is nothing to map.")
     return unit
