@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINY
 from PIL import Image
-
-from tests.conftest import TINY
 
 TRAINING = Path(__file__).parents[1] / "training"
 
