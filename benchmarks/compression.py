@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from paint_search import Index
-from paint_search.compress import make_compressor
-from paint_search.compress.hold_out import choose_hold_out
+from paint_search.compress import choose_hold_out, make_compressor
 from paint_search.eval import fidelity
 
 FIGURES = (

@@ -22,7 +22,7 @@ np.save(sys.argv[1], clustered(int(sys.argv[2]), int(sys.argv[3])))
 PROGRAMS = {
     "ours": """
 import sys, time, numpy as np
-from paint_search.compress.pca import PCA
+from paint_search.compress import PCA
 vectors = np.load(sys.argv[1], mmap_mode="r")
 start = time.perf_counter()
 fitted = PCA(int(sys.argv[2])).fit(vectors)

@@ -343,7 +343,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dimensions", type=int, nargs="+", default=[128, 320])
-    parser.add_argument("--stores", nargs="+", default=["edge", "faiss?recall=0.98"])
+    parser.add_argument("--stores", nargs="+", default=["edge", "faiss"])
     parser.add_argument("--url", help="a Qdrant collection to make and delete, too")
     parser.add_argument("--recall", type=float, default=0.98, help="that bare HNSW is tuned to")
     parser.add_argument("--json", type=Path)

@@ -27,8 +27,7 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.random_projection import SparseRandomProjection
 
-from paint_search.compress import make_compressor
-from paint_search.compress.hold_out import held_out
+from paint_search.compress import held_out, make_compressor
 from paint_search.eval import Fidelity, fidelity
 from paint_search.indexer.backbones.engines import fastest_engine, find_device, torch_engines
 from paint_search.indexer.backbones.registry import REGISTRY

@@ -19,11 +19,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from paint_search import Index
-from paint_search.compress.hold_out import choose_hold_out
-from paint_search.compress.siamese import Siamese
+from paint_search.compress import Siamese, choose_hold_out
 from paint_search.errors import CompressError
 from paint_search.eval import Pairs, group_labels, random_pairs, verification
-from paint_search.verify.trial import PAIRS, Material, Side, cross_judge
+from paint_search.verify import PAIRS, Material, Side, cross_judge
 
 SCORES = ("raw", "centred", "code", "judge")
 SIDES: tuple[Side, ...] = ("unseen", "seen")

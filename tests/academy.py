@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from paint_search import Index
-from paint_search.compress import make_compressor
-from paint_search.compress.hold_out import held_out
+from paint_search.compress import held_out, make_compressor
 
 ARTISTS, EACH = 40, 4
 Values = list[str | int | float | None]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from paint_search.painting import Record, painting_id
-from paint_search.search.filters import Condition
+from paint_search.search import Condition
 from paint_search.search.stores.faiss import FaissStore
 
 COUNT, DIMENSION = 3000, 32

@@ -19,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score
 from studied import read_csv
 
 from paint_search import Index, studies
-from paint_search.indexer.backbones.ink import ink
+from paint_search.indexer.backbones import ink
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

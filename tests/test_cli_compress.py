@@ -11,7 +11,7 @@ import pytest
 from conftest import WORKS, Cli
 
 from paint_search import Index
-from paint_search.compress.record import Loss
+from paint_search.compress import Loss
 from paint_search.errors import UsageError
 from paint_search.eval import neighbours_kept
 

@@ -21,7 +21,7 @@ from PIL import Image
 from studied import read_csv
 
 from paint_search import Index, studies
-from paint_search.compress.pca import PCA
+from paint_search.compress import PCA
 from paint_search.eval import fidelity
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pages import opened, running_browser
 from PIL import Image
 
 from paint_search import Index
-from paint_search.indexer.images.thumbnails import decoding, thumbnail
+from paint_search.indexer.images import decoding, thumbnail
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -16,10 +16,9 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from paint_search import Index, studies
-from paint_search.compress.hold_out import works_held_out
+from paint_search.compress import works_held_out
 from paint_search.errors import EvalError
-from paint_search.verify.trial import Material, cross_judge
-from paint_search.verify.two_covariance import TwoCovariance
+from paint_search.verify import Material, TwoCovariance, cross_judge
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +191,7 @@ def test_no_pair_crosses_folds_or_sides(salon: Path) -> None:
 
 
 def works_held_out_of(material: Material, ids: list[str]) -> np.ndarray:
-    from paint_search.compress.hold_out import choose_hold_out
+    from paint_search.compress import choose_hold_out
 
     return works_held_out(choose_hold_out(ids, material.artists), ids)
 

@@ -11,8 +11,8 @@ from conftest import Cli
 from inked import SEEN
 
 from paint_search.demo.ink import COLUMNS, paint_ink_corpus
-from paint_search.indexer.backbones.ink import ink
-from paint_search.indexer.images.decode import decode
+from paint_search.indexer.backbones import ink
+from paint_search.indexer.images import decode
 
 WORKS = 30
 

@@ -21,6 +21,7 @@ from paint_search.eval import (
     prediction_sets,
     stratified_split,
 )
+from paint_search.train import SmallConvNet
 
 NAMES = ("cubist", "fauve", "nabi")
 
@@ -240,7 +241,6 @@ def test_a_net_learns_from_pictures_and_shows_how() -> None:
 
 
 def test_a_net_of_one_seed_is_one_net() -> None:
-    from paint_search.train import SmallConvNet  # torch
 
     pictures, _ = bars(each=10)
     codes = np.repeat([0, 1], 10)

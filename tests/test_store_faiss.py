@@ -17,8 +17,8 @@ from test_filters import FIELDS, VALUES, conditions
 
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value, painting_id
-from paint_search.search.filters import Condition
-from paint_search.search.stores.base import Candidates, Match, Store, VectorName
+from paint_search.search import Condition
+from paint_search.search.stores import Candidates, Match, Store, VectorName
 from paint_search.search.stores.edge import EdgeStore
 from paint_search.search.stores.faiss import FaissStore
 

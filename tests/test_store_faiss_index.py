@@ -15,8 +15,7 @@ from clustered import COUNT, DIMENSION, clustered, filled, opened, points, recal
 from paint_search.errors import UsageError
 from paint_search.files import fingerprint
 from paint_search.painting import Record, painting_id
-from paint_search.search.filters import Condition
-from paint_search.search.recall import measure_recall
+from paint_search.search import Condition, measure_recall
 from paint_search.search.stores.faiss import FaissStore, on_gpus
 
 FLAT = "FAISS, flat: exact"

@@ -13,10 +13,16 @@ from qdrant_server import QdrantServer
 from test_filters import FIELDS, VALUES, conditions
 
 from paint_search.painting import Record, Value, painting_id
-from paint_search.search.filters import Condition
-from paint_search.search.stores.base import Candidates, Maker, Store, VectorName
-from paint_search.search.stores.opening import delete_store, open_store
-from paint_search.search.stores.uri import Place
+from paint_search.search import Condition
+from paint_search.search.stores import (
+    Candidates,
+    Maker,
+    Place,
+    Store,
+    VectorName,
+    delete_store,
+    open_store,
+)
 
 KINDS = ("edge", "faiss", "qdrant")
 MAKER = Maker("test", "fingerprint")

@@ -17,8 +17,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from paint_search import Index
-from paint_search.indexer.backbones.registry import find_backbone
-from paint_search.indexer.backbones.timm_network import Network, build_network
+from paint_search.indexer.backbones import Network, build_network, find_backbone
 
 SMALL = "timm:twin_small?width=4&input_size=32"
 QUICK = ("--backbone", SMALL, "--steps", 40)
@@ -67,13 +66,14 @@ def test_it_leaves_weights_that_an_index_takes_and_a_curve(atelier: Path, cli: C
 KILL = """
 import os, signal, sys
 import torch
-from paint_search.train import learning
+from paint_search.compress import Checkpoint
 torch.set_num_threads(1)
-check = learning._Run.check
-def die(run, *figures):
-    check(run, *figures)
-    os.kill(os.getpid(), signal.SIGKILL)
-learning._Run.check = die
+write = Checkpoint.after_step
+def die(checkpoint, training, loss):
+    write(checkpoint, training, loss)
+    if training.step == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.after_step = die
 from paint_search.cli.app import app
 app(sys.argv[1:])
 """

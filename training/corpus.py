@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from progress import track
 
 from paint_search.errors import ImageError, UsageError
+from paint_search.files import replacing
 from paint_search.indexer.corpus.labels import FOLDER, label_source
 from paint_search.indexer.corpus.scan import scan
 from paint_search.indexer.corpus.table import LabelTable
@@ -181,7 +182,6 @@ def _blocks(done: int, rows: int, what: str) -> Iterator[tuple[int, int]]:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write beside the old file, then put it in its place."""
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text(json.dumps(value), encoding="utf-8")
-    os.replace(fresh, file)
+    """Write a value that JSON can carry."""
+    with replacing(file) as fresh:
+        fresh.write_text(json.dumps(value), encoding="utf-8")

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.eval.inputs import unit_rows
+
 Floats = NDArray[np.float32]
 
 _SHRINKAGE: Final = 0.2  # of the within-artist covariance, towards a sphere
@@ -26,8 +28,7 @@ class Discriminant:
 
     def __call__(self, vectors: Floats) -> Floats:
         """Return the mapped vectors with unit rows, (n, k)."""
-        mapped = (vectors - self.mean) @ self.axes
-        return np.asarray(mapped / np.linalg.norm(mapped, axis=1, keepdims=True), dtype=np.float32)
+        return np.asarray(unit_rows((vectors - self.mean) @ self.axes, np.float32))
 
 
 def fit_discriminant(vectors: Floats, labels: NDArray[np.int64], dimension: int) -> Discriminant:

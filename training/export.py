@@ -8,7 +8,6 @@ precision, and computed with in single.
 import contextlib
 import io
 import logging
-import os
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from paint_search.eval.inputs import unit_rows
+from paint_search.files import replacing
 from paint_search.indexer.backbones.builtin import descriptors
 
 #: Length of either half of the embedding.
@@ -81,29 +82,29 @@ def export_network(network: PaintingNet, plan: Plan) -> Path:
         axes,
         fit_discriminant(plan.described, artists, HALF),
     )
-    fresh, file = plan.out / "network.onnx.new", plan.out / "network.onnx"
+    file = plan.out / "network.onnx"
     sample = (
         torch.zeros((2, INPUT_SIZE, INPUT_SIZE, 3), dtype=torch.uint8),
         torch.ones((2, descriptors.DIMENSION)),
     )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     batch = {0: torch.export.Dim("images")}
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            shipped.eval(),
-            sample,
-            str(fresh),
-            input_names=["pixels", "descriptors"],
-            output_names=["embedding"],
-            dynamic_shapes=(batch, batch),
-            external_data=False,
-            verbose=False,
-            dynamo=True,
-        )
-    quantise(fresh, plan.pixels, plan.described, np.flatnonzero(plan.learned), plan.seed)
-    halve_weights(fresh)
-    os.replace(fresh, file)
+    with replacing(file) as fresh:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                shipped.eval(),
+                sample,
+                str(fresh),
+                input_names=["pixels", "descriptors"],
+                output_names=["embedding"],
+                dynamic_shapes=(batch, batch),
+                external_data=False,
+                verbose=False,
+                dynamo=True,
+            )
+        quantise(fresh, plan.pixels, plan.described, np.flatnonzero(plan.learned), plan.seed)
+        halve_weights(fresh)
     write_json(plan.out / "run.json", plan.identity())
     return file
 
@@ -114,7 +115,7 @@ def _principal_axes(embedded: Floats) -> Floats:
     Not a discriminant: the network has met these paintings, and sees them further apart than
     those of artists it has not met.
     """
-    unit = embedded / np.linalg.norm(embedded, axis=1, keepdims=True)
+    unit = unit_rows(embedded)
     _, axes = np.linalg.eigh(unit.T.astype(np.float64) @ unit)
     return np.asarray(axes[:, ::-1][:, :HALF], dtype=np.float32)
 

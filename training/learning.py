@@ -1,4 +1,4 @@
-"""The training loop: batches of views, the optimiser, checkpoints that a kill cannot harm.
+"""The training of the built-in network: batches of views, the average of the weights, checkpoints.
 
 Everything drawn at random follows from the seed, the epoch and the painting, and every step from
 the one before it, so that an interrupted run ends with the weights of an uninterrupted one.
@@ -6,13 +6,11 @@ the one before it, so that an interrupted run ends with the weights of an uninte
 
 import copy
 import math
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -21,10 +19,17 @@ from lessons import Batch, Lessons
 from network import PaintingNet
 from numpy.typing import NDArray
 from progress import progress_bar
+from rich.progress import Progress
 from teachers import Targets, make_targets
 from views import View, draw_view
 
-from paint_search.errors import UsageError
+from paint_search.compress.training import (
+    Callback,
+    Checkpoint,
+    Training,
+    decayed,
+    draw_ahead,
+)
 
 BATCH: Final = 96
 _CACHED: Final = 160  # side of the cached paintings that views are cut from
@@ -32,7 +37,6 @@ _RATE: Final = 2e-3
 _DECAY: Final = 0.05
 _WARM_UP: Final = 0.05  # share of all steps
 _AVERAGE: Final = 0.998  # of the weights, from step to step
-_SAVE_EVERY: Final = 40  # steps
 
 #: Side of the views, by the share of the steps from which on it holds: small ones cost less.
 _SIDES: Final = ((0.0, 112), (0.55, 128), (0.9, 160))
@@ -52,6 +56,7 @@ class Plan:
         threads: of the CPU; 0 for all.
         out: folder of the checkpoint and the network.
         cache: folder of what several runs share.
+        every: steps from one checkpoint to the next.
     """
 
     corpus: Corpus
@@ -63,6 +68,7 @@ class Plan:
     threads: int
     out: Path
     cache: Path
+    every: int = 40
 
     @cached_property
     def learned(self) -> NDArray[np.bool_]:
@@ -102,11 +108,15 @@ class Plan:
         }
 
 
-def learn(plan: Plan) -> PaintingNet:
+def learn(plan: Plan, *watching: Callback) -> PaintingNet:
     """Train from random initialisation, or go on from the checkpoint in ``plan.out``.
 
+    Args:
+        plan: of the run.
+        watching: called after each step, when what is due has been written.
+
     Raises:
-        UsageError: the checkpoint there is of another run.
+        BackboneError: the checkpoint there is of another run, or damaged.
     """
     if plan.threads:
         torch.set_num_threads(plan.threads)
@@ -118,110 +128,8 @@ def learn(plan: Plan) -> PaintingNet:
     network = PaintingNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     classes = {field: count for field, (_, count) in labels.items()}
     lessons = Lessons(len(targets.wholes), targets.wholes.shape[2], classes).to(device)
-    run = _Run(plan, network, lessons, device)
-    run.resume()
     codes = {field: numbers for field, (numbers, _) in labels.items()}
-    batches = _batches(plan, targets, codes, run.step)
-    with progress_bar() as bar:
-        task = bar.add_task("training", total=plan.steps, completed=run.step, note="")
-        for views, batch in batches:
-            loss = run.learn(views, batch)
-            note = f"epoch {run.step / plan.steps_per_epoch:.1f}, loss {loss:.3f}"
-            bar.update(task, advance=1, note=note)
-            if run.step % _SAVE_EVERY == 0 or run.step == plan.steps:
-                run.save()
-                with (plan.out / "log.csv").open("a", encoding="utf-8") as log:
-                    log.write(f"{run.step},{run.step / plan.steps_per_epoch:.3f},{loss:.4f}\n")
-    return run.average
-
-
-class _Run:
-    """Network, average network, heads and optimiser, at one step of a plan."""
-
-    def __init__(
-        self, plan: Plan, network: PaintingNet, lessons: Lessons, device: torch.device
-    ) -> None:
-        self.plan, self.network, self.lessons, self.device = plan, network, lessons, device
-        self.average = copy.deepcopy(network).eval()
-        self.step = 0
-        parameters = [*network.parameters(), *lessons.parameters()]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": _DECAY},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, lr=_RATE, fused=True)
-
-    def learn(self, views: torch.Tensor, batch: Batch) -> float:
-        """Take one step and return the loss."""
-        share = self.step / self.plan.steps
-        warm = min(1.0, (share + 1e-9) / _WARM_UP)
-        cosine = 0.5 * (1 + math.cos(math.pi * max(0.0, share - _WARM_UP) / (1 - _WARM_UP)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = _RATE * warm * cosine
-        self.network.train()
-        batch = _to(batch, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            embedding, features = self.network(views.to(self.device))
-        loss = self.lessons(embedding, features, batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.step += 1
-        self._average()
-        return float(loss.detach())
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Move the average towards the network; quickly at first, to forget the start."""
-        keep = min(_AVERAGE, (1 + self.step) / (10 + self.step))
-        own = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(own[name], 1 - keep)
-            else:
-                value.copy_(own[name])
-
-    def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
-        fresh = self.plan.out / "checkpoint.pt.new"
-        state = {
-            "identity": self.plan.identity(),
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "lessons": self.lessons.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        with fresh.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(fresh, self.plan.out / "checkpoint.pt")
-
-    def resume(self) -> None:
-        """Take over the checkpoint, if there is one."""
-        file = self.plan.out / "checkpoint.pt"
-        if not file.exists():
-            return
-        state = torch.load(file, map_location=self.device, weights_only=True)
-        if state["identity"] != self.plan.identity():
-            raise UsageError(
-                f"{file} is of another run ({state['identity']}); give another --out, or delete it"
-            )
-        self.step = state["step"]
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.lessons.load_state_dict(state["lessons"])
-        self.optimiser.load_state_dict(state["optimiser"])
-
-
-def _batches(
-    plan: Plan, targets: Targets, codes: dict[str, NDArray[np.int64]], start: int
-) -> Iterator[tuple[torch.Tensor, Batch]]:
-    """Yield the batches from step ``start`` on; views are drawn while the network learns."""
-    pixels = plan.pixels
-    members = np.flatnonzero(plan.learned)
+    pixels, members = plan.pixels, np.flatnonzero(plan.learned)
 
     def draw(step: int) -> tuple[torch.Tensor, Batch]:
         epoch, place = divmod(step, plan.steps_per_epoch)
@@ -229,17 +137,84 @@ def _batches(
         chosen = order[place * BATCH : (place + 1) * BATCH]
         side = [side for share, side in _SIDES if share <= step / plan.steps][-1]
         views = [draw_view(pixels[i], side, (plan.seed, epoch, int(i))) for i in chosen]
-        return torch.from_numpy(np.stack([v.pixels for v in views])), _batch(
-            targets, codes, chosen, views
-        )
+        drawn = torch.from_numpy(np.stack([view.pixels for view in views]))
+        return drawn, _batch(targets, codes, chosen, views)
 
-    with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(draw, step) for step in range(start, min(start + 2, plan.steps))]
-        for step in range(start, plan.steps):
-            ready = ahead.pop(0)
-            if step + 2 < plan.steps:
-                ahead.append(pool.submit(draw, step + 2))
-            yield ready.result()
+    def loss(drawn: tuple[torch.Tensor, Batch]) -> torch.Tensor:
+        views, batch = drawn
+        with torch.autocast(device.type, torch.bfloat16):
+            embedding, features = network(views.to(device))
+        return cast(torch.Tensor, lessons(embedding, features, _to(batch, device)))
+
+    optimiser = torch.optim.AdamW(decayed([network, lessons], _DECAY), lr=_RATE, fused=True)
+    average = _Average(network)
+    with progress_bar() as bar:
+        Training(
+            network=network,
+            objective=lessons,
+            batches=lambda step: draw_ahead(draw, step, plan.steps),
+            loss=loss,
+            optimiser=optimiser,
+            schedule=torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: _pace(s / plan.steps)),
+            steps=plan.steps,
+            callbacks=[
+                average,
+                _Log(plan, bar),
+                Checkpoint(plan.out / "checkpoint.pt", plan.identity(), plan.every),
+                *watching,
+            ],
+            clipped=True,
+        ).run()
+    return average.network
+
+
+def _pace(share: float) -> float:
+    """Return the learning rate at a share of the steps, as a share of the highest."""
+    warm = min(1.0, (share + 1e-9) / _WARM_UP)
+    return warm * 0.5 * (1 + math.cos(math.pi * max(0.0, share - _WARM_UP) / (1 - _WARM_UP)))
+
+
+class _Average(Callback):
+    """Keeps a network whose weights are the average of those over the steps."""
+
+    def __init__(self, network: PaintingNet) -> None:
+        self.network = copy.deepcopy(network).eval()
+
+    @torch.no_grad()
+    def after_step(self, training: Training[Any], loss: torch.Tensor) -> None:
+        """Move the average towards the network; quickly at first, to forget the start."""
+        keep = min(_AVERAGE, (1 + training.step) / (10 + training.step))
+        own = training.network.state_dict()
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(own[name], 1 - keep)
+            else:
+                value.copy_(own[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average."""
+        return self.network.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` gave."""
+        self.network.load_state_dict(state)
+
+
+class _Log(Callback):
+    """Moves the bar, and writes a line of ``log.csv`` with every checkpoint."""
+
+    def __init__(self, plan: Plan, bar: Progress) -> None:
+        self._plan, self._bar = plan, bar
+        self._task = bar.add_task("training", total=plan.steps, note="")
+
+    def after_step(self, training: Training[Any], loss: torch.Tensor) -> None:
+        """Show how far it is."""
+        epoch = training.step / self._plan.steps_per_epoch
+        note = f"epoch {epoch:.1f}, loss {float(loss):.3f}"
+        self._bar.update(self._task, completed=training.step, note=note)
+        if training.due(self._plan.every):
+            with (self._plan.out / "log.csv").open("a", encoding="utf-8") as log:
+                log.write(f"{training.step},{epoch:.3f},{float(loss):.4f}\n")
 
 
 def _batch(

@@ -37,9 +37,11 @@ _CHECK_EVERY: Final = 25
 _PATIENCE: Final = 6
 _VALIDATED: Final = 20_000  # pairs
 
-#: Cosine above which random works count as alike, and AUC up to which a network knows nothing.
+#: Mean cosine above which codes count as alike.
 _ALIKE: Final = 0.99
-_CHANCE: Final = 0.52
+
+#: AUC up to which a network knows nothing of pairs.
+CHANCE: Final = 0.52
 
 Ints = NDArray[np.int64]
 
@@ -243,7 +245,7 @@ def check_collapse(embed: Embed, pairs: Pairs) -> None:
             "try another seed, more works, or another method"
         )
     auc = pair_auc(embed, pairs)
-    if not auc > _CHANCE:
+    if not auc > CHANCE:
         raise CompressError(
             "the training collapsed: it tells works of one label from works of two with an AUC of "
             f"{auc:.2f}, where 0.5 is chance; are the labels right? Try another seed, more works, "

@@ -144,7 +144,7 @@ def mantel(a: npt.ArrayLike, b: npt.ArrayLike, *, permutations: int = 999, seed:
     for _ in range(permutations):
         order = rng.permutation(m)
         # A rounding error, from another order of summing, is not a difference.
-        reached += (left[np.ix_(order, order)] * right).sum() / 2 >= r - 1e-12
+        reached += float((left[np.ix_(order, order)] * right).sum() / 2) >= r - 1e-12
     return Mantel(r, float((1 + reached) / (1 + permutations)), permutations, m)
 
 

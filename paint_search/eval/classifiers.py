@@ -79,7 +79,7 @@ def fit_ensemble(
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import StratifiedKFold
 
-    parts = int(min(MEMBERS[kind], np.bincount(codes).min()))
+    parts = min(MEMBERS[kind], int(np.bincount(codes).min()))
     folds = StratifiedKFold(parts, shuffle=True, random_state=seed)
     model, settings = (net, {}) if kind == "cnn" else _tuned(kind, inputs, codes, folds, seed)
     calibrated = CalibratedClassifierCV(

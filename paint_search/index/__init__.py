@@ -13,6 +13,7 @@ from paint_search.index.examples import Picture, Query
 from paint_search.index.index import Index
 from paint_search.index.info import IndexInfo
 from paint_search.index.manifest import Manifest
+from paint_search.index.search import SearchOptions
 from paint_search.index.verification import Reference, Verdict, Verifier
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Picture",
     "Query",
     "Reference",
+    "SearchOptions",
     "Verdict",
     "Verifier",
 ]

@@ -7,7 +7,7 @@ files or of indexed paintings; ids and vectors that it gives fit any other libra
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ from paint_search.index.export import columns_of, export, list_paintings, to_arr
 from paint_search.index.info import IndexInfo, inspect
 from paint_search.index.manifest import Manifest
 from paint_search.index.paths import FOLDER, corpus_folder, find_index
+from paint_search.index.search import SearchOptions
 from paint_search.index.select import Where, check_field, read_vectors, select
 from paint_search.index.sync import SKIPPED, Request, require_images, sync
 from paint_search.index.upsert import Handed, upsert
@@ -35,7 +36,6 @@ from paint_search.indexer.images.decode import MAX_PIXELS
 from paint_search.indexer.images.preprocessing import Fit
 from paint_search.indexer.pipeline import Summary
 from paint_search.painting import Hit, Painting, Progress, Value
-from paint_search.search.filters import FilterValue
 from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.uri import Place
 
@@ -378,57 +378,24 @@ class Index:
 
     @overload
     def similar(
-        self,
-        query: Picture,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        exclude: Mapping[str, FilterValue] | None = None,
-        min_score: float = -1.0,
-        spread: float = 0.0,
-        exact: bool = False,
-        compact_only: bool = False,
+        self, query: Picture, k: int = 10, **options: Unpack[SearchOptions]
     ) -> list[Hit]: ...
 
     @overload
     def similar(
-        self,
-        query: list[Query] | tuple[Query, ...],
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        exclude: Mapping[str, FilterValue] | None = None,
-        min_score: float = -1.0,
-        spread: float = 0.0,
-        exact: bool = False,
-        compact_only: bool = False,
+        self, query: list[Query] | tuple[Query, ...], k: int = 10, **options: Unpack[SearchOptions]
     ) -> list[list[Hit]]: ...
 
     @overload
     def similar(
-        self,
-        query: NDArray[np.floating[Any]],
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        exclude: Mapping[str, FilterValue] | None = None,
-        min_score: float = -1.0,
-        spread: float = 0.0,
-        exact: bool = False,
-        compact_only: bool = False,
+        self, query: NDArray[np.floating[Any]], k: int = 10, **options: Unpack[SearchOptions]
     ) -> list[Hit] | list[list[Hit]]: ...
 
     def similar(
         self,
         query: Query | list[Query] | tuple[Query, ...],
         k: int = 10,
-        *,
-        where: Where | None = None,
-        exclude: Mapping[str, FilterValue] | None = None,
-        min_score: float = -1.0,
-        spread: float = 0.0,
-        exact: bool = False,
-        compact_only: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit] | list[list[Hit]]:
         """Return the ``k`` paintings most like the query, best first; the query not among them.
 
@@ -437,12 +404,8 @@ class Index:
                 (h, w, 3) uint8 pixels, or a vector, (d,), of the backbone. A list or tuple of
                 these, or an array (n, d), asks many at once and gives a list of hits for each.
             k: how many hits; near-identical copies are folded into one.
-            where: field -> value, list of values, or (low, high); all must hold.
-            exclude: the same, none may hold.
-            min_score: least cosine.
-            spread: 0 for the nearest, up to 1 for variety among the hits.
-            exact: compare with every painting even where the index is approximate.
-            compact_only: compare compact vectors and nothing else, where the index has them.
+            options: ``where``, ``exclude``, ``min_score``, ``spread``, ``exact`` and
+                ``compact_only``, as ``SearchOptions`` explains them.
 
         Raises:
             UsageError: ``k`` below 1, an unknown field, a query that is not there, a vector of
@@ -454,9 +417,7 @@ class Index:
         )
         queries: list[Query] = list(query) if many else [query]  # type: ignore[list-item, arg-type]
         with self._collection.reading() as collection:
-            conditions = select(collection, where, exclude)
-            options = search.Options(k, conditions, min_score, spread, exact, compact_only)
-            hits = search.similar(collection, queries, options)
+            hits = search.similar(collection, queries, search.Search(k, **options))
         return hits if many else hits[0]
 
     def recommend(
@@ -464,13 +425,7 @@ class Index:
         positive: Sequence[Query],
         negative: Sequence[Query] = (),
         k: int = 10,
-        *,
-        where: Where | None = None,
-        exclude: Mapping[str, FilterValue] | None = None,
-        min_score: float = -1.0,
-        spread: float = 0.0,
-        exact: bool = False,
-        compact_only: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """Return the ``k`` paintings most like some examples and unlike others, best first.
 
@@ -480,13 +435,8 @@ class Index:
         Args:
             positive: examples, each as ``similar`` takes a query.
             negative: counter-examples, of the same kinds.
-            k: how many hits; the other arguments are those of ``similar``.
-            where: conditions that must hold.
-            exclude: conditions that may not hold.
-            min_score: least cosine.
-            spread: 0 for the nearest, up to 1 for variety among the hits.
-            exact: compare with every painting even where the index is approximate.
-            compact_only: compare compact vectors and nothing else, where the index has them.
+            k: how many hits.
+            options: as for ``similar``.
 
         Raises:
             UsageError: no positive example, or as for ``similar``.
@@ -496,9 +446,8 @@ class Index:
             if isinstance(given, str | bytes | Path):
                 raise UsageError(f"give a list of examples as {argument(name)}")
         with self._collection.reading() as collection:
-            conditions = select(collection, where, exclude)
-            options = search.Options(k, conditions, min_score, spread, exact, compact_only)
-            return search.recommend(collection, list(positive), list(negative), options)
+            wanted = search.Search(k, **options)
+            return search.recommend(collection, list(positive), list(negative), wanted)
 
     def get(self, painting: str | Path) -> Painting:
         """Return the painting with this id or path.

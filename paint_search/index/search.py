@@ -4,8 +4,9 @@ Where an index has full and compact vectors, the compact ones find candidates an
 rank them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -13,27 +14,50 @@ from paint_search.errors import UsageError, argument
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, read_examples
 from paint_search.index.examples import Query as Asked
+from paint_search.index.select import Where, select
 from paint_search.painting import Hit, Painting
 from paint_search.search.background import Background
-from paint_search.search.filters import Filter
+from paint_search.search.filters import FilterValue
 from paint_search.search.query import Group, Query, combine, find_all
 from paint_search.search.stores.base import VectorName
 
 
+class SearchOptions(TypedDict, total=False):
+    """How to search, as keyword arguments.
+
+    Attributes:
+        where: field -> value, list of values, or (low, high); all must hold.
+        exclude: the same, none may hold.
+        min_score: least cosine; -1 by default.
+        spread: 0, the default, for the nearest, up to 1 for variety among the hits (maximal
+            marginal relevance).
+        exact: compare with every painting even where the index is approximate.
+        compact_only: compare compact vectors and nothing else, where the index has them.
+    """
+
+    where: Where | None
+    exclude: Mapping[str, FilterValue] | None
+    min_score: float
+    spread: float
+    exact: bool
+    compact_only: bool
+
+
 @dataclass(frozen=True)
-class Options:
-    """How to search; see ``Index.similar``.
+class Search:
+    """A search as it was asked for; see ``SearchOptions``.
 
     Raises:
         UsageError: ``k`` below 1, or a ``spread`` outside 0 to 1.
     """
 
     k: int
-    where: Filter
-    min_score: float
-    spread: float
-    exact: bool
-    compact_only: bool
+    where: Where | None = None
+    exclude: Mapping[str, FilterValue] | None = None
+    min_score: float = -1.0
+    spread: float = 0.0
+    exact: bool = False
+    compact_only: bool = False
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -42,19 +66,19 @@ class Options:
             raise UsageError(f"{argument('spread', self.spread)}: give a number from 0 to 1")
 
 
-def similar(collection: Collection, queries: Sequence[Asked], options: Options) -> list[list[Hit]]:
+def similar(collection: Collection, queries: Sequence[Asked], wanted: Search) -> list[list[Hit]]:
     """Return for each query the paintings most like it, best first; all are asked at once.
 
     Raises:
         UsageError: a query that is not there, or compact vectors that are not.
         ImageError: a query is no image.
     """
-    examples = read_examples(collection, queries, _compared(collection, options))
-    return _answer(collection, [([example], []) for example in examples], options)
+    examples = read_examples(collection, queries, _compared(collection, wanted))
+    return _answer(collection, [([example], []) for example in examples], wanted)
 
 
 def recommend(
-    collection: Collection, positive: Sequence[Asked], negative: Sequence[Asked], options: Options
+    collection: Collection, positive: Sequence[Asked], negative: Sequence[Asked], wanted: Search
 ) -> list[Hit]:
     """Return the paintings most like the mean of some examples and least like that of others.
 
@@ -64,18 +88,18 @@ def recommend(
     """
     if not positive:
         raise UsageError("give at least one painting to look for")
-    examples = read_examples(collection, [*positive, *negative], _compared(collection, options))
-    wanted, unwanted = examples[: len(positive)], examples[len(positive) :]
-    return _answer(collection, [(wanted, unwanted)], options)[0]
+    examples = read_examples(collection, [*positive, *negative], _compared(collection, wanted))
+    pair = examples[: len(positive)], examples[len(positive) :]
+    return _answer(collection, [pair], wanted)[0]
 
 
-def _compared(collection: Collection, options: Options) -> VectorName:
+def _compared(collection: Collection, wanted: Search) -> VectorName:
     """Return the kind of vectors that scores are taken from.
 
     Raises:
         UsageError: compact ones are asked for and not there.
     """
-    if not options.compact_only:
+    if not wanted.compact_only:
         return collection.manifest.searched
     if collection.manifest.compression is None:
         raise UsageError("there are no compact vectors here; run paint-search compress first")
@@ -85,10 +109,11 @@ def _compared(collection: Collection, options: Options) -> VectorName:
 def _answer(
     collection: Collection,
     questions: Sequence[tuple[list[Example], list[Example]]],
-    options: Options,
+    wanted: Search,
 ) -> list[list[Hit]]:
     manifest = collection.manifest
-    using = _compared(collection, options)
+    using = _compared(collection, wanted)
+    where = select(collection, wanted.where, wanted.exclude)
     vectors = np.array(
         [
             combine([e.vector for e in like], [e.vector for e in unlike])
@@ -96,20 +121,20 @@ def _answer(
         ]
     )
     codes = None
-    if using == "full" and not options.exact and questions and collection.compressor is not None:
+    if using == "full" and not wanted.exact and questions and collection.compressor is not None:
         codes = collection.compressor.transform(vectors)
     queries = [
         Query(
             vector=vectors[row],
-            k=options.k,
+            k=wanted.k,
             using=using,
             compact=None if codes is None else codes[row],
             oversampling=manifest.oversampling,
-            where=options.where,
+            where=where,
             without=frozenset(example.id for example in like + unlike if example.id),
-            min_score=options.min_score,
-            spread=options.spread,
-            exact=options.exact,
+            min_score=wanted.min_score,
+            spread=wanted.spread,
+            exact=wanted.exact,
         )
         for row, (like, unlike) in enumerate(questions)
     ]

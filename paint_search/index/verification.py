@@ -21,8 +21,7 @@ from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
 from paint_search.search.stores.base import VectorName
-from paint_search.verify.judge import Judge, Works, look_at, probability
-from paint_search.verify.trial import Judged, Material, calibrate
+from paint_search.verify import Embeddings, Judge, Judged, Material, calibrate, probability
 
 FOLDER: Final = "verification"
 FORMAT: Final = 1
@@ -206,7 +205,7 @@ class Verifier:
         codes = None if base == searched else np.stack([found.vector for found in examples])
         full = examples if base == searched else read_examples(self.collection, [one, other], base)
         vectors = np.stack([found.vector for found in full])
-        works = look_at(calibration.judge.model, vectors, codes)
+        works = Embeddings.of(calibration.judge.model, vectors, codes)
         first, second = works[np.array([0])], works[np.array([1])]
         score = float(calibration.judge.score(first, second)[0])
         chance = float(probability(np.array([score]))[0])
@@ -352,7 +351,7 @@ class Verifier:
 
 
 def _some_references(
-    ids: list[str], judge: Judge, works: Works, judged: Judged
+    ids: list[str], judge: Judge, works: Embeddings, judged: Judged
 ) -> tuple[tuple[str, str, bool, float], ...]:
     """Return every so many of the pairs in the order of their scores, of each kind."""
     pairs = judged.pairs

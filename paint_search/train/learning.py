@@ -19,9 +19,9 @@ from torchvision.transforms import v2
 
 from paint_search.compress.base import Report
 from paint_search.compress.siamese_training import (
+    CHANCE,
     PairLogisticLoss,
     WorkSampler,
-    check_collapse,
     pair_auc,
 )
 from paint_search.compress.training import (
@@ -177,8 +177,13 @@ def learn(recipe: Recipe, network: Network, report: Report) -> Trained:
     )
     training.run()
     network.load_state_dict(stopping.best_weights)
-    check_collapse(unseen, pairs)
     network.to("cpu").eval()
+    if not stopping.best > CHANCE:
+        raise CompressError(
+            "the training collapsed: it tells unseen works apart with an AUC of "
+            f"{stopping.best:.2f}, where 0.5 is chance; try another --seed, more works or a "
+            "pretrained backbone"
+        )
     return Trained(stopping.best, stopping.best_step, training.step)
 
 

@@ -23,15 +23,27 @@ Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Works:
-    """What a judge looks at: rows whose cosine counts, and what the model has made of the works."""
+class Embeddings:
+    """Works as a judge looks at them: rows whose cosine counts, and the model's projections."""
 
     rows: Floats
     projected: Floats
 
-    def __getitem__(self, chosen: NDArray[np.int64]) -> "Works":
+    @classmethod
+    def of(cls, model: TwoCovariance, vectors: Rows, codes: Rows | None) -> Self:
+        """Prepare n works to be judged.
+
+        Args:
+            model: fitted to such vectors.
+            vectors: (n, d) of any norm.
+            codes: (n, k) unit rows that the index is searched by, where those are not the vectors.
+        """
+        rows = model.centred(vectors) if codes is None else np.asarray(codes, dtype=np.float64)
+        return cls(rows, model.project(vectors))
+
+    def __getitem__(self, chosen: NDArray[np.int64]) -> "Embeddings":
         """Return some of the works."""
-        return Works(self.rows[chosen], self.projected[chosen])
+        return Embeddings(self.rows[chosen], self.projected[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +65,7 @@ class Judge:
     highest: float
 
     @classmethod
-    def fit(cls, model: TwoCovariance, works: Works, pairs: Pairs) -> Self:
+    def fit(cls, model: TwoCovariance, works: Embeddings, pairs: Pairs) -> Self:
         """Calibrate on pairs of works that the model was not fitted to, half of them of one artist.
 
         Platt's scaling, with three numbers instead of one.
@@ -70,7 +82,7 @@ class Judge:
         low, high = np.quantile(evidence @ weights + shift, [_TAIL, 1 - _TAIL])
         return cls(model, weights, shift, float(low), float(high))
 
-    def score(self, left: Works, right: Works) -> Floats:
+    def score(self, left: Embeddings, right: Embeddings) -> Floats:
         """Return the log odds, (n,), that the works of n pairs are by one artist."""
         return np.asarray(_evidence(self.model, left, right) @ self.weights + self.shift)
 
@@ -109,19 +121,7 @@ def probability(scores: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(scores, -500, 500))))
 
 
-def look_at(model: TwoCovariance, vectors: Rows, codes: Rows | None) -> Works:
-    """Prepare n works to be judged.
-
-    Args:
-        model: fitted to such vectors.
-        vectors: (n, d) of any norm.
-        codes: (n, k) unit rows that the index is searched by, where those are not the vectors.
-    """
-    rows = model.centred(vectors) if codes is None else np.asarray(codes, dtype=np.float64)
-    return Works(rows, model.project(vectors))
-
-
-def _evidence(model: TwoCovariance, left: Works, right: Works) -> Floats:
+def _evidence(model: TwoCovariance, left: Embeddings, right: Embeddings) -> Floats:
     cosines = np.einsum("nd,nd->n", left.rows, right.rows)
     seen = left.projected, right.projected
     return np.stack([cosines, model.ratio(*seen), model.agreement(*seen)], axis=1)

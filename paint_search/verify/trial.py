@@ -15,7 +15,7 @@ from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_
 from paint_search.errors import EvalError, argument
 from paint_search.eval import Pairs, PairSource, group_labels
 from paint_search.eval.inputs import Bools, Ints
-from paint_search.verify.judge import Judge, Rows, Works, look_at, probability
+from paint_search.verify.judge import Embeddings, Judge, Rows, probability
 from paint_search.verify.two_covariance import Floats, TwoCovariance
 
 PAIRS: Final = 20_000
@@ -85,7 +85,7 @@ class Material:
             )
         return made
 
-    def learn(self) -> tuple[TwoCovariance, Works]:
+    def learn(self) -> tuple[TwoCovariance, Embeddings]:
         """Fit the model, and look at all works with it.
 
         Raises:
@@ -93,7 +93,7 @@ class Material:
         """
         codes = group_labels(self.artists, len(self.artists)).codes[self.learned]
         model = TwoCovariance.fit(self.vectors[self.learned], codes)
-        return model, look_at(model, self.vectors, self.codes)
+        return model, Embeddings.of(model, self.vectors, self.codes)
 
     def pairs(self, rows: Bools, count: int, seed: int) -> Pairs:
         """Draw pairs of these works, half of them of one artist, every artist alike often."""
@@ -118,7 +118,7 @@ class Judged:
     probabilities: Floats
 
 
-def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Works, Judged]:
+def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Embeddings, Judged]:
     """Return the judge, all works as it sees them, and the pairs that it was calibrated on.
 
     Raises:

@@ -2,8 +2,8 @@
 
 A work is taken for its artist's mean plus a deviation, both normally distributed, with one
 covariance each: the two-covariance model of speaker verification (Brümmer & de Villiers 2010), a
-probabilistic linear discriminant analysis. Fitted by expectation maximisation on principal
-components from scikit-learn; scored with numpy alone.
+probabilistic linear discriminant analysis. Fitted by its moments, on principal components from
+scikit-learn; scored with numpy alone.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import EvalError
+from paint_search.eval.inputs import unit_rows
 
 Floats = NDArray[np.float64]
 
@@ -21,8 +22,6 @@ _COMPONENTS: Final = 100
 
 #: Works needed for each component, so that covariances are not those of the sample alone.
 _WORKS_EACH: Final = 4
-
-_ROUNDS: Final = 10
 
 #: Up to this length the d x d covariance fits into 128 MB.
 _EXACT: Final = 4096
@@ -74,7 +73,7 @@ class TwoCovariance:
         axes.fit(rooted)
         spread = np.sqrt(np.maximum(axes.explained_variance_, 1e-12))
         components = axes.components_ / spread[:, None]
-        rows = _unit((rooted - mean) @ components.T)
+        rows = np.asarray(unit_rows((rooted - mean) @ components.T), dtype=np.float64)
         within, between = _covariances(rows, labels)
         total = within + between
         inverse = np.linalg.inv(total)
@@ -85,11 +84,11 @@ class TwoCovariance:
 
     def centred(self, vectors: NDArray[np.float32]) -> Floats:
         """Return (n, d) unit rows, rooted and with the mean taken off: their cosines tell more."""
-        return _unit(_rooted(vectors) - self.mean)
+        return np.asarray(unit_rows(_rooted(vectors) - self.mean))
 
     def project(self, vectors: NDArray[np.float32]) -> Floats:
         """Return what is compared, (n, k) unit rows, of (n, d) vectors."""
-        return _unit((_rooted(vectors) - self.mean) @ self.components.T)
+        return np.asarray(unit_rows((_rooted(vectors) - self.mean) @ self.components.T))
 
     def ratio(self, left: Floats, right: Floats) -> Floats:
         """Return the log likelihood ratio, (n,), of n pairs of projected rows."""
@@ -118,33 +117,18 @@ class TwoCovariance:
 
 
 def _covariances(rows: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return the covariance within artists and that of their means.
+    """Return the covariance within artists and that of their means, from the rows' moments.
 
-    Begins with moments; each round of expectation maximisation then weighs an artist's mean by how
-    well so many works tell it.
+    The likeliest covariances, by expectation maximisation, tell no two works apart better: see
+    benchmarks/README.md.
     """
     names, codes = np.unique(labels, return_inverse=True)
-    counts = np.bincount(codes)
     rows = rows - rows.mean(axis=0)
     sums = np.zeros((len(names), rows.shape[1]))
     np.add.at(sums, codes, rows)
-    deviations = rows - (sums / counts[:, None])[codes]
+    deviations = rows - (sums / np.bincount(codes)[:, None])[codes]
     within = _sound(deviations.T @ deviations / max(1, len(rows) - len(names)))
-    between = _sound(rows.T @ rows / len(rows) - within)
-    for _ in range(_ROUNDS):
-        means, spread, weighed = np.zeros_like(sums), np.zeros_like(within), np.zeros_like(within)
-        precision = np.linalg.inv(within)
-        for count in np.unique(counts):
-            those = counts == count
-            posterior = np.linalg.inv(np.linalg.inv(between) + count * precision)
-            means[those] = sums[those] @ precision @ posterior
-            spread += those.sum() * posterior
-            weighed += count * those.sum() * posterior
-        cross = sums.T @ means
-        squares = rows.T @ rows - cross - cross.T + (means * counts[:, None]).T @ means
-        within = _sound((squares + weighed) / len(rows))
-        between = _sound((spread + means.T @ means) / len(names))
-    return within, between
+    return within, _sound(rows.T @ rows / len(rows) - within)
 
 
 def _manners(
@@ -176,9 +160,4 @@ def _sound(covariance: Floats) -> Floats:
 
 def _rooted(vectors: NDArray[np.float32]) -> Floats:
     rows = np.asarray(vectors, dtype=np.float64)
-    return _unit(np.sign(rows) * np.sqrt(np.abs(rows)))
-
-
-def _unit(rows: Floats) -> Floats:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(norms, 1e-12))
+    return np.asarray(unit_rows(np.sign(rows) * np.sqrt(np.abs(rows))))

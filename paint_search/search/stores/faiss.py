@@ -46,7 +46,7 @@ _GONE: Final = 0.1
 _GROWTH: Final = 2
 
 _TRAINING: Final = 65_536  # vectors, at least; FAISS asks for 39 a list
-_MASKS: Final = 16  # of filters, remembered until something is written
+_MASK_BYTES: Final = 32 * 1024 * 1024  # of filters, remembered until something is written
 _SPREAD_AMONG: Final = 10  # times as many as are wanted, as in the Edge store
 _GPU_QUERIES: Final = 64  # for fewer a copy on the GPUs is not worth it
 _GPU_MOST: Final = 2048  # hits that a GPU finds for each
@@ -233,7 +233,7 @@ class FaissStore(Points):
         self._catch_up()
         kept = self._kept(where)
         if len(ignored):
-            kept = kept & ~np.isin(self._labelled, ignored)
+            kept = kept & ~self._of(ignored)
         size, count = len(kept), int(np.count_nonzero(kept))
         k = min(k, count)
         found = [_NOTHING for _ in queries]
@@ -278,14 +278,22 @@ class FaissStore(Points):
         """Tell which positions of the index are of points that match."""
         key = repr(where)
         if key not in self._masks:
-            if len(self._masks) == _MASKS:
+            if (len(self._masks) + 1) * len(self._labelled) > _MASK_BYTES:
                 self._masks.clear()
             kept = self._alive
             for condition in where:
                 having = self._labels([replace(condition, negated=False)])
-                kept = kept & (np.isin(self._labelled, having) != condition.negated)
+                kept = kept & (self._of(having) != condition.negated)
             self._masks[key] = kept
         return self._masks[key]
+
+    def _of(self, labels: Labels) -> NDArray[np.bool_]:
+        """Tell which positions of the index are of these labels."""
+        mask = np.zeros(len(self._labelled), dtype=bool)
+        at = np.searchsorted(self._labelled, labels)
+        labels, at = labels[at < len(mask)], at[at < len(mask)]
+        mask[at[self._labelled[at] == labels]] = True
+        return mask
 
     def _catch_up(self) -> bool:
         """Bring the index in memory up to what SQLite knows; False where there are no vectors."""
@@ -305,8 +313,7 @@ class FaissStore(Points):
         self._core = faiss.downcast_index(self._index.index)
         self._flat = _tuned(self._core)
         self._labelled = faiss.vector_to_array(self._index.id_map)
-        gone = [label for (label,) in self._rows("SELECT label FROM gone")]
-        self._alive = ~np.isin(self._labelled, gone)
+        self._alive = ~self._of(self._numbers("SELECT label FROM gone"))
         self._masks: dict[str, NDArray[np.bool_]] = {}
         self._copies = []
         self._known = self._version

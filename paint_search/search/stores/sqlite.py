@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -177,9 +178,12 @@ class Points:
         condition, values = _meeting(where)
         if ids is not None:
             condition, values = f"id IN {LISTED}", [json.dumps(list(ids))]
-        query = f"SELECT label FROM points WHERE {condition}"  # noqa: S608
+        return self._numbers(f"SELECT label FROM points WHERE {condition}", *values)  # noqa: S608
+
+    def _numbers(self, query: str, *values: Any) -> Labels:
         with self._guard():
-            return np.fromiter((row[0] for row in self._base.execute(query, values)), np.int64)
+            rows = self._base.execute(query, values)
+            return np.fromiter(chain.from_iterable(rows), dtype=np.int64)
 
     def _blocks(
         self, name: VectorName, *, after: int = 0, labels: Labels | None = None
