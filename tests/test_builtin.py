@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_info
 
 from paint_search import Index
 from paint_search.errors import BackboneError, UsageError
-from paint_search.indexer.backbones import REGISTRY, BuiltInEmbedder, one_blas_thread
+from paint_search.indexer import one_blas_thread
+from paint_search.indexer.backbones import REGISTRY, BuiltInEmbedder
 from paint_search.indexer.backbones.builtin import INPUT_SIZE
 from paint_search.indexer.images import Preprocessing
 

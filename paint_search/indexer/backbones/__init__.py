@@ -8,7 +8,6 @@ Called by the pipeline, and by the index for queries.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from paint_search.indexer.backbones.blas import one_blas_thread
 from paint_search.indexer.backbones.engines import (
     DEVICES,
     LEAST_COSINE,
@@ -52,7 +51,6 @@ __all__ = [
     "fastest_engine",
     "find_backbone",
     "find_device",
-    "one_blas_thread",
     "torch_engines",
 ]
 

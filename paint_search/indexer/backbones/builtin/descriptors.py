@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.indexer.backbones.blas import one_blas_thread
 from paint_search.indexer.backbones.builtin.descriptor_sheet import INPUT_SIZE as INPUT_SIZE
 from paint_search.indexer.backbones.builtin.descriptor_sheet import Array, Sheet
+from paint_search.indexer.shared import one_blas_thread
 
 VERSION: Final = "descriptors-1"  # change it whenever the same pixels give another vector
 DIMENSION: Final = 1290
