@@ -44,7 +44,6 @@ NOT_YET = {
     "test_demo_ink.py",
     "test_store_faiss.py",
     "test_store_faiss_index.py",
-    "test_train.py",
 }
 
 TESTS = Path(__file__).parent
