@@ -150,14 +150,14 @@ def backbones(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
 
     Example: `paint-search backbones`
     """
-    from paint_search.indexer.backbones.model import dimension_of, weights_state
+    from paint_search.indexer.backbones.model import weights_state
     from paint_search.indexer.backbones.registry import REGISTRY
 
     output = Output(as_json=as_json, quiet=quiet)
     rows = [
         {
             "name": backbone.name,
-            "dimension": dimension_of(backbone),
+            "dimension": backbone.dimension,
             "weights": weights_state(backbone),
             "summary": backbone.summary,
         }
