@@ -50,7 +50,7 @@ def core_paintings(folder: Path, table: Path) -> list[tuple[Path, str]]:
     with LabelTable(table) as rows:
         source = label_source("folder", rows, folder)
         found = [(f.path, f.location) for f in scan(folder, folder, lambda path, reason: None)]
-        labels = [(file, source.labels(path, file)) for path, file in found]
+        labels = [(file, source(path)) for path, file in found]
     return [(file, str(row["artist"])) for file, row in labels if row.get("core") == 1]
 
 

@@ -99,7 +99,7 @@ def index(
     from paint_search.index.index import Index
     from paint_search.index.paths import FOLDER, find_index, named_index
     from paint_search.index.sync import check_options
-    from paint_search.indexer.corpus.shards import Part
+    from paint_search.indexer.corpus.scan import Part
     from paint_search.indexer.images.preprocessing import FITS
 
     output = Output(as_json=as_json, quiet=quiet)
