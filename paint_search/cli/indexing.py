@@ -99,7 +99,7 @@ def index(
     from paint_search.index.index import Index
     from paint_search.index.paths import FOLDER, find_index, named_index
     from paint_search.index.sync import check_options
-    from paint_search.indexer.corpus.shards import Part
+    from paint_search.indexer.corpus.scan import Part
     from paint_search.indexer.images.preprocessing import FITS
 
     output = Output(as_json=as_json, quiet=quiet)
@@ -150,14 +150,14 @@ def backbones(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
 
     Example: `paint-search backbones`
     """
-    from paint_search.indexer.backbones.model import dimension_of, weights_state
+    from paint_search.indexer.backbones.model import weights_state
     from paint_search.indexer.backbones.registry import REGISTRY
 
     output = Output(as_json=as_json, quiet=quiet)
     rows = [
         {
             "name": backbone.name,
-            "dimension": dimension_of(backbone),
+            "dimension": backbone.dimension,
             "weights": weights_state(backbone),
             "summary": backbone.summary,
         }

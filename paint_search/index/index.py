@@ -30,7 +30,7 @@ from paint_search.index.sync import SKIPPED, Request, require_images, sync
 from paint_search.index.upsert import Handed, upsert
 from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
-from paint_search.indexer.corpus.shards import Part
+from paint_search.indexer.corpus.scan import Part
 from paint_search.indexer.corpus.skips import read_skips
 from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.indexer.images.decode import MAX_PIXELS

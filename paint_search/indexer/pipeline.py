@@ -176,7 +176,7 @@ class Pipeline:
                 return
             known = self.store.get([painting_id(file.path) for file in page])
             for file in page:
-                labels = dict(self.labels.labels(file.path, file.location))
+                labels = self.labels(file.path)
                 yield _Task(file, labels, _state(file, labels, known.get(painting_id(file.path))))
 
     def _pending(self, files: Iterator[ScannedFile], summary: Summary) -> Iterator[_Task]:

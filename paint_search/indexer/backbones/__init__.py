@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from paint_search.indexer.backbones.engines import (
     DEVICES,
     LEAST_COSINE,
-    BuiltInEmbedder,
     Embedder,
     EngineChoice,
     OnnxEmbedder,
@@ -39,7 +38,6 @@ __all__ = [
     "REGISTRY",
     "Backbone",
     "BackboneRecord",
-    "BuiltInEmbedder",
     "Embedder",
     "EngineChoice",
     "Model",
