@@ -8,7 +8,7 @@ damaged one is made anew. Knows nothing of paintings.
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from paint_search.errors import StoreError, UsageError
 from paint_search.files import fingerprint, replacing
 from paint_search.search.diversity import spread_out
 from paint_search.search.filters import Filter
-from paint_search.search.stores.base import Candidates, Match, VectorName
+from paint_search.search.stores.base import Match, VectorName, VectorQuery
 from paint_search.search.stores.sqlite import LISTED, Floats, Labels, Points
 
 #: Up to this many bytes of float16 vectors exact search is quick enough; see benchmarks/README.md.
@@ -47,7 +47,6 @@ _GROWTH: Final = 2
 
 _TRAINING: Final = 65_536  # vectors, at least; FAISS asks for 39 a list
 _MASK_BYTES: Final = 32 * 1024 * 1024  # of filters, remembered until something is written
-_SPREAD_AMONG: Final = 10  # times as many as are wanted, as in the Edge store
 _GPU_QUERIES: Final = 64  # for fewer a copy on the GPUs is not worth it
 _GPU_MOST: Final = 2048  # hits that a GPU finds for each
 
@@ -114,34 +113,36 @@ class FaissStore(Points):
         self._mapped = False
         self._known = -1  # the version that it is of
 
-    def search(
-        self,
-        vector: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Candidates | None = None,
-        without: Collection[str] = (),
-        spread: float = 0.0,
-        exact: bool = False,
-    ) -> list[Match]:
-        """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        firsts = None if among is None else [among]
-        return self._search(vector[None], limit, where, using, firsts, without, spread, exact)[0]
-
-    def search_many(
-        self,
-        vectors: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Sequence[Candidates] | None = None,
-        exact: bool = False,
-    ) -> list[list[Match]]:
-        """Return up to ``limit`` points by falling cosine for each of many queries at once."""
-        return self._search(vectors, limit, where, using, among, (), 0.0, exact)
+    def search(self, query: VectorQuery) -> list[list[Match]]:
+        """Return for each vector up to ``limit`` points by falling cosine, or spread."""
+        if not self._dimensions or not len(query.vectors):
+            return [[] for _ in query.vectors]
+        using, count = query.using, query.ranked
+        queries = np.array([self._unit(vector, using) for vector in query.vectors])
+        ignored = self._labels(ids=query.without)
+        if query.codes is None:
+            found = self._nearest(using, queries, count, query.where, ignored, query.exact)
+        else:
+            codes = np.array([self._unit(code, "compact") for code in query.codes])
+            most = query.candidates
+            near = self._nearest("compact", codes, most, query.where, ignored, query.exact)
+            found = [
+                self._compare(using, each[None], count, labels)[0]
+                for each, (labels, _) in zip(queries, near, strict=True)
+            ]
+        if query.spread > 0:
+            for row, (labels, scores) in enumerate(found):
+                rising, stored = self._vectors(using, labels)
+                stored = stored[np.searchsorted(rising, labels)]
+                chosen = spread_out(scores, stored, query.limit, query.spread)
+                found[row] = labels[chosen], scores[chosen]
+        wanted = json.dumps(list({label for labels, _ in found for label in labels.tolist()}))
+        rows = self._rows(self._select(f"label IN {LISTED}"), wanted)
+        records = {row[0]: self._record(row) for row in rows}
+        return [
+            [Match(records[n], s) for n, s in zip(labels.tolist(), scores.tolist(), strict=True)]
+            for labels, scores in found
+        ]
 
     def optimize(self) -> None:
         """Write the index; built anew where the collection has changed enough since it was."""
@@ -180,47 +181,6 @@ class FaissStore(Points):
             self._catch_up()
         ids = dict(self._rows("SELECT label, id FROM points"))
         return self._index, {label: ids[label] for label in self._labelled.tolist()}
-
-    def _search(
-        self,
-        vectors: NDArray[np.float32],
-        limit: int,
-        where: Filter,
-        using: VectorName,
-        among: Sequence[Candidates] | None,
-        without: Collection[str],
-        spread: float,
-        exact: bool,
-    ) -> list[list[Match]]:
-        if not self._dimensions or not len(vectors):
-            return [[] for _ in vectors]
-        limit = max(1, limit)
-        count = _SPREAD_AMONG * limit if spread > 0 else limit
-        queries = np.array([self._unit(vector, using) for vector in vectors])
-        ignored = self._labels(ids=without)
-        if among is None:
-            found = self._nearest(using, queries, count, where, ignored, exact)
-        else:
-            firsts = np.array([self._unit(first.vector, "compact") for first in among])
-            counts = [max(first.count, count) for first in among]
-            near = self._nearest("compact", firsts, max(counts), where, ignored, exact)
-            found = [
-                self._compare(using, query[None], count, labels[:most])[0]
-                for query, most, (labels, _) in zip(queries, counts, near, strict=True)
-            ]
-        if spread > 0:
-            for row, (labels, scores) in enumerate(found):
-                rising, stored = self._vectors(using, labels)
-                stored = stored[np.searchsorted(rising, labels)]
-                chosen = spread_out(scores, stored, limit, spread)
-                found[row] = labels[chosen], scores[chosen]
-        wanted = json.dumps(list({label for labels, _ in found for label in labels.tolist()}))
-        rows = self._rows(self._select(f"label IN {LISTED}"), wanted)
-        records = {row[0]: self._record(row) for row in rows}
-        return [
-            [Match(records[n], s) for n, s in zip(labels.tolist(), scores.tolist(), strict=True)]
-            for labels, scores in found
-        ]
 
     def _nearest(
         self, name: VectorName, queries: Floats, k: int, where: Filter, ignored: Labels, exact: bool
