@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paint_search.search import step_outside
 from sklearn.decomposition import PCA
 from stores import ask_for, blocks
 
 from paint_search import Index
 from paint_search.painting import Record, painting_id
+from paint_search.search import step_outside
 from paint_search.search.stores import VectorQuery, edge
 
 K, QUERIES = 10, 500
