@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from paint_search.errors import EvalError
 from paint_search.eval.clusters import Hierarchy
-from paint_search.eval.inputs import Floats, Ints, Labels, group_labels, plain
+from paint_search.eval.inputs import Floats, Ints, Labels, group_labels, plain_fields
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Agreement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, each with its chance, as JSON can carry them."""
-        return {name: plain(value) for name, value in vars(self).items()}
+        return plain_fields(self)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from paint_search.eval.inputs import (
     Vectors,
     group_labels,
     label_means,
-    plain,
+    plain_fields,
     unit_rows,
 )
 from paint_search.eval.neighbours import row_blocks
@@ -70,7 +70,7 @@ class ArtistPair:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, None where unknown."""
-        return {name: plain(value) for name, value in vars(self).items()}
+        return plain_fields(self)
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,11 @@ class ArtistSimilarity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return names, counts and matrices as JSON can carry them."""
-        matrices = ("mean", "centroid", "csls", "low", "high")
         return {
             "names": list(self.groups.names),
             "works": self.groups.counts.tolist(),
             "unlabelled": self.groups.unlabelled,
-            **{name: plain(getattr(self, name)) for name in matrices},
+            **plain_fields(self, "mean", "centroid", "csls", "low", "high"),
         }
 
     def _first(self, pairs: Ints) -> list[ArtistPair]:

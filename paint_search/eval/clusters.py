@@ -21,7 +21,7 @@ from paint_search.eval.inputs import (
     Vectors,
     group_labels,
     label_means,
-    plain,
+    plain_fields,
     unit_rows,
 )
 from paint_search.eval.neighbours import row_blocks
@@ -73,7 +73,7 @@ class Hierarchy:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tree as JSON can carry it."""
-        return {name: plain(value) for name, value in vars(self).items()}
+        return plain_fields(self)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Partition:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the clustering as JSON can carry it, without the centres."""
-        return {name: plain(value) for name, value in vars(self).items() if name != "centres"}
+        return plain_fields(self, "k", "codes", "silhouettes", "sample")
 
 
 def centroids(vectors: npt.ArrayLike, labels: Labels) -> tuple[tuple[str, ...], Floats]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from paint_search.errors import EvalError
 from paint_search.eval.agreement import Mantel, mantel, tree_correlation
 from paint_search.eval.clusters import MAX_LEAVES, centroids, hierarchy
-from paint_search.eval.inputs import Floats, Ints, Labels, Vectors, plain, unit_rows
+from paint_search.eval.inputs import Floats, Ints, Labels, Vectors, plain_fields, unit_rows
 from paint_search.eval.neighbours import neighbours, ranking_keys, row_blocks
 from paint_search.eval.pairs import pair_cosines, some_pairs
 from paint_search.eval.retrieval import retrieval
@@ -133,7 +133,7 @@ class LabelFidelity:
             "labels": len(self.silhouettes.names),
             "queries": self.queries,
             **{name: {"full": before, "compact": after} for name, (before, after) in pairs.items()},
-            **{name: plain(getattr(self, name)) for name in ("silhouettes", "mantel", "trees")},
+            **plain_fields(self, "silhouettes", "mantel", "trees"),
         }
 
 
@@ -164,9 +164,9 @@ class Fidelity:
         return {
             "works": self.works,
             "recall": {str(k): value for k, value in self.neighbours.recall.items()},
-            **plain(self.pairs),
+            **plain_fields(self.pairs),
             **vars(self.trust) | {"works": self.works, "trust_works": self.trust.works},
-            **{name: plain(getattr(self, name)) for name in ("artists", "movements", "left_out")},
+            **plain_fields(self, "artists", "movements", "left_out"),
         }
 
 

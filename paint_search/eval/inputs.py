@@ -145,6 +145,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def plain_fields(result: object, *names: str) -> dict[str, Any]:
+    """Return fields, or properties, of a result as JSON can carry them: those named, or all."""
+    return {name: plain(getattr(result, name)) for name in names or vars(result)}
+
+
 def row_selection(selection: Selection | None, size: int) -> Ints:
     """Turn a mask or indices into ascending distinct rows; all rows where None."""
     if selection is None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Vectors, plain, unit_rows
+from paint_search.eval.inputs import Vectors, plain_fields, unit_rows
 
 Method = Literal["pca", "umap", "tsne"]
 METHOD_NAMES: Mapping[str, str] = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
@@ -92,14 +92,8 @@ class Projection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is to be known of the view, without its coordinates."""
-        fields = ("trustworthiness", "trust_sample", "parameters")
-        return {
-            "name": self.name,
-            "method": self.method,
-            "dims": self.dims,
-            "explained_variance_ratio": self.explained_variance_ratio,
-            **{name: plain(getattr(self, name)) for name in fields},
-        }
+        worth = ("explained_variance_ratio", "trustworthiness", "trust_sample")
+        return plain_fields(self, "name", "method", "dims", *worth, "parameters")
 
 
 _PCA_MEANING = (

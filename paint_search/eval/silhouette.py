@@ -23,6 +23,7 @@ from paint_search.eval.inputs import (
     Vectors,
     group_labels,
     plain,
+    plain_fields,
     unit_rows,
 )
 from paint_search.eval.neighbours import row_blocks
@@ -134,16 +135,12 @@ class Silhouette:
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts, means, intervals and matrices as JSON can carry them."""
-        shown = ("per_label", "names", "pairs", "low", "high")
+        counts = ("unlabelled", "too_few", "overall", "overall_interval", "negative_pairs")
+        tables = ("per_label", "names", "pairs", "low", "high")
         return {
             "metric": self.metric,
             "works": len(self.rows),
-            "unlabelled": self.unlabelled,
-            "too_few": self.too_few,
-            "overall": self.overall,
-            "overall_interval": plain(self.overall_interval),
-            "negative_pairs": self.negative_pairs,
-            **{name: plain(getattr(self, name)) for name in shown},
+            **plain_fields(self, *counts, *tables),
         }
 
     def _pairs(self, places: Ints | Sequence[tuple[int, int]]) -> list[PairSilhouette]:
@@ -209,12 +206,9 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON can carry them, without the matrices."""
+        means = ("mean_difference", "overall_difference", "correlation")
         return {
-            "pairs": self.pairs,
-            "mean_difference": self.mean_difference,
-            "overall_difference": self.overall_difference,
-            "correlation": plain(self.correlation),
-            "sign_flips": plain(self.sign_flips),
+            **plain_fields(self, "pairs", *means, "sign_flips"),
             "clear_sign_flips": len(self.clear_flips),
             "largest_changes": plain(self.largest_changes()),
         }

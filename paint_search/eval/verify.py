@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from paint_search.errors import EvalError
 from paint_search.eval.calibration import Reliability, reliability
-from paint_search.eval.inputs import Bools, Floats, Ints, plain
+from paint_search.eval.inputs import Bools, Floats, Ints, plain, plain_fields
 from paint_search.eval.resampling import percentile_interval, resample_weights
 
 THRESHOLD: Final = 0.5
@@ -66,12 +66,10 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""
-        shown = ("figures", "intervals", "confusion", "per_artist")
         columns = self.diagram.counts, self.diagram.forecast, self.diagram.observed
         return {
-            "pairs": self.pairs,
-            "artists": self.artists,
-            **{name: plain(getattr(self, name)) for name in shown},
+            **plain_fields(self, "pairs", "artists", "figures", "intervals"),
+            **plain_fields(self, "confusion", "per_artist"),
             "reliability": [
                 dict(zip(("count", "forecast", "observed"), plain(row), strict=True))
                 for row in zip(*columns, strict=True)
