@@ -114,6 +114,8 @@ class FaissStore(Points):
         UsageError: FAISS knows no such index as is wanted.
     """
 
+    _loaded: _Loaded | None
+
     def __init__(
         self,
         folder: Path,
