@@ -15,7 +15,7 @@ from measure import median
 
 from paint_search.painting import Record, painting_id
 from paint_search.search.recall import measure_recall
-from paint_search.search.stores import edge
+from paint_search.search.stores import VectorQuery, edge
 
 
 def clustered(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -32,7 +32,7 @@ def latency(store: edge.EdgeStore, queries: np.ndarray, *, exact: bool) -> float
     times = []
     for query in queries:
         start = time.perf_counter()
-        store.search(query, 10, exact=exact)
+        store.search(VectorQuery(query[None], 10, exact=exact))
         times.append(1000 * (time.perf_counter() - start))
     return median(times)
 

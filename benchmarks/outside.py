@@ -21,8 +21,8 @@ from stores import ask_for, blocks
 
 from paint_search import Index
 from paint_search.painting import Record, painting_id
-from paint_search.search.outside import step_outside
-from paint_search.search.stores import edge
+from paint_search.search import step_outside
+from paint_search.search.stores import VectorQuery, edge
 
 K, QUERIES = 10, 500
 EFS = (16, 24, 32, 48, 64, 96, 128)
@@ -55,7 +55,7 @@ def found(
     store: edge.EdgeStore, queries: np.ndarray, own: Sequence[str], *, exact: bool
 ) -> list[set[str]]:
     """Return the ids of the ten nearest to each, without its own."""
-    rows = store.search_many(queries, K + 1, exact=exact)
+    rows = store.search(VectorQuery(queries, K + 1, exact=exact))
     kept = [[match.record.id for match in row] for row in rows]
     return [
         set([found for found in row if found != mine][:K])

@@ -27,7 +27,7 @@ import numpy as np
 
 from paint_search.painting import Record, painting_id
 from paint_search.search.filters import Condition
-from paint_search.search.stores.base import Maker, Store
+from paint_search.search.stores.base import Maker, Store, VectorQuery
 from paint_search.search.stores.opening import delete_store, open_store
 from paint_search.search.stores.uri import Place
 
@@ -231,19 +231,21 @@ def ask_store(
     queries, truth = ask_for(count, dimension), np.load(folder / "truth.npz")
     before, start = rss_mb(), time.perf_counter()
     store = opens()
-    store.search(queries[0], K)
+    store.search(VectorQuery(queries[:1], K))
     opened = 1000 * (time.perf_counter() - start)
 
     def ask(number: int) -> set[int]:
-        return {int(m.record.payload["number"]) for m in store.search(queries[number], K)}
+        (found,) = store.search(VectorQuery(queries[number : number + 1], K))
+        return {int(match.record.payload["number"]) for match in found}
 
     def ask_filtered(number: int) -> set[int]:
         where = [Condition("artist", (f"Artist {number % ARTISTS}",))]
-        return {int(m.record.payload["number"]) for m in store.search(queries[number], K, where)}
+        (found,) = store.search(VectorQuery(queries[number : number + 1], K, where))
+        return {int(match.record.payload["number"]) for match in found}
 
     result: dict[str, Any] = {"open_ms": opened, **timed(ask), "memory_mb": rss_mb() - before}
     start = time.perf_counter()
-    store.search_many(queries, K)
+    store.search(VectorQuery(queries, K))
     result["batch_ms"] = 1000 * (time.perf_counter() - start) / QUERIES
     result |= timed(ask_filtered, "filter_")
     result["recall"] = share([ask(i) for i in range(QUERIES)], truth["all"])

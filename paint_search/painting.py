@@ -91,6 +91,12 @@ class Record:
     compact: NDArray[np.float32] | None = None
 
     @property
+    def vectors(self) -> dict[str, NDArray[np.float32]]:
+        """The vectors that are here, by kind: full, compact."""
+        kinds = {"full": self.vector, "compact": self.compact}
+        return {kind: vector for kind, vector in kinds.items() if vector is not None}
+
+    @property
     def best(self) -> NDArray[np.float32] | None:
         """The vector that scores are taken from: the backbone's, or what is left of it."""
         return self.compact if self.vector is None else self.vector

@@ -9,6 +9,7 @@ import numpy as np
 
 from paint_search.painting import Record, painting_id
 from paint_search.search import Condition
+from paint_search.search.stores import Match, Store, VectorQuery
 from paint_search.search.stores.faiss import FaissStore
 
 COUNT, DIMENSION = 3000, 32
@@ -45,13 +46,19 @@ def filled(folder: Path, factory: str | None = None, **options: Any) -> FaissSto
     return store
 
 
+def nearest_to(
+    vector: Floats, store: Store, limit: int, where: Any = (), **how: Any
+) -> list[Match]:
+    return store.search(VectorQuery(vector[None], limit, where, **how))[0]
+
+
 def recall(store: FaissStore, vectors: Floats, queries: Floats, *where: Condition) -> float:
     """Recall@10 against brute force, over queries that are not in the store."""
     kept = [i for i in range(len(vectors)) if all(c.matches({"tenth": i % 10}) for c in where)]
     ids = np.array([painting_id(str(i)) for i in kept])
     truth = np.argsort(-(queries @ vectors[kept].T), axis=1)[:, :10]
     hits = [
-        len({match.record.id for match in store.search(query, 10, where)} & set(ids[best]))
+        len({match.record.id for match in nearest_to(query, store, 10, where)} & set(ids[best]))
         for query, best in zip(queries, truth, strict=True)
     ]
     return sum(hits) / (10 * len(queries))

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from clustered import nearest_to
 from numpy.typing import NDArray
 
 from paint_search.painting import Record, painting_id
 from paint_search.search import Condition, choose_effort, measure_recall
-from paint_search.search.stores import Maker, Match, Place, Store, open_store
+from paint_search.search.stores import Maker, Match, Place, Store, VectorQuery, open_store
 
 COUNT, DIMENSION = 3000, 64
 
@@ -67,9 +68,9 @@ def test_exact_search_ignores_the_approximate_index(store: Store) -> None:
     vectors = np.array([record.vector for record in records])
     scores = vectors @ vectors[0]
     wanted = {records[i].id for i in np.argsort(-scores)[:20]}
-    found = store.search(vectors[0], 20, exact=True)
+    found = nearest_to(vectors[0], store, 20, exact=True)
     assert {match.record.id for match in found} == wanted
-    even = store.search(vectors[0], 20, [Condition("even", values=(0,))])
+    even = nearest_to(vectors[0], store, 20, [Condition("even", values=(0,))])
     assert {match.record.payload["even"] for match in even} == {0}
     store.close()
 
@@ -82,7 +83,8 @@ def test_few_neighbours_are_missed_however_much_a_filter_keeps(store: Store, kep
     vectors = np.array([record.vector for record in records])
     queries = np.random.default_rng(1).standard_normal((50, DIMENSION), dtype=np.float32)
     hits = 0
-    for query, row in zip(queries, store.search_many(queries, 10, where), strict=True):
+    found = store.search(VectorQuery(queries, 10, where))
+    for query, row in zip(queries, found, strict=True):
         wanted = {records[i].id for i in np.argsort(-(vectors @ query))[:10]}
         hits += len(wanted & {match.record.id for match in row})
     assert len(records) == kept
@@ -95,12 +97,10 @@ def test_a_filter_that_leaves_out_the_nearest_finds_the_next(store: Store) -> No
     queries = np.random.default_rng(1).standard_normal((20, DIMENSION), dtype=np.float32)
     hits = 0
     for query in queries:
-        nearest = store.search(query, 60, exact=True)
+        nearest = nearest_to(query, store, 60, exact=True)
         numbers = tuple(match.record.payload["number"] for match in nearest)
         where = [Condition("number", numbers[:50], negated=True)]
-        found = store.search(query, 10, where)
-        (again,) = store.search_many(query[None], 10, where)
-        assert [match.record.id for match in found] == [match.record.id for match in again]
+        found = nearest_to(query, store, 10, where)
         assert not {match.record.payload["number"] for match in found} & set(numbers[:50])
         wanted = {match.record.id for match in nearest[50:]}
         hits += len(wanted & {match.record.id for match in found})
@@ -114,8 +114,8 @@ def test_points_that_are_not_wanted_are_not_found_by_a_sifted_filter(
     store.optimize()
     where = [Condition("number", low=0, high=2699)]
     query = np.random.default_rng(1).standard_normal(DIMENSION, dtype=np.float32)
-    found = [match.record.id for match in store.search(query, 11, where)]
-    left = store.search(query, 10, where, without=found[:1])
+    found = [match.record.id for match in nearest_to(query, store, 11, where)]
+    left = nearest_to(query, store, 10, where, without=found[:1])
     assert [match.record.id for match in left] == found[1:]
     store.close()
 
@@ -127,7 +127,7 @@ def test_a_rare_filter_does_not_depend_on_the_graph(tmp_path: Path) -> None:
 
     def found(kept: int, *, exact: bool) -> list[str]:
         where = [Condition("number", low=0, high=kept - 1)]
-        rows = store.search_many(queries, 3, where, exact=exact)
+        rows = store.search(VectorQuery(queries, 3, where, exact=exact))
         return [match.record.id for row in rows for match in row]
 
     assert found(1500, exact=False) != found(1500, exact=True)
@@ -170,11 +170,10 @@ class Graph:
     def scroll(self, where: Any = (), *, vectors: bool = False) -> Iterator[Record]:
         return iter(self.records)
 
-    def search_many(
-        self, vectors: NDArray[np.float32], limit: int, *, using: str, exact: bool
-    ) -> list[list[Match]]:
-        found = limit if exact or self.effort >= self.enough else limit // 2
-        rows = vectors @ self.vectors.T
+    def search(self, query: VectorQuery) -> list[list[Match]]:
+        enough = query.exact or self.effort >= self.enough
+        found = query.limit if enough else query.limit // 2
+        rows = query.vectors @ self.vectors.T
         return [
             [Match(self.records[i], float(row[i])) for i in np.argsort(-row)[:found]]
             for row in rows

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import COMMAND, Cli, copy_tree
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from threadpoolctl import threadpool_info
@@ -25,7 +26,6 @@ from paint_search.indexer import one_blas_thread
 from paint_search.indexer.backbones import REGISTRY, OnnxEmbedder
 from paint_search.indexer.backbones.builtin import INPUT_SIZE
 from paint_search.indexer.images import Preprocessing
-from tests.conftest import COMMAND, Cli, copy_tree
 
 HOME = resources.files("paint_search.indexer.backbones.builtin")
 NETWORK = Path(str(HOME / "network.onnx"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from clustered import nearest_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_filters import FIELDS, VALUES, conditions
@@ -18,7 +20,7 @@ from test_filters import FIELDS, VALUES, conditions
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value, painting_id
 from paint_search.search import Condition
-from paint_search.search.stores import Candidates, Match, Store, VectorName
+from paint_search.search.stores import Match, VectorName, VectorQuery
 from paint_search.search.stores.edge import EdgeStore
 from paint_search.search.stores.faiss import FaissStore
 
@@ -102,18 +104,17 @@ def test_searches_find_what_the_edge_store_finds_in_the_same_order(
     query, compact = draw(1, FULL, 7 + seed)[0], draw(1, COMPACT, 70 + seed)[0]
     where = [Condition("third", (0, 2)), Condition("even", ("no",), negated=True)]
     without = {painting_id(str(i)) for i in range(0, 300, 5)}
-    ways: list[Callable[[Store], list[Match]]] = [
-        lambda store: store.search(query, 9, spread=spread),
-        lambda store: store.search(query, 9, where, without=without, spread=spread),
-        lambda store: store.search(compact, 9, where, using="compact", spread=spread),
-        lambda store: store.search(query, 9, among=Candidates(compact, 40), spread=spread),
-        lambda store: store.search(
-            query, 9, where, among=Candidates(compact, 20), without=without, spread=spread
-        ),
-        lambda store: store.search(query, 9, spread=spread, exact=True),
-    ]
-    for way in ways:
-        assert alike(*(way(store) for store in stores))
+    codes = compact[None]
+    for asked in (
+        VectorQuery(query[None], 9),
+        VectorQuery(query[None], 9, where, without=without),
+        VectorQuery(codes, 9, where, using="compact"),
+        VectorQuery(query[None], 9, codes=codes, oversampling=4),
+        VectorQuery(query[None], 9, where, codes=codes, oversampling=2, without=without),
+        VectorQuery(query[None], 9, exact=True),
+    ):
+        ours, theirs = (store.search(replace(asked, spread=spread))[0] for store in stores)
+        assert alike(ours, theirs)
 
 
 def test_scores_are_cosines_whatever_the_norm_of_the_query(
@@ -121,7 +122,7 @@ def test_scores_are_cosines_whatever_the_norm_of_the_query(
 ) -> None:
     query = draw(1, FULL, 5)[0]
     vectors = {r.id: np.asarray(r.vector) for r in records(300)}
-    for match in stores[0].search(100 * query, 300):
+    for match in nearest_to(100 * query, stores[0], 300):
         vector = vectors[match.record.id]
         cosine = vector @ query / np.linalg.norm(vector) / np.linalg.norm(query)
         assert match.score == pytest.approx(cosine, abs=1e-3)
@@ -129,10 +130,9 @@ def test_scores_are_cosines_whatever_the_norm_of_the_query(
 
 def test_more_than_there_are_and_a_query_of_zeros(stores: tuple[FaissStore, EdgeStore]) -> None:
     ours, _ = stores
-    assert len(ours.search(draw(1, FULL)[0], 10_000)) == 300
-    assert {m.score for m in ours.search(np.zeros(FULL, np.float32), 5)} == {0.0}
-    assert len(ours.search(draw(1, FULL)[0], 0)) == 1
-    assert ours.search(draw(1, FULL)[0], 5, [Condition("third", (8,))]) == []
+    assert len(nearest_to(draw(1, FULL)[0], ours, 10_000)) == 300
+    assert {m.score for m in nearest_to(np.zeros(FULL, np.float32), ours, 5)} == {0.0}
+    assert nearest_to(draw(1, FULL)[0], ours, 5, [Condition("third", (8,))]) == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -162,10 +162,10 @@ def test_filters_mean_what_they_say(
     with TemporaryDirectory(dir=folder) as name:
         store = FaissStore(Path(name) / "store", {"full": 4})
         store.upsert(made)
-        store.search(np.ones(4, dtype=np.float32), 1, where)
+        nearest_to(np.ones(4, dtype=np.float32), store, 1, where)
         store.set_payloads(changed)
         assert {record.id for record in store.scroll(where)} == expected
-        found = store.search(np.ones(4, dtype=np.float32), len(made), where)
+        found = nearest_to(np.ones(4, dtype=np.float32), store, len(made), where)
         assert {match.record.id for match in found} == expected
         assert store.count(where) == len(expected)
         held = {name for payload in truth.values() for name in payload}
@@ -198,17 +198,19 @@ def test_deleted_replaced_and_relabelled_points(tmp_path: Path) -> None:
     query = draw(1, FULL, 9)[0]
     for one in (store, edge):
         one.upsert(first)
-        one.search(query, 5)
+        nearest_to(query, one, 5)
         one.delete([record.id for record in first[:20]] + [painting_id("unknown")])
         one.upsert(second[10:30])
         one.set_payloads([Record(first[40].id, {"path": "new"})])
     store.set_payloads([Record(first[0].id, {"path": "deleted before"})])
     assert store.count() == edge.count() == 50
     assert store.fields() == edge.fields()
-    mine, theirs = (dict(pairs(one.search(query, 60))) for one in (store, edge))
+    mine, theirs = (dict(pairs(nearest_to(query, one, 60))) for one in (store, edge))
     assert mine == pytest.approx(theirs, abs=1e-3)
     small = draw(1, COMPACT, 9)[0]
-    mine, theirs = (dict(pairs(one.search(small, 60, using="compact"))) for one in (store, edge))
+    mine, theirs = (
+        dict(pairs(nearest_to(small, one, 60, using="compact"))) for one in (store, edge)
+    )
     assert mine == pytest.approx(theirs, abs=1e-3)
     assert len(mine) == 50
     assert [r.id for r in store.scroll([Condition("path", ("new",))])] == [first[40].id]
@@ -220,7 +222,7 @@ def test_the_last_of_two_points_of_one_id_stays(tmp_path: Path) -> None:
     store = FaissStore(tmp_path / "store", {"full": FULL})
     one, other = records(2)
     store.upsert([one, Record(one.id, {"path": "last"}, other.vector)])
-    (found,) = store.search(np.asarray(other.vector), 5)
+    (found,) = nearest_to(np.asarray(other.vector), store, 5)
     assert (found.record.payload, round(found.score, 3)) == ({"path": "last"}, 1.0)
     store.close()
 
@@ -230,7 +232,7 @@ def test_points_without_vectors_are_listed_and_never_found(tmp_path: Path) -> No
     store.upsert([Record(painting_id("a"), {"path": "a"})])
     store.optimize()
     assert [record.payload["path"] for record in store.scroll(vectors=True)] == ["a"]
-    assert store.search(np.ones(3, dtype=np.float32), 5) == []
+    assert nearest_to(np.ones(3, dtype=np.float32), store, 5) == []
     assert not store.approximate()
     with pytest.raises(StoreError, match="no vectors"):
         store.raw()
@@ -239,7 +241,7 @@ def test_points_without_vectors_are_listed_and_never_found(tmp_path: Path) -> No
     some.upsert(
         [Record(painting_id("a"), {}), Record(painting_id("b"), {}, np.ones(3, np.float32))]
     )
-    found = some.search(np.ones(3, dtype=np.float32), 5)
+    found = nearest_to(np.ones(3, dtype=np.float32), some, 5)
     assert [match.record.id for match in found] == [painting_id("b")]
     some.close()
 
@@ -261,12 +263,12 @@ def test_everything_is_there_when_opened_again(tmp_path: Path) -> None:
     store = FaissStore(tmp_path / "store", BOTH)
     store.upsert(records(100))
     store.delete([painting_id("7")])
-    found = store.search(query, 20)
+    found = nearest_to(query, store, 20)
     store.flush()
     store.close()
     store = FaissStore(tmp_path / "store", BOTH)
     assert store.count() == 99
-    assert alike(store.search(query, 20), found)
+    assert alike(nearest_to(query, store, 20), found)
     store.close()
 
 
@@ -275,9 +277,9 @@ def test_vectors_of_another_length_are_refused_in_a_sentence(tmp_path: Path) -> 
     with pytest.raises(StoreError, match=r"finite vectors of the lengths {'full': 24}"):
         store.upsert([Record(painting_id("a"), {}, np.ones(3, np.float32))])
     with pytest.raises(StoreError, match="a full one of shape"):
-        store.search(np.full(FULL, np.nan, np.float32), 3)
+        nearest_to(np.full(FULL, np.nan, np.float32), store, 3)
     with pytest.raises(StoreError, match="a compact one of shape"):
-        store.search(np.ones(3, np.float32), 3, using="compact")
+        nearest_to(np.ones(3, np.float32), store, 3, using="compact")
     assert store.count() == 0
     store.close()
     with pytest.raises(StoreError, match=r"'full': 24.*'full': 3"):
@@ -325,7 +327,7 @@ def _read_all(folder: Path) -> None:
     store = FaissStore(folder, {"full": FULL})
     try:
         list(store.scroll(vectors=True))
-        store.search(draw(1, FULL)[0], 5)
+        nearest_to(draw(1, FULL)[0], store, 5)
     finally:
         store.close()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import faiss
 import pytest
-from clustered import COUNT, clustered, filled, opened, points, recall
+from clustered import COUNT, clustered, filled, nearest_to, opened, points, recall
 from test_full_disk import mounted, needs_root
 
 from paint_search.errors import StoreError
@@ -68,7 +68,7 @@ for start in range(0, COUNT, 50):
     if start % 500 == 250:
         store.delete([painting_id(str(start))])
         store.optimize()
-        store.search(vectors[0], 3)
+        nearest_to(vectors[0], store, 3)
     print(start + 50, flush=True)
 """
 
@@ -90,7 +90,9 @@ def test_a_kill_loses_nothing_that_was_written(tmp_path: Path, moment: int) -> N
     assert len(kept) % 50 in {0, *(-n % 50 for n in range(7))}, "a write is whole or not there"
     vectors = clustered()
     for number in sorted(kept)[:: len(kept) // 20 or 1]:
-        assert store.search(vectors[number], 1, exact=True)[0].record.id == painting_id(str(number))
+        assert nearest_to(vectors[number], store, 1, exact=True)[0].record.id == painting_id(
+            str(number)
+        )
     store.upsert(points(vectors))
     store.optimize()
     assert recall(store, vectors, clustered(30, seed=9)) > 0.95
@@ -117,10 +119,10 @@ def test_a_full_disk_is_said_and_nothing_is_lost(small_disk: Path) -> None:
         store.upsert(too_many)
     count = store.count()
     assert count == COUNT + 10
-    found = store.search(query, 10)
+    found = nearest_to(query, store, 10)
     ballast.unlink()
     store.optimize()
     assert store.approximate()
     assert store.count() == count
-    assert store.search(query, 1)[0].score == pytest.approx(found[0].score, abs=1e-5)
+    assert nearest_to(query, store, 1)[0].score == pytest.approx(found[0].score, abs=1e-5)
     store.close()

@@ -10,12 +10,13 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from clustered import COUNT, DIMENSION, clustered, filled, opened, points, recall
+from clustered import COUNT, DIMENSION, clustered, filled, nearest_to, opened, points, recall
 
 from paint_search.errors import UsageError
 from paint_search.files import fingerprint
 from paint_search.painting import Record, painting_id
 from paint_search.search import Condition, measure_recall
+from paint_search.search.stores import VectorQuery
 from paint_search.search.stores.faiss import FaissStore, on_gpus
 
 FLAT = "FAISS, flat: exact"
@@ -52,15 +53,15 @@ def test_each_kind_of_index_finds_nearly_all_and_survives_reopening(
     assert recall(store, vectors, queries, Condition("tenth", low=2, high=6)) >= least
     if store.approximate():
         assert (measure_recall(store) or 0) >= least
-    exact = [match.score for match in store.search(queries[0], 10, exact=True)]
+    exact = [match.score for match in nearest_to(queries[0], store, 10, exact=True)]
     np.testing.assert_allclose(exact, np.sort(vectors @ queries[0])[::-1][:10], atol=1e-4)
-    found = store.search(queries[1], 20)
+    found = nearest_to(queries[1], store, 20)
     scores = [vectors[int(match.record.payload["path"])] @ queries[1] for match in found]
     np.testing.assert_allclose([match.score for match in found], scores, atol=1e-4)
     store.close()
     store = opened(tmp_path / "store", factory)
     assert store.describe() == searched
-    assert [match.record.id for match in store.search(queries[1], 20)] == [
+    assert [match.record.id for match in nearest_to(queries[1], store, 20)] == [
         match.record.id for match in found
     ]
     store.close()
@@ -71,7 +72,7 @@ def test_what_cannot_be_built_is_said_and_exact_meanwhile(tmp_path: Path) -> Non
     store.upsert(points(clustered(20)))
     store.optimize()
     assert store.describe().startswith(f"{FLAT} (FAISS cannot build IVF64,PQ8: Number of training")
-    assert len(store.search(clustered(1)[0], 30)) == 20
+    assert len(nearest_to(clustered(1)[0], store, 30)) == 20
     store.upsert(points(clustered(2000)))
     store.optimize()
     assert store.describe() == "FAISS, IVF64,PQ8"
@@ -113,12 +114,12 @@ def test_changes_after_the_index_was_built(tmp_path: Path, factory: str | None) 
 
     def check(last: int) -> None:
         for new in (fresh[0], fresh[49], fresh[50], fresh[89], fresh[last]):
-            assert store.search(new, 1)[0].score == pytest.approx(1, abs=1e-3)
+            assert nearest_to(new, store, 1)[0].score == pytest.approx(1, abs=1e-3)
         for old in (vectors[0], vectors[59], vectors[1000], vectors[1039]):
-            assert store.search(old, 1, exact=True)[0].score < 0.999
-            assert store.search(old, 1)[0].score < 0.999
+            assert nearest_to(old, store, 1, exact=True)[0].score < 0.999
+            assert nearest_to(old, store, 1)[0].score < 0.999
         for query in queries:
-            assert not {m.record.id for m in store.search(query, 50)} & set(gone)
+            assert not {m.record.id for m in nearest_to(query, store, 50)} & set(gone)
 
     check(0)
     store.close()
@@ -146,18 +147,18 @@ def test_a_filter_that_keeps_little_finds_all_it_keeps(tmp_path: Path) -> None:
     assert store.approximate()
     for rare in range(0, 100, 7):
         query, where = clustered(1, seed=rare)[0], [Condition("rare", (rare,))]
-        found = store.search(query, 100, where)
+        found = nearest_to(query, store, 100, where)
         assert {match.record.payload["rare"] for match in found} == {rare}
         scores = np.sort(vectors[30 * rare : 30 * rare + 30] @ query)[::-1]
         assert [match.score for match in found] == pytest.approx(scores, abs=1e-3)
-        few = store.search(query, 10, where)
+        few = nearest_to(query, store, 10, where)
         assert [m.record.id for m in few] == [m.record.id for m in found[:10]]
     store.delete([found[0].record.id])
-    left = store.search(query, 100, where)
+    left = nearest_to(query, store, 100, where)
     assert [m.record.id for m in left] == [m.record.id for m in found[1:]]
     store.upsert(points(clustered(30), start=rare * 30))
-    assert len(store.search(query, 100, where)) == 30
-    most = store.search(clustered(1)[0], 5000, [Condition("rare", (3,), negated=True)])
+    assert len(nearest_to(query, store, 100, where)) == 30
+    most = nearest_to(clustered(1)[0], store, 5000, [Condition("rare", (3,), negated=True)])
     assert len(most) == COUNT - 30
     store.close()
 
@@ -166,13 +167,12 @@ def test_a_filter_that_leaves_out_the_nearest_finds_the_next(tmp_path: Path) -> 
     store = filled(tmp_path / "store")
     store.optimize()
     for query in clustered(20, seed=9):
-        nearest = [match.record for match in store.search(query, 60, exact=True)]
+        nearest = [match.record for match in nearest_to(query, store, 60, exact=True)]
         names = tuple(record.payload["path"] for record in nearest[:50])
         where = [Condition("path", names, negated=True)]
         for found in (
-            store.search(query, 10, where),
-            store.search_many(query[None], 10, where)[0],
-            store.search(query, 10, without=[record.id for record in nearest[:50]]),
+            nearest_to(query, store, 10, where),
+            nearest_to(query, store, 10, without=[record.id for record in nearest[:50]]),
         ):
             assert [m.record.id for m in found] == [record.id for record in nearest[50:]]
     store.close()
@@ -187,7 +187,7 @@ def test_compact_vectors_are_indexed_and_full_ones_compared(tmp_path: Path) -> N
     assert (index.d, index.ntotal, len(labels)) == (8, COUNT, COUNT)
     query = clustered(1, seed=4)[0]
     assert store.approximate()
-    found = store.search(query, 10)
+    found = nearest_to(query, store, 10)
     best = np.argsort(-(vectors @ query))[:10]
     assert [m.record.id for m in found] == [painting_id(str(i)) for i in best]
     store.close()
@@ -221,17 +221,17 @@ def test_large_batches_are_answered_by_a_copy_on_the_gpus(
     store = filled(tmp_path / "store", factory, copied=copied)
     store.optimize()
     queries, where = clustered(200, seed=9), [Condition("tenth", (3,), negated=True)]
-    store.search_many(queries[:5], 10)
+    store.search(VectorQuery(queries[:5], 10))
     assert not copies, "a copy for a few is not worth it"
     for conditions in ([], where):
-        found = store.search_many(queries, 10, conditions)
-        exact = [store.search(query, 10, conditions, exact=True) for query in queries]
+        found = store.search(VectorQuery(queries, 10, conditions))
+        exact = [nearest_to(query, store, 10, conditions, exact=True) for query in queries]
         assert [[m.record.id for m in row] for row in found] == [
             [m.record.id for m in row] for row in exact
         ]
     assert [index.ntotal for index in copies] == [COUNT]
     store.upsert(points(clustered(1, seed=5), start=COUNT))
-    store.search_many(queries, 10)
+    store.search(VectorQuery(queries, 10))
     assert [index.ntotal for index in copies] == [COUNT, COUNT + 1]
     store.close()
 

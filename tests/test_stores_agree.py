@@ -15,11 +15,11 @@ from test_filters import FIELDS, VALUES, conditions
 from paint_search.painting import Record, Value, painting_id
 from paint_search.search import Condition
 from paint_search.search.stores import (
-    Candidates,
     Maker,
     Place,
     Store,
     VectorName,
+    VectorQuery,
     delete_store,
     open_store,
 )
@@ -89,7 +89,7 @@ def test_random_payloads_vectors_and_filters(
         store.upsert(records)
         assert [r.id for r in store.scroll(where)] == sorted(scores), kind
         assert store.count(where) == len(kept), kind
-        found = store.search(query, len(records), where)
+        (found,) = store.search(VectorQuery(query[None], len(records), where))
         assert {m.record.id for m in found} == scores.keys(), kind
         assert all(abs(m.score - scores[m.record.id]) < 2e-3 for m in found), kind
         assert [m.score for m in found] == sorted((m.score for m in found), reverse=True), kind
@@ -113,30 +113,25 @@ def test_two_steps_spread_many_and_without(shelf: Shelf, kind: str) -> None:
     queries, codes = rng.normal(size=(9, 12)), rng.normal(size=(9, 4))
     queries, codes = queries.astype(np.float32), codes.astype(np.float32)
     where = [Condition("year", low=1, high=3)]
-    among = [Candidates(code, 15) for code in codes]
 
     def ids(found: list) -> list[str]:
         return [match.record.id for match in found]
 
-    for query, first in zip(queries, among, strict=True):
-        for options in (
-            {},
-            {"among": first},
-            {"spread": 0.5},
-            {"spread": 1.0, "among": first},
-            {"without": {records[0].id, records[3].id}},
-            {"using": "compact"},
-            {"exact": True},
-        ):
-            vector = query[:4] if options.get("using") == "compact" else query
-            ours = store.search(vector, 5, where, **options)
-            theirs = reference.search(vector, 5, where, **options)
-            assert ids(ours) == ids(theirs), options
-    many = store.search_many(queries, 5, where, among=among)
-    single = [store.search(q, 5, where, among=a) for q, a in zip(queries, among, strict=True)]
-    assert [ids(found) for found in many] == [ids(found) for found in single]
-    many = store.search_many(queries, 5)
-    assert [ids(found) for found in many] == [ids(reference.search(q, 5)) for q in queries]
+    for options in (
+        {},
+        {"codes": codes, "oversampling": 3},
+        {"spread": 0.5},
+        {"spread": 1.0, "codes": codes, "oversampling": 3},
+        {"without": {records[0].id, records[3].id}},
+        {"using": "compact"},
+        {"exact": True},
+    ):
+        vectors = queries[:, :4] if options.get("using") == "compact" else queries
+        asked = VectorQuery(vectors, 5, where, **options)
+        ours, theirs = store.search(asked), reference.search(asked)
+        assert list(map(ids, ours)) == list(map(ids, theirs)), options
+        single = [store.search(asked.of([row]))[0] for row in range(len(queries))]
+        assert list(map(ids, single)) == list(map(ids, ours)), options
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,8 +149,9 @@ def test_updates_deletes_and_payloads(shelf: Shelf, kind: str) -> None:
     assert np.allclose(found[first.id].vector, third.vector, atol=1e-3)
     assert np.allclose(found[second.id].vector, second.vector, atol=1e-3)
     assert store.count([Condition("year", (1900,))]) == 1
-    assert store.search(np.asarray(third.vector), 1)[0].record.id == first.id
+    asked = VectorQuery(np.array([third.vector]), 5)
+    assert [match.record.id for match in store.search(asked)[0]] == [first.id, second.id]
     store.delete([first.id])
-    assert [match.record.id for match in store.search(np.asarray(third.vector), 5)] == [second.id]
+    assert [match.record.id for match in store.search(asked)[0]] == [second.id]
     assert store.get([]) == {}
     store.close()

@@ -12,14 +12,13 @@ import numpy as np
 
 from paint_search.errors import UsageError, argument
 from paint_search.index.collection import Collection
-from paint_search.index.examples import Example, read_examples
-from paint_search.index.examples import Query as Asked
+from paint_search.index.examples import Example, Query, read_examples
 from paint_search.index.select import Where, select
 from paint_search.painting import Hit, Painting
 from paint_search.search.background import Background
 from paint_search.search.filters import FilterValue
-from paint_search.search.query import Group, Query, combine, find_all
-from paint_search.search.stores.base import VectorName
+from paint_search.search.query import Group, combine, find
+from paint_search.search.stores.base import VectorName, VectorQuery
 
 
 class SearchOptions(TypedDict, total=False):
@@ -66,7 +65,7 @@ class Search:
             raise UsageError(f"{argument('spread', self.spread)}: give a number from 0 to 1")
 
 
-def similar(collection: Collection, queries: Sequence[Asked], wanted: Search) -> list[list[Hit]]:
+def similar(collection: Collection, queries: Sequence[Query], wanted: Search) -> list[list[Hit]]:
     """Return for each query the paintings most like it, best first; all are asked at once.
 
     Raises:
@@ -78,7 +77,7 @@ def similar(collection: Collection, queries: Sequence[Asked], wanted: Search) ->
 
 
 def recommend(
-    collection: Collection, positive: Sequence[Asked], negative: Sequence[Asked], wanted: Search
+    collection: Collection, positive: Sequence[Query], negative: Sequence[Query], wanted: Search
 ) -> list[Hit]:
     """Return the paintings most like the mean of some examples and least like that of others.
 
@@ -123,24 +122,20 @@ def _answer(
     codes = None
     if using == "full" and not wanted.exact and questions and collection.compressor is not None:
         codes = collection.compressor.transform(vectors)
-    queries = [
-        Query(
-            vector=vectors[row],
-            k=wanted.k,
-            using=using,
-            compact=None if codes is None else codes[row],
-            oversampling=manifest.oversampling,
-            where=where,
-            without=frozenset(example.id for example in like + unlike if example.id),
-            min_score=wanted.min_score,
-            spread=wanted.spread,
-            exact=wanted.exact,
-        )
-        for row, (like, unlike) in enumerate(questions)
-    ]
+    query = VectorQuery(
+        vectors,
+        limit=wanted.k,
+        where=where,
+        using=using,
+        codes=codes,
+        oversampling=manifest.oversampling,
+        spread=wanted.spread,
+        exact=wanted.exact,
+    )
+    known = [{e.id for e in like + unlike if e.id} for like, unlike in questions]
     return [
         [_hit(rank, group, manifest.background) for rank, group in enumerate(groups, start=1)]
-        for groups in find_all(collection.store, queries)
+        for groups in find(collection.store, query, known, wanted.min_score)
     ]
 
 

@@ -20,7 +20,7 @@ from paint_search.files import replacing
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
-from paint_search.search.stores.base import VectorName
+from paint_search.search.stores.base import VectorName, VectorQuery
 from paint_search.verify import Embeddings, Judge, Judged, Material, calibrate, probability
 
 FOLDER: Final = "verification"
@@ -289,7 +289,8 @@ class Verifier:
 
     def _nearest(self, vector: NDArray[np.float32], own: str | None, using: VectorName) -> float:
         without = {own} if own is not None else set()
-        found = self.collection.store.search(vector, 1, using=using, without=without)
+        query = VectorQuery(vector[None], 1, using=using, without=without)
+        (found,) = self.collection.store.search(query)
         return found[0].score if found else -1.0
 
     def _doubt(

@@ -12,14 +12,14 @@ from paint_search.search.filters import (
     build_filter,
     parse_filter,
 )
-from paint_search.search.outside import step_outside
-from paint_search.search.query import Group, Query, combine, find, find_all, is_copy
+from paint_search.search.query import Group, combine, find, is_copy
 from paint_search.search.recall import (
     Way,
     choose_effort,
     choose_oversampling,
     measure_recall,
     measure_ways,
+    step_outside,
 )
 
 __all__ = [
@@ -28,14 +28,12 @@ __all__ = [
     "Filter",
     "FilterValue",
     "Group",
-    "Query",
     "Way",
     "build_filter",
     "choose_effort",
     "choose_oversampling",
     "combine",
     "find",
-    "find_all",
     "is_copy",
     "measure_background",
     "measure_recall",

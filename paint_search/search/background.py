@@ -75,20 +75,19 @@ def measure_background(store: Store, using: VectorName) -> Background | None:
     sample = [
         record
         for record in itertools.islice(store.scroll(vectors=True), _SAMPLE)
-        if "artist" in record.payload and _vector(record, using) is not None
+        if "artist" in record.payload and using in record.vectors
     ]
     if len(sample) < 2:
         return None
     artists = list(dict.fromkeys(record.payload["artist"] for record in sample))
     same = [
-        _pair_scores(_stack(works, using))
+        _pair_scores(works, using)
         for artist in artists[:_ARTISTS]
         if len(works := _works_of(store, artist, using)) > 1
     ]
     _, codes = np.unique([record.payload["artist"] for record in sample], return_inverse=True)
-    vectors = _stack(sample, using)
     first, second = np.triu_indices(len(sample), k=1)
-    other = (vectors @ vectors.T)[first, second][codes[first] != codes[second]]
+    other = _pair_scores(sample, using)[codes[first] != codes[second]]
     if sum(map(len, same)) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
         return None
     return Background(_quantiles(np.concatenate(same)), _quantiles(other))
@@ -96,21 +95,13 @@ def measure_background(store: Store, using: VectorName) -> Background | None:
 
 def _works_of(store: Store, artist: str, using: VectorName) -> list[Record]:
     works = store.scroll([Condition("artist", values=(artist,))], vectors=True)
-    having = (work for work in works if _vector(work, using) is not None)
-    return list(itertools.islice(having, _WORKS))
+    return list(itertools.islice((work for work in works if using in work.vectors), _WORKS))
 
 
-def _stack(records: Sequence[Record], using: VectorName) -> NDArray[np.float32]:
-    return np.array([_vector(record, using) for record in records], dtype=np.float32)
-
-
-def _vector(record: Record, using: VectorName) -> NDArray[np.float32] | None:
-    return record.vector if using == "full" else record.compact
-
-
-def _pair_scores(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    first, second = np.triu_indices(len(vectors), k=1)
-    scores: NDArray[np.float32] = (vectors @ vectors.T)[first, second]
+def _pair_scores(works: Sequence[Record], using: VectorName) -> NDArray[np.float32]:
+    """Return the cosine of each pair, (n (n - 1) / 2,), in the order of ``triu_indices``."""
+    vectors = np.array([work.vectors[using] for work in works], dtype=np.float32)
+    scores: NDArray[np.float32] = (vectors @ vectors.T)[np.triu_indices(len(works), k=1)]
     return scores
 
 

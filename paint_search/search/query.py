@@ -1,19 +1,18 @@
-"""A query vector and what to leave out -> ranked matches, copies folded, ties broken by path.
+"""Query vectors and what to leave out -> ranked matches, copies folded, ties broken by path.
 
 Examples are combined before the search, so that the store answers one query whatever was asked.
 Never opens an image.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.painting import Record
-from paint_search.search.filters import Filter
-from paint_search.search.stores.base import Candidates, Match, Store, VectorName
+from paint_search.search.stores.base import Match, Store, VectorQuery
 
 #: Most differing bits of two 64-bit perceptual hashes of copies of one picture.
 COPY_BITS: Final = 6
@@ -24,43 +23,8 @@ COPY_COLOUR: Final = 48
 #: Matches asked for beyond those wanted, as copies may fold away.
 _SPARE: Final = 10
 
-#: Queries that a store is asked at once.
+#: Vectors that a store is asked about at once.
 _BATCH: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What to look for.
-
-    Attributes:
-        vector: (d,), any positive norm.
-        using: the kind of vectors it is compared with.
-        compact: the same query, compressed, for a search in two steps; None for one.
-        oversampling: how many candidates the first step finds for each match wanted.
-        k: how many hits, copies not counted.
-        where: conditions on the payload.
-        without: ids never returned, such as the query's own.
-        min_score: least cosine.
-        spread: 0 for the nearest, up to 1 for variety (maximal marginal relevance).
-        exact: never use an approximate index.
-    """
-
-    vector: NDArray[np.float32]
-    k: int
-    using: VectorName = "full"
-    compact: NDArray[np.float32] | None = None
-    oversampling: int = 1
-    where: Filter = ()
-    without: Collection[str] = ()
-    min_score: float = -1.0
-    spread: float = 0.0
-    exact: bool = False
-
-    def candidates(self, limit: int) -> Candidates | None:
-        """Return the first step of a search for ``limit`` matches, None where there is none."""
-        if self.compact is None:
-            return None
-        return Candidates(self.compact, self.oversampling * limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,62 +49,56 @@ def combine(
     return np.asarray(direction, dtype=np.float32)
 
 
-def find_all(store: Store, queries: Sequence[Query]) -> Iterator[list[Group]]:
-    """Yield for each query up to ``k`` groups, best first.
+def find(
+    store: Store,
+    query: VectorQuery,
+    without: Sequence[Collection[str]],
+    min_score: float = -1.0,
+) -> Iterator[list[Group]]:
+    """Yield for each vector up to ``query.limit`` groups, best first, copies not counted.
 
-    The queries differ in nothing but their vectors and ``without``. The store is asked many at a
-    time; the few of which too much folds away are asked again by themselves.
+    The store is asked about many at a time; again about the few of which too much folds away.
+
+    Args:
+        store: to be searched.
+        query: what to look for, and how.
+        without: for each vector the ids that are never returned, such as its own.
+        min_score: least cosine.
     """
-    for start in range(0, len(queries), _BATCH):
-        batch = queries[start : start + _BATCH]
-        first = batch[0]
-        if len(batch) == 1 or first.spread:
-            yield from (find(store, query) for query in batch)
-            continue
-        limit = first.k + _SPARE + max(len(query.without) for query in batch)
-        candidates = [one for query in batch if (one := query.candidates(limit))]
-        found = store.search_many(
-            np.stack([query.vector for query in batch]),
-            limit,
-            first.where,
-            using=first.using,
-            among=candidates or None,
-            exact=first.exact,
-        )
-        for query, matches in zip(batch, found, strict=True):
-            others = [match for match in matches if match.record.id not in query.without]
-            groups = _settled(query, others, exhausted=len(matches) < limit)
-            yield find(store, query) if groups is None else groups
+    size = 1 if query.spread else _BATCH
+    for start in range(0, len(query.vectors), size):
+        rows: Sequence[int] = range(start, min(start + size, len(query.vectors)))
+        left = rows
+        found: dict[int, list[Group]] = {}
+        more = _SPARE
+        while left:
+            asked = replace(query.of(left), limit=query.limit + more)
+            if query.spread:  # what is left out has no part in the spread
+                asked = replace(asked, without=without[start])
+            else:
+                own = max(len(without[row]) for row in left)
+                asked = replace(asked, limit=asked.limit + own)
+            for row, matches in zip(left, store.search(asked), strict=True):
+                others = [match for match in matches if match.record.id not in without[row]]
+                exhausted = len(matches) < asked.limit
+                groups = _settled(query, min_score, others, exhausted=exhausted)
+                if groups is not None:
+                    found[row] = groups
+            left = [row for row in left if row not in found]
+            more = query.limit + 2 * more
+        yield from (found[row] for row in rows)
 
 
-def find(store: Store, query: Query) -> list[Group]:
-    """Return up to ``query.k`` groups, best first; asks for more as long as copies fold away."""
-    limit = query.k + _SPARE
-    while True:
-        matches = store.search(
-            query.vector,
-            limit,
-            query.where,
-            using=query.using,
-            among=query.candidates(limit),
-            without=query.without,
-            spread=query.spread,
-            exact=query.exact,
-        )
-        groups = _settled(query, matches, exhausted=len(matches) < limit)
-        if groups is not None:
-            return groups
-        limit = 2 * limit
-
-
-def _settled(query: Query, matches: Sequence[Match], *, exhausted: bool) -> list[Group] | None:
+def _settled(
+    query: VectorQuery, min_score: float, matches: Sequence[Match], *, exhausted: bool
+) -> list[Group] | None:
     """Return the answer that the matches hold; None where more of them have to be seen."""
-    wanted = [match for match in matches if match.score >= query.min_score]
+    wanted = [match for match in matches if match.score >= min_score]
     if not query.spread:
         wanted.sort(key=lambda match: (-match.score, match.record.payload["path"]))
-    groups = _fold(wanted)[: query.k]
+    groups = _fold(wanted)[: query.limit]
     # A tie with the last one found may go on among those not found yet.
-    complete = len(groups) == query.k and (
+    complete = len(groups) == query.limit and (
         query.spread > 0 or groups[-1].match.score > wanted[-1].score
     )
     return groups if complete or exhausted or len(wanted) < len(matches) else None

@@ -4,20 +4,22 @@ Recall@10 is the share of the ten nearest by exact search on the best vectors th
 finds. Two steps are tried with paintings of the collection, not counted themselves. A graph is
 tried with vectors from outside it: a painting that is one of its nodes is easier to find, by up to
 two neighbours in a hundred. Nothing here is estimated.
+
+In a million vectors, a search that found 0.997 of the neighbours of its own found 0.975 of those of
+others, and 0.980 of those of the vectors made here; benchmarks/outside.py has more.
 """
 
 import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.painting import Record
-from paint_search.search.outside import step_outside
-from paint_search.search.stores.base import Candidates, Match, Store, VectorName
+from paint_search.search.stores.base import Store, VectorName, VectorQuery
 
 #: What a search promises, and the margin that a sample of queries leaves to chance.
 TARGET: Final = 0.99
@@ -27,6 +29,10 @@ _QUERIES: Final = 100
 _OUTSIDE: Final = 1000  # half to choose with, half to measure with
 _TIMED: Final = 20
 _K: Final = 10
+
+#: What is nowhere near another takes this for the nearest: a step must have an end.
+_LEAST_COSINE: Final = 0.1
+
 _FACTORS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
@@ -52,7 +58,7 @@ def choose_oversampling(store: Store) -> tuple[int, float]:
     truth = _truth(store, queries)
     recall = 1.0
     for factor in _FACTORS:
-        found = [_ids(_in_two_steps(store, query, factor)) for query in queries]
+        found = [_found(store, _in_two_steps(query, factor)) for query in queries]
         recall = _recall(found, truth)
         if recall >= TARGET + _MARGIN:
             break
@@ -94,37 +100,72 @@ def measure_recall(store: Store, using: VectorName = "full") -> float | None:
 
 def measure_ways(store: Store, oversampling: int) -> list[Way]:
     """Measure a store of full and compact vectors: exact search, two steps, compact alone."""
-    queries = _sample(store, _QUERIES)
-    truth = _truth(store, queries)
-    ways: dict[str, Callable[[Record], list[Match]]] = {
-        "full vectors, exact": lambda query: _exactly(store, query),
-        f"two steps, {oversampling} times as many candidates": lambda query: _in_two_steps(
-            store, query, oversampling
-        ),
-        "compact vectors alone": lambda query: _alone(store, query),
+    sample = _sample(store, _QUERIES)
+    truth = _truth(store, sample)
+    ways: dict[str, list[VectorQuery]] = {
+        "full vectors, exact": [_like(record, exact=True) for record in sample],
+        f"two steps, {oversampling} times as many candidates": [
+            _in_two_steps(record, oversampling) for record in sample
+        ],
+        "compact vectors alone": [_like(record, "compact") for record in sample],
     }
     return [
         Way(
             name,
-            _milliseconds(search, queries[:_TIMED]),
-            None if number == 0 else _recall([_ids(search(query)) for query in queries], truth),
+            _milliseconds(store, queries[:_TIMED]),
+            None if number == 0 else _recall([_found(store, query) for query in queries], truth),
         )
-        for number, (name, search) in enumerate(ways.items())
+        for number, (name, queries) in enumerate(ways.items())
     ]
 
 
-def _in_two_steps(store: Store, query: Record, oversampling: int) -> list[Match]:
-    among = Candidates(_vector(query, "compact"), oversampling * _K)
-    return store.search(_vector(query, "full"), _K, among=among, without={query.id})
+def step_outside(vectors: NDArray[np.float32], nearest: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors, (n, d), about as hard to find neighbours of as those of paintings kept out.
+
+    Each is a stored one with half of the random step that would take it as far from there as the
+    nearest other is: as directions at random are nearly at right angles, a step of length s makes
+    the cosine 1 / sqrt(1 + s²). That half of it does was measured; nothing derives it.
+
+    Args:
+        vectors: (n, d) with unit norms.
+        nearest: (n,) cosine of each to the nearest other.
+    """
+    cosines = np.clip(nearest, _LEAST_COSINE, 1.0)[:, None]
+    random = np.random.default_rng(2026)
+    steps = random.standard_normal(vectors.shape, dtype=np.float32) / vectors.shape[1] ** 0.5
+    moved: NDArray[np.float32] = vectors + np.sqrt(cosines**-2 - 1) / 2 * steps
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    return moved
 
 
-def _truth(store: Store, queries: Sequence[Record]) -> list[set[str]]:
-    """Return the nearest by exact search on full vectors, without the queries."""
-    vectors = np.array([_vector(query, "full") for query in queries])
-    found = store.search_many(vectors, _K + 1, exact=True) if queries else []
+def _from_outside(store: Store, using: VectorName) -> NDArray[np.float32]:
+    """Return vectors, (n, d), near paintings of the collection, but not in it."""
+    vectors = np.array([record.vectors[using] for record in _sample(store, _OUTSIDE)])
+    if not len(vectors):
+        return vectors
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.where(norms > 0, norms, 1)
+    found = store.search(VectorQuery(vectors, 2, using=using, exact=True))
+    return step_outside(vectors, np.array([row[-1].score for row in found], dtype=np.float32))
+
+
+def _like(record: Record, using: VectorName = "full", **how: Any) -> VectorQuery:
+    """Return the query for the neighbours of one painting, without itself."""
+    return VectorQuery(record.vectors[using][None], _K, using=using, without={record.id}, **how)
+
+
+def _in_two_steps(record: Record, oversampling: int) -> VectorQuery:
+    return _like(record, codes=record.vectors["compact"][None], oversampling=oversampling)
+
+
+def _truth(store: Store, sample: Sequence[Record]) -> list[set[str]]:
+    """Return the nearest by exact search on full vectors, without the paintings themselves."""
+    vectors = np.array([record.vectors["full"] for record in sample])
+    found = store.search(VectorQuery(vectors, _K + 1, exact=True)) if sample else []
+    ids = ([match.record.id for match in row] for row in found)
     return [
-        _ids([match for match in row if match.record.id != query.id][:_K])
-        for query, row in zip(queries, found, strict=True)
+        set([key for key in row if key != record.id][:_K])
+        for record, row in zip(sample, ids, strict=True)
     ]
 
 
@@ -132,32 +173,13 @@ def _nearest(
     store: Store, vectors: NDArray[np.float32], using: VectorName, *, exact: bool
 ) -> list[set[str]]:
     """Return the nearest to each vector, asked all at once."""
-    found = store.search_many(vectors, _K, using=using, exact=exact) if len(vectors) else []
-    return [_ids(row) for row in found]
+    query = VectorQuery(vectors, _K, using=using, exact=exact)
+    found = store.search(query) if len(vectors) else []
+    return [{match.record.id for match in row} for row in found]
 
 
-def _from_outside(store: Store, using: VectorName) -> NDArray[np.float32]:
-    """Return vectors, (n, d), near paintings of the collection, but not in it."""
-    vectors = np.array([_vector(record, using) for record in _sample(store, _OUTSIDE)])
-    if not len(vectors):
-        return vectors
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(norms > 0, norms, 1)
-    nearest = [row[-1].score for row in store.search_many(vectors, 2, using=using, exact=True)]
-    return step_outside(vectors, np.array(nearest, dtype=np.float32))
-
-
-def _exactly(store: Store, query: Record) -> list[Match]:
-    return store.search(_vector(query, "full"), _K, without={query.id}, exact=True)
-
-
-def _alone(store: Store, query: Record) -> list[Match]:
-    vector = _vector(query, "compact")
-    return store.search(vector, _K, using="compact", without={query.id})
-
-
-def _vector(query: Record, kind: VectorName) -> NDArray[np.float32]:
-    return np.asarray(query.vector if kind == "full" else query.compact)
+def _found(store: Store, query: VectorQuery) -> set[str]:
+    return {match.record.id for match in store.search(query)[0]}
 
 
 def _sample(store: Store, count: int) -> list[Record]:
@@ -166,20 +188,16 @@ def _sample(store: Store, count: int) -> list[Record]:
     return list(itertools.islice(points, count))
 
 
-def _ids(matches: Sequence[Match]) -> set[str]:
-    return {match.record.id for match in matches}
-
-
 def _recall(found: Sequence[set[str]], truth: Sequence[set[str]]) -> float:
     wanted = sum(map(len, truth))
     kept = sum(len(a & b) for a, b in zip(found, truth, strict=True))
     return kept / wanted if wanted else 1.0
 
 
-def _milliseconds(search: Callable[[Record], list[Match]], queries: Sequence[Record]) -> float:
+def _milliseconds(store: Store, queries: Sequence[VectorQuery]) -> float:
     times = []
     for query in queries:
         start = time.perf_counter()
-        search(query)
+        store.search(query)
         times.append(1000 * (time.perf_counter() - start))
     return float(np.median(times)) if times else 0.0

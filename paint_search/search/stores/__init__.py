@@ -5,11 +5,11 @@ knows alone. Called by the index.
 """
 
 from paint_search.search.stores.base import (
-    Candidates,
     Maker,
     Match,
     Store,
     VectorName,
+    VectorQuery,
 )
 from paint_search.search.stores.opening import (
     check_reach,
@@ -21,12 +21,12 @@ from paint_search.search.stores.opening import (
 from paint_search.search.stores.uri import Place
 
 __all__ = [
-    "Candidates",
     "Maker",
     "Match",
     "Place",
     "Store",
     "VectorName",
+    "VectorQuery",
     "check_reach",
     "delete_store",
     "faiss_of",

@@ -5,8 +5,8 @@ start with ``_`` are bookkeeping that no filter of a user sees.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,56 @@ VectorName = Literal["full", "compact"]
 #: Longest vector that Qdrant takes; longer ones are searched compressed or not at all.
 LONGEST: Final = 65_535
 
+#: Times as many points as are wanted, of which those that are spread are chosen.
+SPREAD_AMONG: Final = 10
 
 #: Bookkeeping in payloads that nothing ever searches by.
 NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given"})
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """The first step of a search in two: the ``count`` nearest to ``vector`` by compact vectors."""
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorQuery:
+    """Which points a store is to find: the nearest to each of ``n`` vectors.
 
-    vector: NDArray[np.float32]
-    count: int
+    Attributes:
+        vectors: (n, d), any positive norms.
+        limit: most points to return for each.
+        where: conditions that every point must meet.
+        using: the kind of vectors that they are compared with.
+        codes: (n, c), the same compressed, for a search in two steps: ``oversampling * limit``
+            points are found by compact vectors and then compared. None for a search in one.
+        oversampling: see ``codes``.
+        without: ids that take no part, neither as matches nor in the spread.
+        spread: 0 orders by cosine alone, 1 by unlikeness to the points chosen before (maximal
+            marginal relevance, among ten times as many points as are wanted).
+        exact: compare with every point even where there is an approximate index.
+    """
+
+    vectors: NDArray[np.float32]
+    limit: int
+    where: Filter = ()
+    using: VectorName = "full"
+    codes: NDArray[np.float32] | None = None
+    oversampling: int = 1
+    without: Collection[str] = ()
+    spread: float = 0.0
+    exact: bool = False
+
+    def of(self, rows: Sequence[int]) -> Self:
+        """Return the same for some of the vectors."""
+        at = list(rows)
+        codes = None if self.codes is None else self.codes[at]
+        return replace(self, vectors=self.vectors[at], codes=codes)
+
+    @property
+    def ranked(self) -> int:
+        """How many points to find before they are spread: more than are wanted, if they are."""
+        return SPREAD_AMONG * self.limit if self.spread > 0 else self.limit
+
+    @property
+    def candidates(self) -> int:
+        """How many points the first of two steps finds for each vector."""
+        return max(self.oversampling * self.limit, self.ranked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,52 +117,8 @@ class Store(Protocol):
         """Yield all points that match, in the order of their ids, in bounded memory."""
         ...
 
-    def search(
-        self,
-        vector: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Candidates | None = None,
-        without: Collection[str] = (),
-        spread: float = 0.0,
-        exact: bool = False,
-    ) -> list[Match]:
-        """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance.
-
-        Args:
-            vector: the query, (d,), any positive norm.
-            limit: most points to return.
-            where: conditions that every point must meet.
-            using: the vectors that are compared with the query.
-            among: look only among these candidates; None for all points.
-            without: ids that take no part, neither as hits nor in the spread.
-            spread: 0 orders by cosine alone, 1 by unlikeness to the points chosen before.
-            exact: compare with every point even where there is an approximate index.
-        """
-        ...
-
-    def search_many(
-        self,
-        vectors: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Sequence[Candidates] | None = None,
-        exact: bool = False,
-    ) -> list[list[Match]]:
-        """Return up to ``limit`` points by falling cosine for each of many queries at once.
-
-        Args:
-            vectors: the queries, (n, d), any positive norms.
-            limit: most points to return for each.
-            where: conditions that every point must meet.
-            using: the vectors that are compared with the queries.
-            among: look only among these candidates, one for each query; None for all points.
-            exact: compare with every point even where there is an approximate index.
-        """
+    def search(self, query: VectorQuery) -> list[list[Match]]:
+        """Return for each vector up to ``limit`` points by falling cosine, or spread."""
         ...
 
     def count(self, where: Filter = ()) -> int:

@@ -7,10 +7,9 @@ damaged one is made anew. Knows nothing of paintings.
 
 import json
 import math
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +18,9 @@ from numpy.typing import NDArray
 
 from paint_search.errors import StoreError, UsageError
 from paint_search.files import fingerprint, replacing
-from paint_search.search.diversity import spread_out
 from paint_search.search.filters import Filter
-from paint_search.search.stores.base import Candidates, Match, VectorName
-from paint_search.search.stores.sqlite import LISTED, Floats, Labels, Points
+from paint_search.search.stores.base import Match, VectorName, VectorQuery
+from paint_search.search.stores.sqlite import INDEX, LISTED, Floats, Labels, Points
 
 #: Up to this many bytes of float16 vectors exact search is quick enough; see benchmarks/README.md.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
@@ -40,19 +38,19 @@ _CANDIDATES: Final = 16
 #: times as many as will do on average are found and sifted.
 _RARE: Final = 0.25
 _SIFTED: Final = 2
+_FEW: Final = 1 / 16  # a smaller share is copied side by side, and compared there
 
 #: An index is built anew once this share of it is deleted, or it has grown this many times.
 _GONE: Final = 0.1
 _GROWTH: Final = 2
 
 _TRAINING: Final = 65_536  # vectors, at least; FAISS asks for 39 a list
-_MASK_BYTES: Final = 32 * 1024 * 1024  # of filters, remembered until something is written
-_SPREAD_AMONG: Final = 10  # times as many as are wanted, as in the Edge store
+_MASKS: Final = 16  # filters whose points are remembered until something is written
 _GPU_QUERIES: Final = 64  # for fewer a copy on the GPUs is not worth it
 _GPU_MOST: Final = 2048  # hits that a GPU finds for each
 
 _Found = tuple[Labels, Floats]  # (n,) each, best first
-_NOTHING: Final[_Found] = np.empty(0, np.int64), np.empty(0, np.float32)
+_Mask = NDArray[np.bool_]
 
 
 def _library() -> Any:
@@ -74,6 +72,31 @@ def on_gpus(flat: Any) -> Any | None:
     return None
 
 
+@dataclass(slots=True)
+class _Loaded:
+    """An index that holds what SQLite does.
+
+    Attributes:
+        index: from label to vector.
+        mapped: whether it is the file itself.
+        core: the index below the labels.
+        flat: what compares all vectors as they are stored: ``core``, or a part of it.
+        labels: by position, rising.
+        alive: which of them have not been deleted.
+        masks: which of them meet a filter.
+        copies: ``flat`` on the GPUs, once it was wanted; None where there are none.
+    """
+
+    index: Any
+    mapped: bool
+    core: Any
+    flat: Any
+    labels: Labels
+    alive: _Mask
+    masks: dict[str, _Mask] = field(default_factory=dict)
+    copies: list[Any] = field(default_factory=list)
+
+
 class FaissStore(Points):
     """A FAISS index and its points in ``folder``; made there where none exists.
 
@@ -92,6 +115,8 @@ class FaissStore(Points):
         UsageError: FAISS knows no such index as is wanted.
     """
 
+    _loaded: _Loaded | None
+
     def __init__(
         self,
         folder: Path,
@@ -106,60 +131,49 @@ class FaissStore(Points):
         if factory is not None and dimensions:
             _make(factory, dimensions[self._first])
         super().__init__(folder, dimensions)
-        self._index_file = folder / "vectors.faiss"
-        self._index: Any = None  # below labels, which rise; then what is in it
-        self._core: Any = None
-        self._flat: Any = None
-        self._copies: list[Any] = []
-        self._mapped = False
-        self._known = -1  # the version that it is of
+        self._index_file = folder / INDEX
 
-    def search(
-        self,
-        vector: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Candidates | None = None,
-        without: Collection[str] = (),
-        spread: float = 0.0,
-        exact: bool = False,
-    ) -> list[Match]:
-        """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        firsts = None if among is None else [among]
-        return self._search(vector[None], limit, where, using, firsts, without, spread, exact)[0]
-
-    def search_many(
-        self,
-        vectors: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Sequence[Candidates] | None = None,
-        exact: bool = False,
-    ) -> list[list[Match]]:
-        """Return up to ``limit`` points by falling cosine for each of many queries at once."""
-        return self._search(vectors, limit, where, using, among, (), 0.0, exact)
+    def search(self, query: VectorQuery) -> list[list[Match]]:
+        """Return for each vector up to ``limit`` points by falling cosine, or spread."""
+        if not self._dimensions or not len(query.vectors):
+            return [[] for _ in query.vectors]
+        vectors = self._units(query.vectors, query.using)
+        if query.codes is None:
+            found = self._nearest(query, vectors, query.using, query.ranked)
+        else:
+            codes = self._units(query.codes, "compact")
+            near = self._nearest(query, codes, "compact", query.candidates)
+            found = [
+                self._compare(query.using, vectors[[row]], query.ranked, labels)[0]
+                for row, (labels, _) in enumerate(near)
+            ]
+        if query.spread > 0:
+            found = [self._spread(query, *each) for each in found]
+        wanted = json.dumps(list({label for labels, _ in found for label in labels.tolist()}))
+        rows = self._rows(self._select(f"label IN {LISTED}"), wanted)
+        records = {row[0]: self._record(row) for row in rows}
+        return [
+            [Match(records[n], s) for n, s in zip(labels.tolist(), scores.tolist(), strict=True)]
+            for labels, scores in found
+        ]
 
     def optimize(self) -> None:
         """Write the index; built anew where the collection has changed enough since it was."""
-        if not self._catch_up():
+        if not self._dimensions:
             return
-        size = int(self._alive.sum())
+        loaded, made = self._load(), self._note("index")
+        size = int(loaded.alive.sum())
         large = 2 * self._dimensions[self._first] * size > self._exact_bytes
         factory = self._factory or (_GRAPH if large else _FLAT)
-        made = self._note("index")
         grown = made is None or factory != made["factory"] or size > _GROWTH * made["points"]
-        if size and (grown or self._alive.mean() < 1 - _GONE):
+        if size and (grown or loaded.alive.mean() < 1 - _GONE):
             self._build(factory)
-        elif made and not self._mapped:
-            self._write(self._index, made)
+        elif made and not loaded.mapped:
+            self._write(loaded.index, made)
 
     def approximate(self) -> bool:
         """Tell whether searches go through an index that may miss a neighbour."""
-        return self._catch_up() and self._core is not self._flat
+        return bool(self._dimensions) and self._load().core is not self._load().flat
 
     def describe(self) -> str:
         """Say in a few words how searches go."""
@@ -173,168 +187,127 @@ class FaissStore(Points):
         Raises:
             StoreError: there are no vectors.
         """
-        if not self._catch_up() or not self._alive.any():
+        if not self._dimensions or not self._load().alive.any():
             raise StoreError(f"the store {self._folder} has no vectors to make a FAISS index of")
-        if not self._alive.all():
+        if not self._load().alive.all():
             self._build((self._note("index") or {"factory": _FLAT})["factory"])
-            self._catch_up()
-        ids = dict(self._rows("SELECT label, id FROM points"))
-        return self._index, {label: ids[label] for label in self._labelled.tolist()}
-
-    def _search(
-        self,
-        vectors: NDArray[np.float32],
-        limit: int,
-        where: Filter,
-        using: VectorName,
-        among: Sequence[Candidates] | None,
-        without: Collection[str],
-        spread: float,
-        exact: bool,
-    ) -> list[list[Match]]:
-        if not self._dimensions or not len(vectors):
-            return [[] for _ in vectors]
-        limit = max(1, limit)
-        count = _SPREAD_AMONG * limit if spread > 0 else limit
-        queries = np.array([self._unit(vector, using) for vector in vectors])
-        ignored = self._labels(ids=without)
-        if among is None:
-            found = self._nearest(using, queries, count, where, ignored, exact)
-        else:
-            firsts = np.array([self._unit(first.vector, "compact") for first in among])
-            counts = [max(first.count, count) for first in among]
-            near = self._nearest("compact", firsts, max(counts), where, ignored, exact)
-            found = [
-                self._compare(using, query[None], count, labels[:most])[0]
-                for query, most, (labels, _) in zip(queries, counts, near, strict=True)
-            ]
-        if spread > 0:
-            for row, (labels, scores) in enumerate(found):
-                rising, stored = self._vectors(using, labels)
-                stored = stored[np.searchsorted(rising, labels)]
-                chosen = spread_out(scores, stored, limit, spread)
-                found[row] = labels[chosen], scores[chosen]
-        wanted = json.dumps(list({label for labels, _ in found for label in labels.tolist()}))
-        rows = self._rows(self._select(f"label IN {LISTED}"), wanted)
-        records = {row[0]: self._record(row) for row in rows}
-        return [
-            [Match(records[n], s) for n, s in zip(labels.tolist(), scores.tolist(), strict=True)]
-            for labels, scores in found
-        ]
+        loaded, ids = self._load(), dict(self._rows("SELECT label, id FROM points"))
+        return loaded.index, {label: ids[label] for label in loaded.labels.tolist()}
 
     def _nearest(
-        self, name: VectorName, queries: Floats, k: int, where: Filter, ignored: Labels, exact: bool
+        self, query: VectorQuery, vectors: Floats, kind: VectorName, k: int
     ) -> list[_Found]:
-        """Return the ``k`` nearest to each query, (n, d), by inner product."""
-        if name != self._first:
-            some = np.setdiff1d(self._labels(where), ignored) if where or len(ignored) else None
-            return self._compare(name, queries, k, some)
-        faiss = _library()
-        self._catch_up()
-        kept = self._kept(where)
-        if len(ignored):
-            kept = kept & ~self._of(ignored)
+        """Return the ``k`` nearest to each vector, (n, d), of the points that may be found."""
+        ignored = self._labels_of(query.without)
+        if kind != self._first:
+            some = np.setdiff1d(self._matching(query.where), ignored)
+            return self._compare(kind, vectors, k, some if query.where or len(ignored) else None)
+        faiss, loaded = _library(), self._load()
+        kept = self._kept(query.where) & ~_among(loaded.labels, ignored)
         size, count = len(kept), int(np.count_nonzero(kept))
         k = min(k, count)
-        found = [_NOTHING for _ in queries]
+        found: list[_Found] = [(loaded.labels[:0], np.empty(0, np.float32)) for _ in vectors]
+
+        def take(rows: list[int], scores: Floats, at: Labels) -> None:
+            for row, each, places in zip(rows, scores, at, strict=True):
+                real = np.flatnonzero(places >= 0)[:k]
+                found[row] = loaded.labels[places[real]], each[real]
+
         if k and count > _RARE * size:
             most = k if count == size else min(size, math.ceil(_SIFTED * k * size / count))
-            index = self._core if not exact else self._flat
-            if len(queries) >= _GPU_QUERIES and most <= _GPU_MOST:
-                self._copies = self._copies or [self._copied(self._flat)]
-                index = self._copies[0] or index
-            if index is not self._flat:
-                scores, at = index.search(queries, most)
-                found = self._label(scores, np.where(kept[at], at, -1), k)
+            index = loaded.flat if query.exact else loaded.core
+            if len(vectors) >= _GPU_QUERIES and most <= _GPU_MOST:
+                loaded.copies = loaded.copies or [self._copied(loaded.flat)]
+                index = loaded.copies[0] or index
+            if index is not loaded.flat:
+                scores, at = index.search(vectors, most)
+                take(list(range(len(vectors))), scores, np.where(kept[at], at, -1))
         short = [row for row, (labels, _) in enumerate(found) if len(labels) < k]
         if short:
-            selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
-            params = faiss.SearchParameters(sel=selected) if count < size else None
-            scores, at = self._flat.search(queries[short], k, params=params)
-            again = self._label(scores, at, k)
-            for row, each in zip(short, again, strict=True):
-                found[row] = each
+            flat = loaded.flat
+            if count <= _FEW * size:  # side by side: a selector is asked of every position
+                at = np.flatnonzero(kept)
+                codes = faiss.rev_swig_ptr(flat.codes.data(), size * flat.code_size)
+                some = faiss.IndexScalarQuantizer(flat.d, flat.sq.qtype, flat.metric_type)
+                some.add_sa_codes(codes.reshape(size, -1)[at])
+                scores, places = some.search(vectors[short], k)
+                take(short, scores, at[places])
+            else:
+                selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
+                params = faiss.SearchParameters(sel=selected) if count < size else None
+                take(short, *flat.search(vectors[short], k, params=params))
         return found
 
-    def _label(self, scores: Floats, at: Labels, k: int) -> list[_Found]:
-        """Return the first ``k`` that were found at positions, (n, most), of which -1 is none."""
-        rows = [np.flatnonzero(row >= 0)[:k] for row in at]
-        return [(self._labelled[a[r]], s[r]) for a, s, r in zip(at, scores, rows, strict=True)]
-
     def _compare(
-        self, name: VectorName, queries: Floats, k: int, labels: Labels | None
+        self, kind: VectorName, vectors: Floats, k: int, labels: Labels | None
     ) -> list[_Found]:
-        """Return the ``k`` nearest to each query of all points or some, read from SQLite."""
+        """Return the ``k`` nearest to each vector of all points or some, read from SQLite."""
         faiss = _library()
-        heap = faiss.ResultHeap(len(queries), k, keep_max=True)
-        for some, vectors in self._blocks(name, labels=labels):
+        heap = faiss.ResultHeap(len(vectors), k, keep_max=True)
+        for some, stored in self._blocks(kind, labels=labels):
             most = min(k, len(some))
-            scores, at = faiss.knn(queries, vectors, most, metric=faiss.METRIC_INNER_PRODUCT)
+            scores, at = faiss.knn(vectors, stored, most, metric=faiss.METRIC_INNER_PRODUCT)
             heap.add_result(scores, some[at])
         heap.finalize()
         return [(i[i >= 0], d[i >= 0]) for i, d in zip(heap.I, heap.D, strict=True)]
 
-    def _kept(self, where: Filter) -> NDArray[np.bool_]:
+    def _spread(self, query: VectorQuery, labels: Labels, scores: Floats) -> _Found:
+        """Choose ``limit`` of what was found by maximal marginal relevance, the nearest first.
+
+        The next is always the one of the greatest (1 - spread) * score - spread * (greatest cosine
+        to those chosen before), as in Qdrant. Reference: Carbonell and Goldstein, The use of MMR,
+        diversity-based reranking, SIGIR 1998.
+        """
+        rising, vectors = self._vectors(query.using, labels)
+        vectors = vectors[np.searchsorted(rising, labels)]
+        chosen: list[int] = []
+        nearest, worth = np.full(len(scores), -np.inf, dtype=np.float32), scores.copy()
+        while len(chosen) < min(query.limit, len(scores)):
+            chosen.append(int(np.argmax(worth)))
+            nearest = np.maximum(nearest, vectors @ vectors[chosen[-1]])
+            worth = (1 - query.spread) * scores - query.spread * nearest
+            worth[chosen] = -np.inf
+        return labels[chosen], scores[chosen]
+
+    def _kept(self, where: Filter) -> _Mask:
         """Tell which positions of the index are of points that match."""
-        key = repr(where)
-        if key not in self._masks:
-            if (len(self._masks) + 1) * len(self._labelled) > _MASK_BYTES:
-                self._masks.clear()
-            kept = self._alive
-            for condition in where:
-                having = self._labels([replace(condition, negated=False)])
-                kept = kept & (self._of(having) != condition.negated)
-            self._masks[key] = kept
-        return self._masks[key]
+        loaded, key = self._load(), repr(where)
+        if key not in loaded.masks:
+            if len(loaded.masks) >= _MASKS:
+                loaded.masks.clear()
+            kept = loaded.alive
+            for condition in where:  # what a negated one leaves out is sooner read than the rest
+                having = self._matching([replace(condition, negated=False)])
+                kept = kept & (_among(loaded.labels, having) != condition.negated)
+            loaded.masks[key] = kept
+        return loaded.masks[key]
 
-    def _of(self, labels: Labels) -> NDArray[np.bool_]:
-        """Tell which positions of the index are of these labels."""
-        mask = np.zeros(len(self._labelled), dtype=bool)
-        at = np.searchsorted(self._labelled, labels)
-        labels, at = labels[at < len(mask)], at[at < len(mask)]
-        mask[at[self._labelled[at] == labels]] = True
-        return mask
+    def _load(self) -> _Loaded:
+        """Return the index as SQLite has it: mapped, built anew where it is damaged, or begun.
 
-    def _catch_up(self) -> bool:
-        """Bring the index in memory up to what SQLite knows; False where there are no vectors."""
-        if not self._dimensions or self._known == self._version:
-            return bool(self._dimensions)
-        faiss = _library()
-        if self._index is None:
-            self._open()
-        labels = faiss.vector_to_array(self._index.id_map)
-        try:
-            for more, vectors in self._blocks(self._first, after=int(labels.max(initial=0))):
-                if self._mapped:
-                    self._index, self._mapped = faiss.read_index(str(self._index_file)), False
-                self._index.add_with_ids(vectors, more)
-        except RuntimeError as error:
-            raise StoreError(f"{self._index_file} cannot be added to: {_reason(error)}") from error
-        self._core = faiss.downcast_index(self._index.index)
-        self._flat = _tuned(self._core)
-        self._labelled = faiss.vector_to_array(self._index.id_map)
-        self._alive = ~self._of(self._numbers("SELECT label FROM gone"))
-        self._masks: dict[str, NDArray[np.bool_]] = {}
-        self._copies = []
-        self._known = self._version
-        return True
-
-    def _open(self) -> None:
-        """Map the index that was written, built anew where it is damaged; or begin one."""
-        made = self._note("index")
-        if made and "plan" in made:  # by version 0.1
-            with suppress(OSError):
-                os.replace(self._folder / f"vectors-{made['number']}.faiss", self._index_file)
-            plan, stamp = made["plan"], made["fingerprint"]
-            made = {"factory": plan["asked"], "points": plan["points"], "fingerprint": stamp}
-            with self._transaction():
-                self._note_down(self._base, "index", made)
+        What was written since is added to it in memory.
+        """
+        if self._loaded is not None:
+            return self._loaded
+        faiss, made = _library(), self._note("index")
         index = self._read() if made else None
         if made and index is None:
             self._build(made["factory"])
             index = self._read()
-        self._mapped = index is not None
-        self._index = index or _make(_FLAT, self._dimensions[self._first])
+        mapped = index is not None
+        index = index or _make(_FLAT, self._dimensions[self._first])
+        last = int(faiss.vector_to_array(index.id_map).max(initial=0))
+        try:
+            for more, vectors in self._blocks(self._first, after=last):
+                if mapped:
+                    index, mapped = faiss.read_index(str(self._index_file)), False
+                index.add_with_ids(vectors, more)
+        except RuntimeError as error:
+            raise StoreError(f"{self._index_file} cannot be added to: {_reason(error)}") from error
+        core, labels = faiss.downcast_index(index.index), faiss.vector_to_array(index.id_map)
+        alive = ~_among(labels, self._numbers("SELECT label FROM gone"))
+        self._loaded = _Loaded(index, mapped, core, _tuned(core), labels, alive)
+        return self._loaded
 
     def _build(self, factory: str) -> None:
         """Train, fill and write an index; a flat one where FAISS cannot build what is wanted."""
@@ -346,7 +319,7 @@ class FaissStore(Points):
                 if not index.is_trained:
                     lists = faiss.try_extract_index_ivf(index)
                     most = max(_TRAINING, 40 * lists.nlist if lists else 0)
-                    some = np.random.default_rng(0).permutation(self._labels())[:most]
+                    some = np.random.default_rng(0).permutation(self._matching(()))[:most]
                     index.train(self._vectors(self._first, some)[1])
                 for labels, vectors in self._blocks(self._first):
                     index.add_with_ids(vectors, labels)
@@ -358,10 +331,9 @@ class FaissStore(Points):
 
     def _write(self, index: Any, made: dict[str, Any], *, anew: bool = False) -> None:
         """Put an index in its file, note which it is, and let it be mapped."""
-        faiss = _library()
         try:
             with replacing(self._index_file) as fresh:
-                faiss.write_index(index, str(fresh))
+                _library().write_index(index, str(fresh))
                 made = {**made, "fingerprint": fingerprint(fresh)}
         except (OSError, RuntimeError) as error:
             raise StoreError(
@@ -369,10 +341,9 @@ class FaissStore(Points):
                 "full? Nothing is lost; free some space and run it again"
             ) from error
         with self._transaction():
-            self._note_down(self._base, "index", made)
+            self._note_down("index", made)
             if anew:  # it knows none of these
                 self._base.execute("DELETE FROM gone")
-        self._index = self._core = self._flat = None
 
     def _read(self) -> Any | None:
         """Return the index in the file; None where it is missing or not the one that was noted."""
@@ -383,6 +354,15 @@ class FaissStore(Points):
                 index = faiss.read_index(str(self._index_file), faiss.IO_FLAG_MMAP_IFC)
                 return index if _tuned(faiss.downcast_index(index.index)) else None
         return None
+
+
+def _among(known: Labels, labels: Labels) -> _Mask:
+    """Tell which of the known labels, which rise, are among these."""
+    mask = np.zeros(len(known), dtype=bool)
+    at = np.searchsorted(known, labels)
+    labels, at = labels[at < len(mask)], at[at < len(mask)]
+    mask[at[known[at] == labels]] = True
+    return mask
 
 
 def _make(factory: str, dimension: int) -> Any:

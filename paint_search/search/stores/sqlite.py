@@ -5,10 +5,11 @@ label knows its vector for ever. Filters are SQLite's JSON functions, with an in
 """
 
 import json
+import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -28,9 +29,11 @@ Floats = NDArray[np.float32]
 _PAGE: Final = 512
 _BLOCK_BYTES: Final = 4 * 1024 * 1024
 
-#: Each field of payloads has an index by its number. What is ``gone`` an index may still know.
-_FIELDS: Final = "CREATE TABLE fields (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-_TABLES: Final = f"""
+#: The FAISS index beside it.
+INDEX: Final = "vectors.faiss"
+
+#: What is ``gone`` an index may still know.
+_TABLES: Final = """
 PRAGMA journal_mode = OFF;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE points (
@@ -38,7 +41,6 @@ CREATE TABLE points (
 CREATE TABLE full (label INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE compact (label INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE gone (label INTEGER PRIMARY KEY);
-{_FIELDS}
 """
 
 #: A list as one parameter: as many values as one likes, and one text to compile.
@@ -58,26 +60,20 @@ class Points:
     def __init__(self, folder: Path, dimensions: Mapping[VectorName, int]) -> None:
         self._folder, self._file = folder, folder / "points.sqlite"
         self._dimensions = dimensions
-        self._version = 0  # counts changes
+        self._loaded: Any = None  # what was made of the points, until they change
         with self._guard():
             folder.mkdir(exist_ok=True)
             if not self._file.exists():
-                self._create()
+                with replacing(self._file) as fresh:  # one without tables has been damaged
+                    fresh.unlink(missing_ok=True)
+                    with closing(sqlite3.connect(fresh)) as base:
+                        base.executescript(_TABLES)
             self._base = self._connect()
         try:
             self._prepare()
         except BaseException:
             self._base.close()
             raise
-
-    def _create(self) -> None:
-        """Make the file whole and put it in its place: one without tables has been damaged."""
-        with replacing(self._file) as fresh:
-            fresh.unlink(missing_ok=True)
-            with closing(sqlite3.connect(fresh)) as base:
-                base.executescript(_TABLES)
-                self._note_down(base, "dimensions", dict(self._dimensions))
-                base.commit()
 
     def _connect(self) -> sqlite3.Connection:
         # One user at a time, though perhaps in another thread than the one that opened it.
@@ -90,19 +86,33 @@ class Points:
         tables = {name for (name,) in self._rows("SELECT name FROM sqlite_master")}
         if "meta" not in tables:
             raise StoreError(self._damaged("it has no tables"))
-        kept = self._note("dimensions")
-        if kept != dict(self._dimensions):
+        kept, ours = self._note("dimensions"), dict(self._dimensions)
+        if kept is None:
+            with self._transaction():
+                self._note_down("dimensions", ours)
+        elif kept != ours:
             raise StoreError(
                 f"the store {self._folder} keeps vectors of other lengths ({kept}) than the "
-                f"index ({dict(self._dimensions)}); it belongs to another index"
+                f"index ({ours}); it belongs to another index"
             )
-        if "words" in tables:  # of version 0.1, which had each value of each payload in tables
-            names = self._rows("SELECT name FROM fields WHERE points > 0")
-            with self._transaction():
-                for table in ("words", "numbers", "fields"):
-                    self._base.execute(f"DROP TABLE {table}")
-                self._base.execute(_FIELDS)
-                self._index_fields(json.loads(name) for (name,) in names)
+        if "words" in tables:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Take over from version 0.1, which had each value of each payload in tables."""
+        names = self._rows("SELECT name FROM fields WHERE points > 0")
+        made = self._note("index")
+        with self._transaction():
+            for table in ("words", "numbers", "fields"):
+                self._base.execute(f"DROP TABLE {table}")
+            self._index_fields(json.loads(name) for (name,) in names)
+            if made:  # whose index file had a number
+                with suppress(FileNotFoundError):
+                    old = self._folder / f"vectors-{made['number']}.faiss"
+                    os.replace(old, self._folder / INDEX)
+                plan = made["plan"]
+                note = {"factory": plan["asked"], "points": plan["points"]}
+                self._note_down("index", note | {"fingerprint": made["fingerprint"]})
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced."""
@@ -142,7 +152,7 @@ class Points:
 
     def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one page in memory at a time."""
-        condition, values = _meeting(where)
+        condition, *values = _meeting(where)
         # A connection of its own reads one moment of the file, whatever is written meanwhile.
         with self._guard(), closing(self._connect()) as base:
             rows = base.execute(self._select(f"{condition} ORDER BY id", vectors), values)
@@ -151,7 +161,7 @@ class Points:
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""
-        condition, values = _meeting(where)
+        condition, *values = _meeting(where)
         return int(self._rows(f"SELECT COUNT(*) FROM points WHERE {condition}", *values)[0][0])  # noqa: S608
 
     def has_field(self, name: str) -> bool:
@@ -173,12 +183,13 @@ class Points:
         with self._guard():
             self._base.close()
 
-    def _labels(self, where: Filter = (), ids: Iterable[str] | None = None) -> Labels:
-        """Return the labels of the points that match, or of those that exist among ``ids``."""
-        condition, values = _meeting(where)
-        if ids is not None:
-            condition, values = f"id IN {LISTED}", [json.dumps(list(ids))]
+    def _matching(self, where: Filter) -> Labels:
+        condition, *values = _meeting(where)
         return self._numbers(f"SELECT label FROM points WHERE {condition}", *values)  # noqa: S608
+
+    def _labels_of(self, ids: Iterable[str]) -> Labels:
+        query = f"SELECT label FROM points WHERE id IN {LISTED}"  # noqa: S608
+        return self._numbers(query, json.dumps(list(ids)))
 
     def _numbers(self, query: str, *values: Any) -> Labels:
         with self._guard():
@@ -214,24 +225,25 @@ class Points:
         with self._guard():
             return json.loads(rows[0][0]) if rows else None
 
-    def _note_down(self, base: sqlite3.Connection, name: str, value: Any) -> None:
-        base.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [name, json.dumps(value)])
+    def _note_down(self, name: str, value: Any) -> None:
+        self._base.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [name, json.dumps(value)])
 
     def _remove(self, ids: Iterable[str]) -> None:
         """Delete points and all that hangs on them, inside a transaction."""
-        labels = [(label,) for label in self._labels(ids=ids).tolist()]
+        labels = [(label,) for label in self._labels_of(ids).tolist()]
         for table in ("points", *self._dimensions):
             self._base.executemany(f"DELETE FROM {table} WHERE label = ?", labels)  # noqa: S608
         self._base.executemany("INSERT INTO gone VALUES (?)", labels)
 
     def _indexed(self) -> set[str]:
-        return {json.loads(f'"{name}"') for (name,) in self._rows("SELECT name FROM fields")}
+        rows = self._rows("SELECT substr(name, 7) FROM sqlite_master WHERE name GLOB 'field_*'")
+        return {bytes.fromhex(code).decode("utf-8", "surrogatepass") for (code,) in rows}
 
     def _index_fields(self, names: Iterable[str]) -> None:
-        """Index each field the first time it is seen, inside a transaction."""
+        """Index each field the first time it is seen, by its name in hexadecimal."""
         for name in sorted(set(names) - self._indexed() - NOT_INDEXED):
-            made = self._base.execute("INSERT INTO fields (name) VALUES (?)", [_key(name)])
-            self._base.execute(f"CREATE INDEX field_{made.lastrowid} ON points ({_value(name)})")
+            code = name.encode("utf-8", "surrogatepass").hex()
+            self._base.execute(f"CREATE INDEX field_{code} ON points ({_value(name)})")
 
     def _select(self, condition: str, vectors: bool = False) -> str:
         """Return a query of label, id, payload and, if asked, full and compact vectors."""
@@ -247,18 +259,21 @@ class Points:
         )
         return Record(key, json.loads(payload), *vectors)
 
-    def _half(self, record: Record, name: VectorName) -> bytes | None:
+    def _half(self, record: Record, kind: VectorName) -> bytes | None:
         """Return a vector as it is stored."""
-        vector = record.vector if name == "full" else record.compact
-        return None if vector is None else self._unit(vector, name).astype(np.float16).tobytes()
+        vector = record.vectors.get(kind)
+        return None if vector is None else self._units(vector[None], kind).astype("f2").tobytes()
 
-    def _unit(self, vector: NDArray[np.float32], name: VectorName) -> Floats:
-        if np.shape(vector) != (self._dimensions.get(name),) or not np.isfinite(vector).all():
+    def _units(self, vectors: Floats, kind: VectorName) -> Floats:
+        """Return finite vectors, (n, d), of the right length with unit norms; zeros stay zeros."""
+        length = self._dimensions.get(kind)
+        if vectors.shape[1:] != (length,) or not np.isfinite(vectors).all():
             raise StoreError(
                 f"the store {self._folder} keeps finite vectors of the lengths "
-                f"{dict(self._dimensions)}; a {name} one of shape {np.shape(vector)} is not one"
+                f"{dict(self._dimensions)}; a {kind} one of shape {vectors.shape[1:]} is not one"
             )
-        return np.asarray(vector / (np.linalg.norm(vector) or 1), dtype=np.float32)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
 
     def _floats(self, data: bytes, name: VectorName) -> Floats:
         length = self._dimensions[name]
@@ -273,7 +288,7 @@ class Points:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Do all or nothing."""
-        self._version += 1
+        self._loaded = None
         with self._guard(), self._base:
             self._base.execute("BEGIN IMMEDIATE")
             yield
@@ -316,8 +331,8 @@ def _value(name: str) -> str:
     return f"json_extract(payload, '$.\"{path}\"')"
 
 
-def _meeting(where: Filter) -> tuple[str, list[Any]]:
-    """Return what is true of a point that meets all conditions, in SQL, and its parameters."""
+def _meeting(where: Filter) -> list[Any]:
+    """Return what is true of a point that meets all conditions, in SQL, then its parameters."""
     parts, values = ["TRUE"], []
     for condition in where:
         part, given = _holding(condition)
@@ -325,7 +340,7 @@ def _meeting(where: Filter) -> tuple[str, list[Any]]:
             part = f"label NOT IN (SELECT label FROM points WHERE {part})"  # noqa: S608
         parts.append(part)
         values += given
-    return " AND ".join(parts), values
+    return [" AND ".join(parts), *values]
 
 
 def _holding(condition: Condition) -> tuple[str, list[Any]]:

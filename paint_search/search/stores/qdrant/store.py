@@ -6,27 +6,18 @@ may fill one collection. Never keeps anything on this machine.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import repeat
 from typing import Any, Final, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import models
 
-from paint_search.painting import Record
+from paint_search.painting import Record, Value
 from paint_search.search.filters import Filter
-from paint_search.search.stores.base import (
-    NOT_INDEXED,
-    Candidates,
-    Maker,
-    Match,
-    VectorName,
-)
+from paint_search.search.stores.base import Maker, Match, VectorName, VectorQuery
+from paint_search.search.stores.engine import Dialect, Engine, as_matches, as_record
 from paint_search.search.stores.qdrant.collection import enter
-from paint_search.search.stores.qdrant.points import as_record, index_of, translate
 from paint_search.search.stores.qdrant.wire import Wire
 from paint_search.search.stores.uri import Place
 
@@ -39,8 +30,12 @@ _EF: Final = 256
 #: Quantized vectors find this many times as many as are wanted; the stored ones rank them.
 _OVERSAMPLING: Final = 3.0
 
+#: Fields of which nearly every point has a value of its own: their indexes stay on disk, where a
+#: query by them is quick enough, since they would fill the memory.
+_UNIQUE: Final = frozenset({"path", "title", "_hash"})
 
-class QdrantStore:
+
+class QdrantStore(Engine):
     """The collection at ``place``; made there where none exists.
 
     Args:
@@ -53,6 +48,15 @@ class QdrantStore:
     Raises:
         StoreError: the server is out of reach, or the collection holds other vectors.
     """
+
+    dialect = Dialect(
+        filter=models.Filter,
+        field=models.FieldCondition,
+        match_any=models.MatchAny,
+        range=models.Range,
+        has_id=lambda ids: models.HasIdCondition(has_id=cast("Any", ids)),
+        is_empty=lambda field: models.IsEmptyCondition(is_empty=models.PayloadField(key=field)),
+    )
 
     def __init__(
         self,
@@ -90,7 +94,9 @@ class QdrantStore:
         for start in range(0, len(records), self._upload):
             points = [
                 models.PointStruct(
-                    id=record.id, vector=self._vectors_of(record), payload=dict(record.payload)
+                    id=record.id,
+                    vector={name: v.tolist() for name, v in self._vectors_of(record).items()},
+                    payload=dict(record.payload),
                 )
                 for record in records[start : start + self._upload]
             ]
@@ -129,7 +135,7 @@ class QdrantStore:
 
     def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one page in memory at a time."""
-        condition, offset = translate(where), None
+        condition, offset = self.dialect.translate(where), None
         while True:
             page, offset = self._ask(
                 self._client.scroll,
@@ -144,111 +150,36 @@ class QdrantStore:
             if offset is None:
                 return
 
-    def search(
-        self,
-        vector: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Candidates | None = None,
-        without: Collection[str] = (),
-        spread: float = 0.0,
-        exact: bool = False,
-    ) -> list[Match]:
-        """Return up to ``limit`` points by falling cosine, or by maximal marginal relevance."""
-        request = self._request(
-            vector, limit, translate(where, without), using, among, spread, exact
-        )
-        return self._found([request])[0]
-
-    def search_many(
-        self,
-        vectors: NDArray[np.float32],
-        limit: int,
-        where: Filter = (),
-        *,
-        using: VectorName = "full",
-        among: Sequence[Candidates] | None = None,
-        exact: bool = False,
-    ) -> list[list[Match]]:
-        """Return up to ``limit`` points by falling cosine for each of many queries at once."""
-        condition = translate(where)
-        return self._found(
-            [
-                self._request(vector, limit, condition, using, first, 0.0, exact)
-                for vector, first in zip(vectors, among or repeat(None, len(vectors)), strict=True)
-            ]
-        )
-
-    def _found(self, requests: list[models.QueryRequest]) -> list[list[Match]]:
-        answers = self._ask(self._client.query_batch_points, self._name, requests)
-        return [
-            [Match(as_record(point), float(point.score)) for point in answer.points]
-            for answer in answers
-        ]
-
-    def _request(
-        self,
-        vector: NDArray[np.float32],
-        limit: int,
-        condition: models.Filter | None,
-        using: VectorName,
-        among: Candidates | None,
-        spread: float,
-        exact: bool,
-    ) -> models.QueryRequest:
-        limit = max(1, limit)
-        prefetch = None
-        if among is not None:
-            wanted = max(among.count, 10 * limit if spread > 0 else limit)
-            prefetch = models.Prefetch(
-                query=among.vector.tolist(),
-                using="compact",
-                limit=wanted,
-                filter=condition,
-                params=self._params(exact, ef=max(_EF, wanted)),
+    def search(self, query: VectorQuery) -> list[list[Match]]:
+        """Return for each vector up to ``limit`` points by falling cosine, or spread."""
+        condition = self.dialect.translate(query.where, query.without)
+        mmr = models.Mmr(diversity=query.spread, candidates_limit=query.ranked)
+        requests = []
+        for row, vector in enumerate(query.vectors):
+            prefetch = None
+            if query.codes is not None:
+                prefetch = models.Prefetch(
+                    query=query.codes[row].tolist(),
+                    using="compact",
+                    limit=query.candidates,
+                    filter=condition,
+                    params=_params(query, ef=max(_EF, query.candidates)),
+                )
+            nearest = models.NearestQuery(
+                nearest=vector.tolist(), mmr=mmr if query.spread > 0 else None
             )
-        mmr = models.Mmr(diversity=spread, candidates_limit=10 * limit) if spread > 0 else None
-        return models.QueryRequest(
-            query=models.NearestQuery(nearest=vector.tolist(), mmr=mmr),
-            using=using,
-            prefetch=prefetch,
-            filter=condition,
-            params=self._params(exact, ef=_EF),
-            limit=limit,
-            with_payload=True,
-        )
-
-    def count(self, where: Filter = ()) -> int:
-        """Count the points that match."""
-        condition = translate(where)
-        found = self._ask(self._client.count, self._name, count_filter=condition, exact=True)
-        return int(found.count)
-
-    def has_field(self, name: str) -> bool:
-        """Tell whether filters may name this field."""
-        self._drain()
-        info = self._info().payload_schema.get(name)
-        # Counted with an index are only the values of its type.
-        return (
-            info is not None
-            and not name.startswith("_")
-            and bool(info.points or self._count_having(name))
-        )
-
-    def fields(self) -> dict[str, int]:
-        """Return the fields that filters may name, with the number of points having each."""
-        self._drain()
-        names = sorted(name for name in self._info().payload_schema if not name.startswith("_"))
-        counts = {name: self._count_having(name) for name in names}
-        return {name: count for name, count in counts.items() if count}
-
-    def _count_having(self, field: str) -> int:
-        """Count the points that have a field, with values of any type."""
-        absent = models.IsEmptyCondition(is_empty=models.PayloadField(key=field))
-        having = models.Filter(must_not=[absent])
-        return int(self._call(self._client.count, self._name, having, exact=True).count)
+            request = models.QueryRequest(
+                query=nearest,
+                using=query.using,
+                prefetch=prefetch,
+                filter=condition,
+                params=_params(query, ef=_EF),
+                limit=query.limit,
+                with_payload=True,
+            )
+            requests.append(request)
+        answers = self._ask(self._client.query_batch_points, self._name, requests)
+        return [as_matches(answer.points) for answer in answers]
 
     def flush(self) -> None:
         """Wait until the server has written everything so far."""
@@ -282,25 +213,21 @@ class QdrantStore:
     def _info(self) -> models.CollectionInfo:
         return cast("models.CollectionInfo", self._call(self._client.get_collection, self._name))
 
-    def _params(self, exact: bool, *, ef: int) -> models.SearchParams:
-        quantized = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
-        return models.SearchParams(exact=exact, hnsw_ef=ef, quantization=quantized)
+    def _schema(self) -> Mapping[str, Any]:
+        self._drain()
+        return self._info().payload_schema
 
-    def _vectors_of(self, record: Record) -> dict[str, Any]:
-        stored = {"full": record.vector, "compact": record.compact}
-        return {
-            name: vector.tolist()
-            for name in self._dimensions
-            if (vector := stored[name]) is not None
-        }
+    def _create_index(self, field: str, value: Value) -> None:
+        kind: models.KeywordIndexParams | models.FloatIndexParams
+        if isinstance(value, str):
+            keyword = models.KeywordIndexType.KEYWORD
+            kind = models.KeywordIndexParams(type=keyword, on_disk=field in _UNIQUE)
+        else:
+            kind = models.FloatIndexParams(type=models.FloatIndexType.FLOAT, on_disk=True)
+        self._ask(self._client.create_payload_index, self._name, field, kind, wait=True)
 
-    def _index_fields(self, records: Sequence[Record]) -> None:
-        """Index each field before its first value is uploaded, by the type of that value."""
-        for record in records:
-            for name in record.payload.keys() - self._indexed - NOT_INDEXED:
-                kind = index_of(name, record.payload[name])
-                self._ask(self._client.create_payload_index, self._name, name, kind, wait=True)
-                self._indexed.add(name)
+    def _count(self, condition: Any) -> int:
+        return int(self._ask(self._client.count, self._name, condition, exact=True).count)
 
     def _drain(self, left: int = 0) -> None:
         """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""
@@ -322,3 +249,8 @@ class QdrantStore:
 
     def _call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return self._wire.call(partial(method, *args, **options))
+
+
+def _params(query: VectorQuery, *, ef: int) -> models.SearchParams:
+    quantized = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+    return models.SearchParams(exact=query.exact, hnsw_ef=ef, quantization=quantized)
