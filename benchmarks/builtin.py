@@ -24,7 +24,7 @@ from PIL import Image
 
 from paint_search.eval import retrieval, same_label_auc
 from paint_search.indexer.backbones.builtin.descriptors import INPUT_SIZE, describe
-from paint_search.indexer.backbones.engines import BuiltInEmbedder, OnnxEmbedder
+from paint_search.indexer.backbones.engines import OnnxEmbedder
 from paint_search.indexer.backbones.registry import find_backbone
 from paint_search.indexer.corpus.labels import label_source
 from paint_search.indexer.corpus.scan import scan
@@ -50,7 +50,7 @@ def core_paintings(folder: Path, table: Path) -> list[tuple[Path, str]]:
     with LabelTable(table) as rows:
         source = label_source("folder", rows, folder)
         found = [(f.path, f.location) for f in scan(folder, folder, lambda path, reason: None)]
-        labels = [(file, source.labels(path, file)) for path, file in found]
+        labels = [(file, source(path)) for path, file in found]
     return [(file, str(row["artist"])) for file, row in labels if row.get("core") == 1]
 
 
@@ -94,7 +94,7 @@ def quality(options: argparse.Namespace) -> None:
         backbones: dict[str, tuple[Embed, Preprocessing]] = {
             "histogram": (histogram, SQUARE),
             "descriptors": (describe, SQUARE),
-            "builtin": (BuiltInEmbedder(folder / "network.onnx").embed, SQUARE),
+            "builtin": (OnnxEmbedder(folder / "network.onnx").embed, SQUARE),
         }
         if options.mobilenet:
             backbones["MobileNetV2"] = mobilenet(options.mobilenet)
@@ -156,7 +156,7 @@ def darker(image: Image.Image) -> Image.Image:
 def copies(options: argparse.Namespace) -> None:
     """Print recall@1: of how many copies the nearest painting is the one they were made from."""
     files = [file for file, _ in core_paintings(options.paintings, options.table)]
-    embed = BuiltInEmbedder(SHIPPED).embed
+    embed = OnnxEmbedder(SHIPPED).embed
     originals = np.concatenate([embed(pixels) for pixels in blocks(files, SQUARE)])
     for change in (cropped, darker, recompressed, resized):
         right = 0

@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.random_projection import SparseRandomProjection
 
-from paint_search.compress import held_out, make_compressor
+from paint_search.compress import choose_hold_out, make_compressor
 from paint_search.eval import Fidelity, fidelity
 from paint_search.indexer.backbones.engines import fastest_engine, find_device, torch_engines
 from paint_search.indexer.backbones.registry import REGISTRY
@@ -91,7 +91,8 @@ def main() -> None:
     weights = options.weights or random_weights(options.work, options.seed)
     extract(works, weights, options.work / "features")
     cache = FeatureCache(options.work / "features", BACKBONE.dimension or 0)
-    held = held_out([w.id for w in works], [w.artist for w in works], options.seed, SHARE)
+    dealt = [w.id for w in works], [w.artist for w in works]
+    held = choose_hold_out(*dealt, seed=options.seed, share=SHARE).held_out(*dealt)
     judged = [work for work, out in zip(works, held, strict=True) if out]
     names = {work.artist for work in judged}
     print(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from paint_search import Index
-from paint_search.compress import held_out, make_compressor
+from paint_search.compress import choose_hold_out, make_compressor
 
 ARTISTS, EACH = 40, 4
 Values = list[str | int | float | None]
@@ -61,7 +61,8 @@ def read_academy(home: Path, seed: int) -> Held:
     with Index.open(home / ".paint-search") as index:
         ids, vectors = index.vectors()
         artists, movements, titles = map(index.field, ("artist", "movement", "title"))
-    return Held(vectors, held_out(ids, artists, seed), artists, movements, titles)
+    mask = choose_hold_out(ids, artists, seed=seed).held_out(ids, artists)
+    return Held(vectors, mask, artists, movements, titles)
 
 
 def paint(file: Path, artist: int, work: int) -> None:

@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import COMMAND, Cli, copy_tree
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from threadpoolctl import threadpool_info
 
 from paint_search import Index
 from paint_search.errors import BackboneError, UsageError
-from paint_search.indexer.backbones import REGISTRY, BuiltInEmbedder, one_blas_thread
+from paint_search.indexer import one_blas_thread
+from paint_search.indexer.backbones import REGISTRY, OnnxEmbedder
 from paint_search.indexer.backbones.builtin import INPUT_SIZE
 from paint_search.indexer.images import Preprocessing
-from tests.conftest import COMMAND, Cli, copy_tree
 
 HOME = resources.files("paint_search.indexer.backbones.builtin")
 NETWORK = Path(str(HOME / "network.onnx"))
@@ -32,8 +33,8 @@ DIMENSION = REGISTRY["builtin"].dimension
 
 
 @pytest.fixture(scope="module")
-def embedder() -> BuiltInEmbedder:
-    return BuiltInEmbedder(NETWORK)
+def embedder() -> OnnxEmbedder:
+    return OnnxEmbedder(NETWORK)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def pictures(painted: Path) -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def originals(embedder: BuiltInEmbedder, pictures: list[Image.Image]) -> NDArray[np.float32]:
+def originals(embedder: OnnxEmbedder, pictures: list[Image.Image]) -> NDArray[np.float32]:
     return embedder.embed(squares(pictures))
 
 
@@ -84,7 +85,7 @@ def test_a_painting_is_described_by_itself_in_any_batch_and_thread(
     pictures: list[Image.Image], originals: NDArray[np.float32]
 ) -> None:
     pixels = squares(pictures)
-    engine = BuiltInEmbedder(NETWORK, lanes=2)
+    engine = OnnxEmbedder(NETWORK, lanes=2)
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(engine.embed, np.array_split(pixels, 7)))
     np.testing.assert_allclose(np.concatenate(parts), originals, atol=1e-4)
@@ -111,7 +112,7 @@ def darker(image: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("change", [smaller, recompressed, cropped, darker])
 def test_the_nearest_painting_of_a_copy_is_its_original(
     change: Callable[[Image.Image], Image.Image],
-    embedder: BuiltInEmbedder,
+    embedder: OnnxEmbedder,
     pictures: list[Image.Image],
     originals: NDArray[np.float32],
 ) -> None:
@@ -121,7 +122,7 @@ def test_the_nearest_painting_of_a_copy_is_its_original(
 
 
 def test_the_edges_of_a_painting_count(
-    embedder: BuiltInEmbedder, pictures: list[Image.Image], originals: NDArray[np.float32]
+    embedder: OnnxEmbedder, pictures: list[Image.Image], originals: NDArray[np.float32]
 ) -> None:
     framed = squares(pictures[:5])
     framed[:, :4] = framed[:, -4:] = (255, 0, 0)
@@ -200,7 +201,7 @@ def test_vectors_of_other_descriptors_are_refused(
     manifest.write_text(text.replace("descriptors-1", "descriptors-0"), encoding="utf-8")
     with Index.open(folder) as index, pytest.raises(BackboneError) as caught:
         index.add()
-    for words in (str(folder), "descriptors-0", "descriptors-1", "--index"):
+    for words in (str(folder), "descriptors-0", "descriptors-1", "make another index"):
         assert words in str(caught.value)
 
 

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,8 +19,6 @@ from qdrant_server import QdrantServer
 
 from paint_search import Index
 from paint_search.errors import UsageError
-from paint_search.index import long_vectors as caching
-from paint_search.index import manifest
 from paint_search.indexer import FeatureCache
 from paint_search.painting import painting_id
 
@@ -33,17 +30,23 @@ ROW_BYTES = 2 * LENGTH + 16
 
 
 @pytest.fixture
-def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with ``paintings`` as current folder, where 1,000 numbers are too many."""
-    monkeypatch.setattr(manifest, "LONGEST", 1000)
+def empty(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with ``paintings`` as current folder, and no index yet."""
     shutil.copytree(painted, tmp_path / "paintings")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def limit_cache(patch: pytest.MonkeyPatch, rows: int) -> None:
-    limited = partial(FeatureCache, limit=rows * ROW_BYTES)
-    patch.setattr(caching, "FeatureCache", limited)
+def found(store: str = "edge", **limits: int) -> None:
+    """Make an empty index where 1,000 numbers are too many."""
+    Index.create("paintings", store=store, backbone="descriptors", longest=1000, **limits).close()
+
+
+@pytest.fixture
+def home(empty: Path) -> Path:
+    """The same with such an index."""
+    found()
+    return empty
 
 
 def cached() -> FeatureCache:
@@ -108,9 +111,10 @@ def test_compressed_it_is_searched_and_later_paintings_go_past_the_cache(
 
 
 def test_where_the_cache_has_no_room_a_fair_sample_is_taken_and_the_rest_later(
-    home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    empty: Path, cli: Cli
 ) -> None:
-    limit_cache(monkeypatch, 29)
+    home = empty
+    found(cache_bytes=29 * ROW_BYTES)
     outcome = cli.ok(*INDEX)
     assert "a fair sample was indexed" in outcome.err
     share = (29 - 3 * 29**0.5) / TOTAL
@@ -149,10 +153,7 @@ def test_points_without_their_features_are_indexed_again(home: Path, cli: Cli) -
 
 
 def test_a_run_killed_between_batches_is_continued_by_the_next(home: Path, cli: Cli) -> None:
-    program = (
-        "from paint_search import manifest; manifest.LONGEST = 1000\n"
-        "from paint_search.cli.app import main; main()"
-    )
+    program = "from paint_search.cli.app import main; main()"
     with subprocess.Popen([sys.executable, "-c", program, *INDEX]) as process:
         ids = Path(".paint-search/features/ids.bin")
         while process.poll() is None and not (ids.exists() and ids.stat().st_size):
@@ -180,10 +181,10 @@ def test_a_dense_autoencoder_is_refused_for_very_long_vectors() -> None:
 
 
 @pytest.mark.parametrize("kind", ["faiss", "qdrant"])
-def test_in_any_store(kind: str, home: Path, cli: Cli) -> None:
+def test_in_any_store(kind: str, empty: Path, cli: Cli) -> None:
     server = QdrantServer()
-    store = server.url("works") if kind == "qdrant" else kind
-    cli.ok(*INDEX, "--store", store)
+    found(server.url("works") if kind == "qdrant" else kind)
+    cli.ok(*INDEX)
     assert len(cli.ok("list", "--json").json["paintings"]) == TOTAL
     cli.ok("copy", "--to", "edge", "--into", "copied")
     for folder in (".paint-search", "copied"):

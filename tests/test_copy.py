@@ -16,6 +16,8 @@ from conftest import COMMAND, Cli
 from qdrant_server import QdrantServer
 
 from paint_search import Index
+from paint_search.errors import StoreError
+from paint_search.painting import Progress
 
 KINDS = ("edge", "faiss", "qdrant")
 
@@ -141,20 +143,17 @@ def _other_vectors(server: QdrantServer, name: str) -> object:
     return models.PointVectors(id=name, vector=turned)
 
 
-def test_a_difference_is_found(
-    server: QdrantServer, compressed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from paint_search.search.stores.qdrant.store import QdrantStore
+def test_a_difference_is_found(server: QdrantServer, compressed: Path) -> None:
+    with Index.open() as index:
+        ids, _ = index.vectors()
 
-    upsert = QdrantStore.upsert
+        def loses_one(words: str, progress: Progress) -> None:
+            while progress.done == progress.total and not server.engine.retrieve("works", ids[:1]):
+                time.sleep(0.02)
+            server.engine.delete("works", ids[:1])
 
-    def loses_one(self: QdrantStore, records: list) -> None:
-        upsert(self, records[1:])
-
-    monkeypatch.setattr(QdrantStore, "upsert", loses_one)
-    refused = cli("copy", "--to", server.url("works"), "--json")
-    assert refused.code == 1
-    assert "holds other paintings" in refused.json["error"]
+        with pytest.raises(StoreError, match="holds other paintings"):
+            index.copy(server.url("works"), report=loses_one)
 
 
 def test_a_collection_in_use_is_not_copied_into(

@@ -202,7 +202,7 @@ def test_preprocessing_comes_from_timm_unless_the_name_overrides_it(tmp_path: Pa
         ("resnet", "unknown backbone"),
         ("timm:", "unknown backbone"),
         ("timm:resnet18?pad", "settings"),
-        ("timm:resnet18?checkpoint_path=x.pth", "--weights"),
+        ("timm:resnet18?checkpoint_path=x.pth", "give them with weights"),
         ("timm:no_such_model", "timm has no model"),
         ("timm:resnet18.no_such_tag", "timm has no weights"),
     ],

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from images import write
 
 from paint_search.errors import UsageError
-from paint_search.indexer.corpus import LabelTable, TableLabels, read_cell
+from paint_search.indexer.corpus import LabelTable, read_cell, table_labels
 
 Row = dict[str, Any]
 
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 def labels(table: Path, path: str = "a.jpg", root: Path = Path("/corpus")) -> Row:
     """Return the labels that the table gives to the file at ``path`` below ``root``."""
     with LabelTable(table) as opened:
-        return dict(TableLabels(opened, root).labels(path, root / path))
+        return table_labels(opened, root)(path)
 
 
 def csv_file(folder: Path, text: str | bytes) -> Path:
@@ -201,9 +201,7 @@ def test_the_same_name_in_two_folders_gets_its_own_row(tmp_path: Path) -> None:
 def test_of_rows_of_one_path_the_first_counts_and_the_others_are_unused(tmp_path: Path) -> None:
     table = csv_file(tmp_path, "path,artist\nb.jpg,B\na.jpg,first\na.jpg,second\nx/a.jpg,X\n")
     with LabelTable(table) as opened:
-        assert TableLabels(opened, Path("/c")).labels("a.jpg", Path("/c/a.jpg")) == {
-            "artist": "first"
-        }
+        assert table_labels(opened, Path("/c"))("a.jpg") == {"artist": "first"}
         assert list(opened.unused()) == ["b.jpg", "a.jpg", "x/a.jpg"]
 
 
@@ -278,9 +276,9 @@ def test_a_large_table_is_joined_quickly_and_says_what_was_not_used(tmp_path: Pa
     table = csv_file(tmp_path, "path,artist\n" + "\n".join(lines))
     start = time.perf_counter()
     with LabelTable(table) as opened:
-        source = TableLabels(opened, Path("/old"))
+        source = table_labels(opened, Path("/old"))
         for i in range(0, rows, 20):
-            assert source.labels(f"{i}/full.jpg", Path()) == {"artist": str(i)}
-            assert source.labels(f"{i}/other.jpg", Path()) == {}
+            assert source(f"{i}/full.jpg") == {"artist": str(i)}
+            assert source(f"{i}/other.jpg") == {}
         assert sum(1 for _ in opened.unused()) == rows - rows // 20
     assert time.perf_counter() - start < 5

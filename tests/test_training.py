@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import TINY
 from PIL import Image
 
 from paint_search.compress import Callback, Training
-from tests.conftest import TINY
 
 TRAINING = Path(__file__).parents[1] / "training"
 

@@ -91,7 +91,7 @@ def read_corpus(folder: Path, table: Path | None, out: Path) -> Corpus:
         rows = stack.enter_context(LabelTable(table)) if table else None
         source = label_source(FOLDER, rows, folder)
         usable = _usable_files(folder, out)
-        labels = [source.labels(path, folder / path) for path in usable]
+        labels = [source(path) for path in usable]
     corpus = Corpus(
         files=tuple(folder / path for path in usable),
         labels={

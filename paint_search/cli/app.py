@@ -2,16 +2,12 @@
 
 import typer
 
-from paint_search.cli.compressing import compress
-from paint_search.cli.copying import copy
+from paint_search.cli.asking import similar, verify
 from paint_search.cli.demo import demo
 from paint_search.cli.indexing import backbones, index
-from paint_search.cli.managing import export, info, list_paintings, remove
-from paint_search.cli.pages import map_paintings, report
-from paint_search.cli.similar import similar
-from paint_search.cli.studies import studies
+from paint_search.cli.managing import compress, copy, export, info, list_paintings, remove
+from paint_search.cli.studies import map_paintings, report, studies
 from paint_search.cli.training import train
-from paint_search.cli.verifying import verify
 
 app = typer.Typer(
     name="paint-search",

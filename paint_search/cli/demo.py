@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from paint_search.cli.output import JsonOption, Output, QuietOption, reports_errors, shows_steps
+import paint_search
+from paint_search.cli.output import Output, command, shows_steps
 
 _CORPORA = ("painters", "ink")
 
 
-@reports_errors
+@command
 def demo(
+    *,
     folder: Annotated[
         Path, typer.Argument(help="Folder to make; nothing in it is overwritten.", metavar="FOLDER")
     ] = Path("demo"),
@@ -22,26 +24,25 @@ def demo(
             "on paper, with a table of their shapes, eyes and strokes."
         ),
     ] = "painters",
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: Output,
 ) -> None:
     """Paint a corpus, index it, and find the nearest of one painting.
 
     Example: `paint-search demo ./demo`
     """
-    from paint_search.cli.similar import print_hits
+    from paint_search.cli.asking import print_hits
     from paint_search.errors import UsageError
-    from paint_search.index.index import Index
     from paint_search.report import write_sheet
 
     if corpus not in _CORPORA:
         raise UsageError(f"unknown --corpus {corpus!r}: use {' or '.join(_CORPORA)}")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name another folder for the demo")
-    output = Output(as_json=as_json, quiet=quiet)
     backbone = "ink" if corpus == "ink" else "builtin"
     table = _paint(corpus, folder / "paintings", output)
-    with Index.create(folder / "paintings", folder / ".paint-search", backbone=backbone) as index:
+    with paint_search.Index.create(
+        folder / "paintings", folder / ".paint-search", backbone=backbone
+    ) as index:
         summary = index.add(table=table)
         output.line(f"indexed {len(index)} paintings in {summary.seconds:.1f} s")
         query = min(index.paintings(), key=lambda painting: painting.path)

@@ -11,19 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from paint_search.cli.output import (
-    Exit,
-    IndexOption,
-    JsonOption,
-    Output,
-    QuietOption,
-    reports_errors,
-    shows_steps,
-)
+import paint_search
+from paint_search.cli.output import Exit, IndexOption, Output, command, shows_steps
 
 
-@reports_errors
+@command
 def index(
+    *,
     folder: Annotated[
         Path, typer.Argument(help="Folder of paintings, searched at any depth.", metavar="FOLDER")
     ],
@@ -33,8 +27,7 @@ def index(
         typer.Option(
             help="Where vectors go: edge or faiss (in the index folder), "
             "qdrant://HOST:6334/COLLECTION, or qdrants:// for TLS.  "
-            "[default: edge, or the index's]",
-            show_default=False,
+            "[default: edge, or the index's]"
         ),
     ] = None,
     part: Annotated[
@@ -42,43 +35,33 @@ def index(
         typer.Option(
             metavar="N/OF",
             help="Index only this part of the files, such as 3/16, where machines share the work.",
-            show_default=False,
         ),
     ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
             help="Model that turns pixels into vectors: auto, a name from `paint-search "
-            "backbones`, or timm:NAME.  [default: auto, or the index's]",
-            show_default=False,
+            "backbones`, or timm:NAME.  [default: auto, or the index's]"
         ),
     ] = None,
     weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Weights file (.safetensors or .pth) of the backbone.", show_default=False
-        ),
+        Path | None, typer.Option(help="Weights file (.safetensors or .pth) of the backbone.")
     ] = None,
     fit: Annotated[
         str | None,
-        typer.Option(
-            help="How a painting is made square: crop, pad or squash.  [default: squash]",
-            show_default=False,
-        ),
+        typer.Option(help="How a painting is made square: crop, pad or squash.  [default: squash]"),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
             help='Where labels come from: "folder" (the parent folder is the artist) or a pattern '
-            'such as "{movement}/{artist}_{title}-{year}.jpg".  [default: folder]',
-            show_default=False,
+            'such as "{movement}/{artist}_{title}-{year}.jpg".  [default: folder]'
         ),
     ] = None,
     table: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or Parquet table of labels, with a column path or file; instead of --labels.",
-            show_default=False,
+            help="CSV or Parquet table of labels, with a column path or file; instead of --labels."
         ),
     ] = None,
     prune: Annotated[
@@ -88,28 +71,25 @@ def index(
         int, typer.Option(min=1, help="Skip images that need more pixels decoded than this.")
     ] = 200_000_000,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: Output,
 ) -> Exit:
     """Embed the paintings of a folder; run it again to take in what is new or changed.
 
     Example: `paint-search index ./paintings --table works.csv`
     """
     from paint_search.errors import UsageError
-    from paint_search.index.index import Index
     from paint_search.index.paths import FOLDER, find_index, named_index
     from paint_search.index.sync import check_options
-    from paint_search.indexer.corpus.shards import Part
+    from paint_search.indexer.corpus.scan import Part
     from paint_search.indexer.images.preprocessing import FITS
 
-    output = Output(as_json=as_json, quiet=quiet)
     if fit is not None and fit not in FITS:
         raise UsageError(f"unknown --fit {fit!r}: use {', '.join(FITS)}")
     share = None if part is None else Part.parse(part)
     existing = find_index(index)
     if existing is None:
         check_options(labels, table, device)
-        collection = Index.create(
+        collection = paint_search.Index.create(
             folder,
             named_index(index) or FOLDER,
             store=store or "edge",
@@ -119,7 +99,7 @@ def index(
             note=output.note,
         )
     else:
-        collection = Index.open(existing)
+        collection = paint_search.Index.open(existing)
     with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
         collection.check_made(backbone, fit, store)
         summary = collection.add(
@@ -144,20 +124,19 @@ def index(
     return Exit.SOME_SKIPPED if summary.skipped else Exit.DONE
 
 
-@reports_errors
-def backbones(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+@command
+def backbones(output: Output) -> None:
     """List the backbones, their dimensions, and whether their weights are on this machine.
 
     Example: `paint-search backbones`
     """
-    from paint_search.indexer.backbones.model import dimension_of, weights_state
+    from paint_search.indexer.backbones.model import weights_state
     from paint_search.indexer.backbones.registry import REGISTRY
 
-    output = Output(as_json=as_json, quiet=quiet)
     rows = [
         {
             "name": backbone.name,
-            "dimension": dimension_of(backbone),
+            "dimension": backbone.dimension,
             "weights": weights_state(backbone),
             "summary": backbone.summary,
         }

@@ -1,4 +1,4 @@
-"""``info``, ``list``, ``remove`` and ``export``: what is in an index, and taking it out."""
+"""``info``, ``list``, ``remove``, ``export``, ``compress``, ``copy``: an index seen or changed."""
 
 import dataclasses
 from pathlib import Path
@@ -6,32 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paint_search.cli.output import (
-    IndexOption,
-    JsonOption,
-    NotOption,
-    Output,
-    QuietOption,
-    WhereOption,
-    reports_errors,
-)
+import paint_search
+from paint_search.cli.output import IndexOption, Output, WhereOption, Works, command, shows_steps
 
 if TYPE_CHECKING:
+    from paint_search.compress.record import Told
+    from paint_search.index.compression import CompressSummary
     from paint_search.index.info import IndexInfo
 
 
-@reports_errors
-def info(
-    index: IndexOption = None, as_json: JsonOption = False, quiet: QuietOption = False
-) -> None:
+@command
+def info(*, index: IndexOption = None, output: Output) -> None:
     """Say what an index holds, how it was made and how it is searched.
 
     Example: `paint-search info`
     """
-    from paint_search.index.index import Index
-
-    output = Output(as_json=as_json, quiet=quiet)
-    with Index.open(index) as collection:
+    with paint_search.Index.open(index) as collection:
         facts = collection.info()
     manifest = facts.manifest
     output.json(dataclasses.asdict(facts))
@@ -70,24 +60,14 @@ def info(
         )
 
 
-@reports_errors
-def list_paintings(
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
+@command
+def list_paintings(*, works: Works, index: IndexOption = None, output: Output) -> None:
     """List the paintings of an index.
 
     Example: `paint-search list --where movement=Cubism --where year=1907..1914`
     """
-    from paint_search.index.index import Index
-    from paint_search.search.filters import parse_filter
-
-    output = Output(as_json=as_json, quiet=quiet)
-    with Index.open(index) as collection:
-        conditions = parse_filter(where or (), exclude or ())
+    with paint_search.Index.open(index) as collection:
+        conditions = works.conditions
         paintings = sorted(collection.paintings(conditions), key=lambda painting: painting.path)
     output.json({"paintings": [painting.to_dict() for painting in paintings]})
     names = ("artist", "title", "year", "movement", "path")
@@ -97,33 +77,29 @@ def list_paintings(
     output.note(f"{len(paintings):,} paintings")
 
 
-@reports_errors
+@command
 def remove(
+    *,
     paintings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PAINTING]...", help="Indexed paths or ids.", show_default=False),
+        list[str] | None, typer.Argument(metavar="[PAINTING]...", help="Indexed paths or ids.")
     ] = None,
     where: WhereOption = None,
     index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: Output,
 ) -> None:
     """Take paintings out of an index; no file is deleted, and indexing again brings them back.
 
     Example: `paint-search remove --where genre=sketch`
     """
-    from paint_search.index.index import Index
-    from paint_search.search.filters import parse_filter
-
-    output = Output(as_json=as_json, quiet=quiet)
-    with Index.open(index) as collection:
-        count = collection.remove(*(paintings or ()), where=parse_filter(where or ()))
+    with paint_search.Index.open(index) as collection:
+        count = collection.remove(*(paintings or ()), where=Works(where).conditions)
     output.json({"removed": count})
     output.line(f"{count:,} paintings removed from the index; their files were not touched")
 
 
-@reports_errors
+@command
 def export(
+    *,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     to: Annotated[
         str,
@@ -131,24 +107,110 @@ def export(
             help="faiss or npy (and a CSV of labels beside it), parquet, or csv (labels only)."
         ),
     ] = "npy",
-    where: WhereOption = None,
-    exclude: NotOption = None,
+    works: Works,
     index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: Output,
 ) -> None:
     """Write vectors and labels in a form that other tools read.
 
     Example: `paint-search export paintings.parquet --to parquet`
     """
-    from paint_search.index.index import Index
-    from paint_search.search.filters import parse_filter
-
-    output = Output(as_json=as_json, quiet=quiet)
-    with Index.open(index) as collection:
-        files, count = collection.export(out, to, parse_filter(where or (), exclude or ()))
+    with paint_search.Index.open(index) as collection:
+        files, count = collection.export(out, to, works.conditions)
     output.json({"files": [str(file) for file in files], "paintings": count})
     output.line(f"{count:,} paintings written to {' and '.join(map(str, files))}")
+
+
+@command
+def compress(
+    *,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="pca, autoencoder, siamese (learns from --label), convolutional, "
+            "convolutional-plain (as published), or auto: fit pca and autoencoder (convolutional "
+            "for very long vectors), keep the best."
+        ),
+    ] = "auto",
+    dims: Annotated[
+        int, typer.Option(min=1, help="Length of the compact vectors; 64 to 320 are usual.")
+    ] = 128,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="What siamese brings together: works of one artist, movement, ...  "
+            "[default: artist]",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the fit, and of which paintings are held out.")] = 0,
+    drop_full: Annotated[
+        bool,
+        typer.Option(
+            "--drop-full",
+            help="Keep compact vectors alone, to save space; what it costs is said first.",
+        ),
+    ] = False,
+    index: IndexOption = None,
+    output: Output,
+) -> None:
+    """Shorten the vectors of an index, and search it in two steps from then on.
+
+    Learns from four fifths of the artists and measures on the others what is kept. Paintings that
+    are indexed later are shortened too. Run it again for another method or size.
+
+    Example: `paint-search compress --method pca --dims 128`
+    """
+    with paint_search.Index.open(index) as collection, shows_steps(output) as report:
+        summary = collection.compress(
+            method,
+            dims,
+            seed=seed,
+            drop_full=drop_full,
+            label=label,
+            report=report,
+            note=output.note,
+        )
+    output.json(dataclasses.asdict(summary))
+    _print_compression(output, summary)
+
+
+@command
+def copy(
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Where the vectors of the copy go: edge, faiss, qdrant://HOST:6334/COLLECTION, "
+            "or qdrants:// for TLS."
+        ),
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--into",
+            help="Index folder of the copy.  [default: the index folder's name and the store's]",
+        ),
+    ] = None,
+    index: IndexOption = None,
+    output: Output,
+) -> None:
+    """Copy an index into another store: vectors, labels and compressor; nothing is embedded again.
+
+    The copy is an index of its own and the old one stays as it is. Interrupted, the same command
+    goes on; at the end everything is read back and compared.
+
+    Example: `paint-search copy --to qdrant://localhost:6334/paintings`
+    """
+    with paint_search.Index.open(index) as collection, shows_steps(output) as report:
+        summary = collection.copy(to, folder, report=report)
+    output.json(dataclasses.asdict(summary))
+    output.line(
+        f"{summary.paintings:,} paintings copied to {summary.store} ({summary.written:,} written), "
+        f"read back and compared: labels are the same (SHA-256 {summary.checksum[:16]}), numbers "
+        f"of vectors differ by at most {summary.difference:.5f}"
+    )
+    output.note(f"the copy is {summary.folder}: use it with --index, or move it in place")
 
 
 def _sizes(facts: "IndexInfo") -> str:
@@ -184,3 +246,52 @@ def _search(facts: "IndexInfo") -> str:
     if facts.recall is None:
         return facts.searched
     return f"{facts.searched}, recall@10 against exact search {facts.recall:.3f}; --exact for all"
+
+
+def _print_compression(output: Output, summary: "CompressSummary") -> None:
+    compression = summary.compression
+    chosen = compression.method
+    output.table(
+        ["method", *(f">recall@{k}" for k in compression.recall), ">fit", ""],
+        [
+            [
+                trial.method,
+                *(f"{trial.recall[k]:.3f}" if trial.recall else "" for k in compression.recall),
+                f"{trial.seconds:.1f} s" if trial.recall else "",
+                trial.refused or ("kept" if trial.method == chosen else ""),
+            ]
+            for trial in summary.trials
+        ],
+    )
+    output.note(
+        "recall@k: share of the k nearest by full vectors that compact ones keep, among "
+        f"{compression.held_out.count:,} paintings held out from the fit"
+    )
+    sizes = f"{summary.bytes_after / 1e6:.1f} MB, {summary.bytes_before / 1e6:.1f} MB before"
+    output.line(
+        f"{summary.paintings:,} paintings have compact vectors of {compression.dims} dimensions "
+        f"({chosen}), made in {summary.seconds:.1f} s; all vectors take {sizes}"
+    )
+    if compression.told is not None:
+        _print_told(output, compression.told)
+    if compression.two_step_recall is not None:
+        output.line(
+            f"searches take {compression.oversampling} times as many candidates from them as hits "
+            "are wanted and rank those by full vectors: recall@10 "
+            f"{compression.two_step_recall:.3f}"
+        )
+
+
+def _print_told(output: Output, told: "Told") -> None:
+    """Say what a method that learned from labels is for, and what that means for searches."""
+    output.table(
+        ["on the same paintings", f">AUC, same {told.label}", ">mAP@10"],
+        [
+            ["compact vectors", f"{told.auc:.3f}", f"{told.map_at_10:.3f}"],
+            ["full vectors", f"{told.auc_full:.3f}", f"{told.map_at_10_full:.3f}"],
+        ],
+    )
+    output.line(
+        f"these vectors bring works of one {told.label} together on purpose, so searches and "
+        "studies take scores from them alone; compress with another method to go back"
+    )

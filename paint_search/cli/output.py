@@ -4,7 +4,9 @@ Results go to standard output, everything else to standard error; colour and bar
 terminal.
 """
 
+import dataclasses
 import functools
+import inspect
 import json
 import os
 import sys
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -24,8 +26,9 @@ from paint_search.errors import PaintSearchError
 if TYPE_CHECKING:
     from paint_search.painting import Progress
     from paint_search.report.tables import Part
+    from paint_search.search.filters import Condition
 
-P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Exit(IntEnum):
@@ -43,39 +46,59 @@ IndexOption = Annotated[
     typer.Option(
         "--index",
         help="Index folder.  [default: $PAINT_SEARCH_INDEX, else .paint-search here or above]",
-        show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 WhereOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--where",
         metavar="FIELD=VALUE",
         help="Only paintings with this value, or FIELD=LOW..HIGH; the same field twice: either.",
-        show_default=False,
     ),
 ]
-NotOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--not",
-        metavar="FIELD=VALUE",
-        help="Leave out paintings with this value.",
-        show_default=False,
-    ),
+ByOption = Annotated[
+    str, typer.Option(metavar="FIELD", help="Label that groups the works: artist, movement, ...")
+]
+PlotOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Draw a figure, as .png or .svg.")
 ]
 
 
+@dataclasses.dataclass(frozen=True)
+class Works:
+    """Which paintings a command is about."""
+
+    where: WhereOption = None
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="FIELD=VALUE", help="Leave out paintings with this value."),
+    ] = None
+
+    @property
+    def conditions(self) -> "list[Condition]":
+        """What they have to meet."""
+        from paint_search.search.filters import parse_filter
+
+        return parse_filter(self.where or (), self.exclude or ())
+
+
+@dataclasses.dataclass(frozen=True)
 class Output:
     """Prints as ``--json`` and ``--quiet`` ask."""
 
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
-        self.as_json = as_json
-        self.quiet = quiet
-        self.errors = _console(stderr=True)
-        self.results = _console(stderr=False)
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for machines.")
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False
+
+    @functools.cached_property
+    def errors(self) -> Console:
+        """Where all is said that is not the result."""
+        return _console(stderr=True)
+
+    @functools.cached_property
+    def results(self) -> Console:
+        """Where results are printed."""
+        return _console(stderr=False)
 
     @property
     def shows_progress(self) -> bool:
@@ -127,15 +150,19 @@ class Output:
         self.results.print(table)
 
 
-def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
-    """Make a command end with its exit code, and an error with one sentence instead of a trace."""
+def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
+    """Make a function a command of typer.
 
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+    A parameter whose type is a dataclass stands for the options that its fields are. The command
+    ends with its exit code, and an error with one sentence instead of a trace.
+    """
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
         try:
-            code = command(*args, **kwargs) or Exit.DONE
+            code = _call(function, given) or Exit.DONE
         except PaintSearchError as error:
-            _fail(error.for_command_line(), bool(kwargs.get("as_json")))
+            _fail(error.for_command_line(), given["as_json"])
             code = Exit(error.exit_code)
         except KeyboardInterrupt:
             code = Exit.INTERRUPTED
@@ -145,11 +172,38 @@ def reports_errors(command: Callable[P, Exit | None]) -> Callable[P, None]:
         except OSError as error:
             what = f"{error.filename}: " if error.filename else ""
             message = f"{what}{error.strerror or error}; check the path and your permissions"
-            _fail(message, bool(kwargs.get("as_json")))
+            _fail(message, given["as_json"])
             code = Exit.FAILED
         raise typer.Exit(code)
 
+    options = list(_options(function))
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
     return run
+
+
+def _options(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    """Yield the options that the parameters of a function, or of a dataclass, stand for."""
+    for parameter in inspect.signature(function).parameters.values():
+        if _is_group(parameter.annotation):
+            yield from _options(parameter.annotation)
+        else:
+            yield parameter.replace(kind=parameter.KEYWORD_ONLY)
+
+
+def _call(function: Callable[..., T], given: Mapping[str, Any]) -> T:
+    """Call a function, or make a dataclass, with the options that its parameters stand for."""
+    parameters = inspect.signature(function).parameters.values()
+    return function(
+        **{
+            one.name: _call(kind, given) if _is_group(kind := one.annotation) else given[one.name]
+            for one in parameters
+        }
+    )
+
+
+def _is_group(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind)
 
 
 class _Console(Console):

@@ -1,20 +1,20 @@
-"""``paint-search eval``: the studies of an index, one command each."""
+"""``eval``, ``map`` and ``report``: the studies of an index, one command each."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 import typer
 
+import paint_search
 from paint_search.cli.output import (
+    ByOption,
     Exit,
     IndexOption,
-    JsonOption,
-    NotOption,
     Output,
-    QuietOption,
-    WhereOption,
-    reports_errors,
+    PlotOption,
+    Works,
+    command,
     shows_steps,
 )
 from paint_search.errors import CompressError
@@ -22,14 +22,12 @@ from paint_search.errors import CompressError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from paint_search.eval import Method
     from paint_search.studies import Classified, Compression
     from paint_search.studies.result import Result
 
 R = TypeVar("R", bound="Result")
 
-ByOption = Annotated[
-    str, typer.Option(metavar="FIELD", help="Label that groups the works: artist, movement, ...")
-]
 TopOption = Annotated[int, typer.Option(min=1, help="How many rows each list shows.")]
 MinWorksOption = Annotated[
     int, typer.Option(min=1, help="Leave out artists, movements, ... of fewer works.")
@@ -38,24 +36,14 @@ SeveralWorksOption = Annotated[
     int, typer.Option(min=2, help="Leave out artists, movements, ... of fewer works.")
 ]
 PairOption = Annotated[
-    tuple[str, str] | None,
-    typer.Option(metavar="A B", help="Say how these two compare.", show_default=False),
+    tuple[str, str] | None, typer.Option(metavar="A B", help="Say how these two compare.")
 ]
 FeaturesOption = Annotated[
     str | None,
     typer.Option(
         metavar="A,B,...",
         help="Only these features, of an index made with --backbone ink; two are drawn as a plane.",
-        show_default=False,
     ),
-]
-PlotOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Draw a figure, as .png or .svg.", show_default=False),
-]
-CsvOption = Annotated[
-    Path | None,
-    typer.Option("--csv", metavar="FILE", help="Write all the numbers as CSV.", show_default=False),
 ]
 
 studies = typer.Typer(
@@ -67,78 +55,80 @@ studies = typer.Typer(
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What all studies take: files to leave, conditions, where the index is, how to speak."""
+class Files:
+    """What a study writes."""
 
-    plot: Path | None
-    table: Path | None
-    where: list[str] | None
-    exclude: list[str] | None
-    index: Path | None
-    output: Output
-    page: Path | None = None
+    plot: PlotOption = None
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all the numbers as CSV.")
+    ] = None
 
-    def ask(self, study: "Callable[..., R]", *asked: Any, **options: Any) -> R:
-        """Ask a study of the works that meet the conditions."""
-        from paint_search.search.filters import parse_filter
-
-        self.check()
-        where = parse_filter(self.where or (), self.exclude or ())
-        return study(self.index, *asked, where=where, note=self.output.note, **options)
-
-    def check(self) -> None:
+    def check(self, page: Path | None = None) -> None:
         """Refuse files that cannot be written, before the work and not after."""
         from paint_search.studies.result import FIGURES, PAGES, check_file
 
-        for file, kinds in ((self.plot, FIGURES), (self.table, ()), (self.page, PAGES)):
+        for file, kinds in ((self.plot, FIGURES), (self.table, ()), (page, PAGES)):
             check_file(file, kinds)
 
-    def show(self, result: "Result") -> None:
+    def show(self, result: "Result", output: Output, page: Path | None = None) -> None:
         """Print a result, and write its table, its figure and its page."""
-        self.output.json(result.to_dict())
-        self.output.show(result.describe())
+        output.json(result.to_dict())
+        output.show(result.describe())
         for file, write in ((self.table, result.write_csv), (self.plot, result.plot)):
             if file:
                 write(file)
-                self.output.note(f"wrote {file}")
-        if self.page:
-            with shows_steps(self.output, "pictures") as report:
-                cast("Classified | Compression", result).write_page(self.page, report)
-            self.output.note(f"wrote {self.page}")
+                output.note(f"wrote {file}")
+        if page:
+            with shows_steps(output, "pictures") as report:
+                cast("Classified | Compression", result).write_page(page, report)
+            output.note(f"wrote {page}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which works of which index a study is about, and how to speak."""
+
+    works: Works
+    index: IndexOption = None
+    output: Output
+
+    def ask(self, study: "Callable[..., R]", *asked: Any, **options: Any) -> R:
+        """Ask a study of the works that meet the conditions."""
+        where = self.works.conditions
+        return study(self.index, *asked, where=where, note=self.output.note, **options)
+
+    def answer(self, files: Files, study: "Callable[..., R]", *asked: Any, **options: Any) -> None:
+        """Ask a study and show what it found."""
+        files.check()
+        files.show(self.ask(study, *asked, **options), self.output)
 
 
 @studies.command()
-@reports_errors
+@command
 def artists(
+    *,
     by: ByOption = "artist",
     pair: PairOption = None,
     nearest: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="List who paints most like one.", show_default=False),
+        str | None, typer.Option(metavar="NAME", help="List who paints most like one.")
     ] = None,
     min_works: MinWorksOption = 1,
     top: TopOption = 10,
-    plot: PlotOption = None,
-    table: CsvOption = None,
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    files: Files,
+    asked: Asked,
 ) -> None:
     """Compare every two artists by the likeness of their works; the plot is a heat map.
 
     Example: `paint-search eval artists --pair "Georges Braque" "Pablo Picasso"`
     """
-    from paint_search.studies import artists as study
-
-    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
-    run.show(run.ask(study, by, min_works=min_works, pair=pair, nearest=nearest, top=top))
+    study = paint_search.studies.artists
+    asked.answer(files, study, by, min_works=min_works, pair=pair, nearest=nearest, top=top)
 
 
 @studies.command()
-@reports_errors
+@command
 def clusters(
+    *,
     by: Annotated[
         str,
         typer.Option(
@@ -156,88 +146,68 @@ def clusters(
             "-k",
             min=1,
             help="How many clusters.  [default: from 2 to 20, as k-means separates best]",
-            show_default=False,
         ),
     ] = None,
     height: Annotated[
-        float | None,
-        typer.Option(help="Cut the tree at this height instead.", show_default=False),
+        float | None, typer.Option(help="Cut the tree at this height instead.")
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(
             metavar="FIELD",
             help="Label to compare the clusters with.  [default: movement, where known]",
-            show_default=False,
         ),
     ] = None,
     features: FeaturesOption = None,
     min_works: MinWorksOption = 1,
-    plot: PlotOption = None,
-    table: CsvOption = None,
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    files: Files,
+    asked: Asked,
 ) -> None:
     """Cluster artists, or paintings, by likeness; the plot is a dendrogram.
 
     Of two --features it is their plane, with the k-means clusters.
     Example: `paint-search eval clusters -k 10 --min-works 20 --plot tree.svg`
     """
-    from paint_search.studies import clusters as study
-
-    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
-    run.show(
-        run.ask(
-            study,
-            by,
-            min_works=min_works,
-            linkage=linkage,
-            k=k,
-            height=height,
-            against=against,
-            features=_names(features),
-        )
+    asked.answer(
+        files,
+        paint_search.studies.clusters,
+        by,
+        min_works=min_works,
+        linkage=linkage,
+        k=k,
+        height=height,
+        against=against,
+        features=_names(features),
     )
 
 
 @studies.command()
-@reports_errors
+@command
 def silhouette(
+    *,
     by: ByOption = "artist",
     pair: PairOption = None,
     vectors: Annotated[
         str | None,
-        typer.Option(
-            help="full or compact.  [default: full where the index keeps them]",
-            show_default=False,
-        ),
+        typer.Option(help="full or compact.  [default: full where the index keeps them]"),
     ] = None,
     min_works: SeveralWorksOption = 5,
     top: TopOption = 10,
-    plot: PlotOption = None,
-    table: CsvOption = None,
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    files: Files,
+    asked: Asked,
 ) -> None:
     """Measure how well artists stand apart, two by two and all together.
 
     Example: `paint-search eval silhouette --by movement --pair Impressionism Baroque`
     """
-    from paint_search.studies import silhouette as study
-
-    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
-    run.show(run.ask(study, by, min_works=min_works, pair=pair, vectors=vectors, top=top))
+    study = paint_search.studies.silhouette
+    asked.answer(files, study, by, min_works=min_works, pair=pair, vectors=vectors, top=top)
 
 
 @studies.command()
-@reports_errors
+@command
 def retrieval(
+    *,
     by: ByOption = "artist",
     k: Annotated[
         list[int] | None,
@@ -246,7 +216,6 @@ def retrieval(
             min=1,
             help="Cut-off of P, mAP and R; may be repeated.  "
             "[default: 1 and 10; with --split 1, 10 and 100]",
-            show_default=False,
         ),
     ] = None,
     split: Annotated[
@@ -255,7 +224,6 @@ def retrieval(
             metavar="FILE",
             help="CSV or Parquet with the columns path and split (query or gallery), instead of "
             "every work asking all others.",
-            show_default=False,
         ),
     ] = None,
     without_copies: Annotated[
@@ -265,43 +233,34 @@ def retrieval(
         int, typer.Option(min=1, help="Name as hardest only those with so many queries.")
     ] = 5,
     top: TopOption = 10,
-    plot: PlotOption = None,
-    table: CsvOption = None,
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    files: Files,
+    asked: Asked,
 ) -> None:
     """Measure how often the nearest works are by the same artist; the plot shows who is mistaken.
 
     Example: `paint-search eval retrieval --exclude-copies --csv artists.csv`
     """
-    from paint_search.studies import retrieval as study
-
-    run = _Run(plot, table, where, exclude, index, Output(as_json=as_json, quiet=quiet))
-    run.show(
-        run.ask(
-            study,
-            by,
-            k=k,
-            split=split,
-            exclude_copies=without_copies,
-            min_works=min_works,
-            top=top,
-        )
+    asked.answer(
+        files,
+        paint_search.studies.retrieval,
+        by,
+        k=k,
+        split=split,
+        exclude_copies=without_copies,
+        min_works=min_works,
+        top=top,
     )
 
 
 @studies.command()
-@reports_errors
+@command
 def compression(
+    *,
     method: Annotated[
         list[str] | None,
         typer.Option(
             help="pca, autoencoder, convolutional; may be repeated. pca is always measured.  "
-            "[default: pca and autoencoder]",
-            show_default=False,
+            "[default: pca and autoencoder]"
         ),
     ] = None,
     dims: Annotated[
@@ -309,7 +268,6 @@ def compression(
         typer.Option(
             min=1,
             help="Numbers of a compressed vector; may be repeated.  [default: 64, 128, 256, 320]",
-            show_default=False,
         ),
     ] = None,
     by: ByOption = "artist",
@@ -318,50 +276,41 @@ def compression(
         int | None,
         typer.Option(
             help="Deals out which paintings are held out, and fits.  "
-            "[default: that of the index's compressor, else 0]",
-            show_default=False,
+            "[default: that of the index's compressor, else 0]"
         ),
     ] = None,
-    plot: PlotOption = None,
-    table: CsvOption = None,
+    files: Files,
     page: Annotated[
         Path | None,
         typer.Option(
             "--html",
             metavar="FILE",
             help="Write a page of the paintings whose neighbours changed most.",
-            show_default=False,
         ),
     ] = None,
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    asked: Asked,
 ) -> Exit:
     """Measure what compressing the vectors keeps, on paintings that took no part in fitting.
 
     Example: `paint-search eval compression --dims 64 --dims 128 --html changed.html`
     """
-    from paint_search.studies import compression as study
     from paint_search.studies.compression import METHODS
 
-    output = Output(as_json=as_json, quiet=quiet)
-    run = _Run(plot, table, where, exclude, index, output, page)
+    files.check(page)
     so_far: list[Compression] = []
 
     def finished(result: "Compression") -> None:
         # Written after each compressor, so that a kill loses none that is finished.
         so_far[:] = [result]
-        if table:
-            result.write_csv(table)
+        if files.table:
+            result.write_csv(files.table)
 
     stopped = False
     try:
-        with shows_steps(output) as report:
+        with shows_steps(asked.output) as report:
             so_far[:] = [
-                run.ask(
-                    study,
+                asked.ask(
+                    paint_search.studies.compression,
                     by,
                     min_works=min_works,
                     method=method or METHODS,
@@ -374,8 +323,8 @@ def compression(
     except KeyboardInterrupt:
         stopped = True
     for result in so_far:
-        run.show(result)
-        if result.failed and not (stopped or as_json):
+        files.show(result, asked.output, page)
+        if result.failed and not (stopped or asked.output.as_json):
             raise CompressError(result.failures)
     if stopped:
         return Exit.INTERRUPTED
@@ -383,8 +332,9 @@ def compression(
 
 
 @studies.command()
-@reports_errors
+@command
 def classify(
+    *,
     label: Annotated[
         str, typer.Option(metavar="FIELD", help="What is to be told: artist, movement, ...")
     ] = "artist",
@@ -407,19 +357,11 @@ def classify(
     min_works: Annotated[
         int, typer.Option(min=1, help="Leave out classes of fewer works; 5 are needed.")
     ] = 10,
-    plot: PlotOption = None,
-    table: CsvOption = None,
+    files: Files,
     html: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write a page of what was told wrongly.", show_default=False
-        ),
+        Path | None, typer.Option(metavar="FILE", help="Write a page of what was told wrongly.")
     ] = None,
-    where: WhereOption = None,
-    exclude: NotOption = None,
-    index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    asked: Asked,
 ) -> None:
     """Learn to tell a label on most works, test it on the others, and say how sure it is.
 
@@ -427,13 +369,10 @@ def classify(
     learning curve of a net.
     Example: `paint-search eval classify --label movement --model logistic --html errors.html`
     """
-    from paint_search.studies import classify as study
-
-    output = Output(as_json=as_json, quiet=quiet)
-    run = _Run(plot, table, where, exclude, index, output, html)
-    with shows_steps(output) as report:
-        result = run.ask(
-            study,
+    files.check(html)
+    with shows_steps(asked.output) as report:
+        result = asked.ask(
+            paint_search.studies.classify,
             label,
             min_works=min_works,
             model=model,
@@ -443,19 +382,18 @@ def classify(
             seed=seed,
             report=report,
         )
-    run.show(result)
+    files.show(result, asked.output, html)
 
 
 @studies.command()
-@reports_errors
+@command
 def verify(
+    *,
     seed: Annotated[int, typer.Option(help="Of the pairs, the folds and the intervals.")] = 0,
     top: TopOption = 10,
-    plot: PlotOption = None,
-    table: CsvOption = None,
+    files: Files,
     index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: Output,
 ) -> None:
     """Measure how well `paint-search verify` tells; the plot is a reliability diagram.
 
@@ -463,11 +401,86 @@ def verify(
 
     Example: `paint-search eval verify --plot reliability.png --csv artists.csv`
     """
-    from paint_search.studies import verify as study
+    files.check()
+    files.show(paint_search.studies.verify(index, seed=seed, top=top), output)
 
-    run = _Run(plot, table, None, None, index, Output(as_json=as_json, quiet=quiet))
-    run.check()
-    run.show(study(index, seed=seed, top=top))
+
+@command
+def map_paintings(
+    *,
+    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="The page to write.")],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="umap, pca or tsne; several make several views.  [default: umap]"),
+    ] = None,
+    dims: Annotated[
+        list[int] | None,
+        typer.Option(min=2, max=3, help="2 or 3; both make two views each.  [default: 2]"),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="Colour by this field at first.  [default: one of few values]"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    plot: PlotOption = None,
+    coordinates: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the coordinates, as .csv or .parquet."),
+    ] = None,
+    works: Works,
+    index: IndexOption = None,
+    output: Output,
+) -> None:
+    """Lay the paintings out by likeness, on a page that opens anywhere; the plot is its first view.
+
+    Example: `paint-search map map.html --method umap --method pca --by movement`
+    """
+    from paint_search.studies.maps import TABLES
+    from paint_search.studies.result import FIGURES, PAGES, check_file
+
+    for file, kinds in ((coordinates, TABLES), (out, PAGES), (plot, FIGURES)):
+        check_file(file, kinds)
+    result = paint_search.studies.maps(
+        index,
+        by,
+        where=works.conditions,
+        method=cast("list[Method]", method or ["umap"]),
+        dims=cast("list[Literal[2, 3]]", dims or [2]),
+        seed=seed,
+    )
+    with shows_steps(output, "pictures") as report:
+        result.write_page(out, report)
+    output.note(f"wrote {out}")
+    for file, write in ((plot, result.plot), (coordinates, result.write_coordinates)):
+        if file:
+            write(file)
+            output.note(f"wrote {file}")
+    output.json({"page": str(out)} | result.to_dict())
+    output.show(result.describe())
+
+
+@command
+def report(
+    *,
+    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="The report to write.")],
+    by: ByOption = "artist",
+    works: Works,
+    index: IndexOption = None,
+    output: Output,
+) -> None:
+    """Write a report on the collection, and beside it OUT-map.html, the map to explore.
+
+    Both open anywhere without a network; the report stays small enough to be sent without the map.
+    Example: `paint-search report report.html`
+    """
+    study = paint_search.studies.report
+    with shows_steps(output) as progress:
+        written = study(index, out, by, where=works.conditions, progress=progress)
+    for file in written.files:
+        output.note(f"wrote {file}")
+    output.json(written.to_dict())
 
 
 def _names(features: str | None) -> list[str] | None:

@@ -5,15 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paint_search.cli.output import (
-    Exit,
-    IndexOption,
-    JsonOption,
-    Output,
-    QuietOption,
-    reports_errors,
-    shows_steps,
-)
+import paint_search
+from paint_search.cli.output import Exit, IndexOption, Output, command, shows_steps
 
 if TYPE_CHECKING:
     from paint_search.train import Pictures
@@ -22,13 +15,11 @@ WEIGHTS = "weights.safetensors"
 _CURVE = "curve.png"
 
 
-@reports_errors
+@command
 def train(
+    *,
     folder: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder of paintings.  [default: those of the index]", show_default=False
-        ),
+        Path | None, typer.Argument(help="Folder of paintings.  [default: those of the index]")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for weights, checkpoint and curve.")] = Path(
         "twins"
@@ -37,20 +28,15 @@ def train(
         str, typer.Option(help="timm:NAME of any timm model, or of ours: timm:twin_small.")
     ] = "timm:twin_small",
     weights: Annotated[
-        Path | None,
-        typer.Option(help="Weights to begin with.  [default: random]", show_default=False),
+        Path | None, typer.Option(help="Weights to begin with.  [default: random]")
     ] = None,
     label: Annotated[
         str, typer.Option(metavar="FIELD", help="What is brought together.")
     ] = "artist",
     labels: Annotated[
-        str | None,
-        typer.Option(help="Labels of FOLDER, as `index` takes them.", show_default=False),
+        str | None, typer.Option(help="Labels of FOLDER, as `index` takes them.")
     ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(help="Table of labels of FOLDER, instead.", show_default=False),
-    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Table of labels of FOLDER, instead.")] = None,
     steps: Annotated[
         int, typer.Option(min=1, help="Batches of 16 artists with 4 works each, at most.")
     ] = 2000,
@@ -60,8 +46,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: Output,
 ) -> Exit:
     """Train a twin network end to end: works of one artist together, of two artists apart.
 
@@ -70,7 +55,6 @@ def train(
 
     Example: `paint-search train ./paintings --out twins --backbone timm:resnet18`
     """
-    output = Output(as_json=as_json, quiet=quiet)
     pictures = _pictures(folder, labels, table, label, index)
     learned, judged = pictures.sides(seed)
     from paint_search.indexer.backbones.engines import find_device
@@ -125,21 +109,16 @@ def train(
 
 
 def _pictures(
-    folder: Path | None,
-    labels: str | None,
-    table: Path | None,
-    label: str,
-    index: Path | None,
+    folder: Path | None, labels: str | None, table: Path | None, label: str, index: Path | None
 ) -> "Pictures":
     from paint_search.errors import UsageError
-    from paint_search.index.index import Index
     from paint_search.train import Pictures
 
     if folder is not None:
         return Pictures.in_folder(folder, labels, table, label)
     if labels or table:
         raise UsageError("--labels and --table are of a FOLDER; an index has its labels already")
-    with Index.open(index) as collection:
+    with paint_search.Index.open(index) as collection:
         works = [(collection.locate(work), work.to_dict()) for work in collection.paintings()]
     return Pictures.of(works, label)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from paint_search.compress.autoencoder import Autoencoder
 from paint_search.compress.base import Compressor
 from paint_search.compress.convolutional import Convolutional, PlainConvolutional
-from paint_search.compress.hold_out import HoldOut, choose_hold_out, held_out, works_held_out
+from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
 from paint_search.compress.kinds import (
     LEARN_FROM_LABELS,
     METHODS,
@@ -53,7 +53,6 @@ __all__ = [
     "Training",
     "check_collapse",
     "choose_hold_out",
-    "held_out",
     "load_compressor",
     "make_compressor",
     "works_held_out",

@@ -78,13 +78,6 @@ def works_held_out(rule: HoldOut, ids: Sequence[str]) -> NDArray[np.bool_]:
     return HoldOut("id", rule.seed, _WORKS_HELD_OUT).held_out(ids, [None] * len(ids))
 
 
-def held_out(
-    ids: Sequence[str], artists: Sequence[Value | None], seed: int = 0, share: float = 0.2
-) -> NDArray[np.bool_]:
-    """Return (n,) True for the paintings that ``choose_hold_out`` holds out."""
-    return choose_hold_out(ids, artists, seed=seed, share=share).held_out(ids, artists)
-
-
 def hold_out_labels(
     codes: NDArray[np.int64], rng: np.random.Generator, share: float = 0.15
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

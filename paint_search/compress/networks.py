@@ -42,7 +42,8 @@ def rectify(rows: Rows) -> Rows:
 
 def leak(rows: Rows, slopes: Rows) -> Rows:
     """X where positive, else x times the slope of its column (He et al. 2015, PReLU)."""
-    return rows * (rows > 0) + slopes * (rows * (rows <= 0))
+    below: Rows = rows.clip(None, 0)
+    return rows - (1 - slopes) * below
 
 
 def named(weights: Mapping[str, Rows], prefix: str) -> dict[str, Rows]:

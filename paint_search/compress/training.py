@@ -200,7 +200,7 @@ class Reporting(Callback):
 
 
 class Checkpoint(Callback):
-    """Keeps the whole training in a file, and goes on from it; last among the callbacks.
+    """Keeps a training in a file, with all callbacks that come before it, and goes on from there.
 
     Args:
         file: written beside and renamed into place.
@@ -222,7 +222,7 @@ class Checkpoint(Callback):
         device = next(training.network.parameters()).device
         try:
             state = torch.load(self._file, map_location=device, weights_only=True)
-            found = state["identity"]
+            found, parts = state["identity"], state["parts"]
         except Exception as error:  # torch raises nearly anything on a damaged file
             raise BackboneError(
                 f"{self._file} is damaged ({type(error).__name__}); delete it to begin anew"
@@ -234,7 +234,7 @@ class Checkpoint(Callback):
                     f"{value}; give another --out, or delete it"
                 )
         training.step, training.stopped = state["step"], state["stopped"]
-        for part, kept in zip(_parts(training), state["parts"], strict=True):
+        for part, kept in zip(self._parts(training), parts, strict=True):
             part.load_state_dict(kept)
 
     def after_step(self, training: Training[Any], loss: Tensor) -> None:
@@ -245,16 +245,15 @@ class Checkpoint(Callback):
             "identity": self._identity,
             "step": training.step,
             "stopped": training.stopped,
-            "parts": [part.state_dict() for part in _parts(training)],
+            "parts": [part.state_dict() for part in self._parts(training)],
         }
         with replacing(self._file) as fresh:
             torch.save(state, fresh)
 
-
-def _parts(training: Training[Any]) -> list[Any]:
-    """Return everything that has a state: what is saved, in order."""
-    modules = [training.network, training.objective, training.optimiser, training.schedule]
-    return [*modules, *training.callbacks]
+    def _parts(self, training: Training[Any]) -> list[Any]:
+        """Return everything that has a state to be kept, in order."""
+        modules = [training.network, training.objective, training.optimiser, training.schedule]
+        return [*modules, *training.callbacks[: training.callbacks.index(self)]]
 
 
 def draw_ahead(draw: Callable[[int], Batch], start: int, steps: int) -> Iterator[Batch]:

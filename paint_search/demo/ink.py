@@ -94,12 +94,11 @@ def _compose(
 
 def _closed(rng: b.Rng, shape: str, count: int) -> list[b.Stroke]:
     """A ring or square: strokes around it, across it or within; a spiral, a dab, broad strokes."""
-    ways = ["around", "around", "filled" if shape == "square" or count == 1 else "around"]
-    way = b.pick(rng, [*ways, "crossed", "within"] if count > 1 else ways)
-    closed = rng.random() < 0.5
+    ways = ["filled"] * (shape == "square" or count == 1) + ["crossed", "within"] * (count > 1)
+    way, closed = b.pick(rng, ["around", "around", *ways]), rng.random() < 0.5
     start = rng.integers(4) / 4 if shape == "square" else rng.uniform()
     if way == "around":
-        width, gap = rng.uniform(0.14, 0.62), -rng.uniform(0.05, 0.2) / count**0.5
+        width, gap = rng.uniform(0.14, 0.62), -rng.uniform(0.04, 0.08) - 0.05 * (count == 1)
         sweep = 1 / count + (rng.uniform(0.01, 0.05) if closed else gap)
         paths = [_arc(rng, shape, start + k / count, sweep) for k in range(count)]
     elif way == "filled" and shape == "square":

@@ -205,7 +205,8 @@ PAINTERS = (
          b.marks(STONE, (5.2, 6.6), (5.6, 6.2), 11, rings=True)),
         spot=((.3, .7), (.6, 1.4)), finish=(0, .03, .5)),
     Painter("Renn Hisakawa", "Free Ink", (1948, 1987), "paper",
-        "breath reed pass silence rain gate", "eed 112 a32,eed 211 a32,eee 111 a32,eed 222 a32",
+        "breath reed pass silence rain gate",
+        "f3eee2 112 a32,efe9da 211 a32,f6f3ea 111 a32,ece6d8 222 a32",
         (b.haze((0, -1, .5), .16, 24), b.one_of(
             b.strokes(RING, 1, (.27, .36), (.25, .5), 1, (.5, 2.5), shake=.03, turn=(0, 360)),
             *[b.strokes(SIGN, (4, 6), (.36, .46), (.16, .3), 1, (.3, 2), .5, .08)] * 2,
@@ -259,7 +260,8 @@ PAINTERS = (
         horizon=(.6, .7), spot=((.15, .5), (.3, .6)), finish=(.03, .02, 0, 3)),
     Painter("Anneke Strandhuis", "Hard Edge", (1956, 1984), "canvas panel",
         "interval signal corner axis module counterpoint",
-        "eed d43 248 eb2 112,eed 176 e63 ec4 223,edc d34 27a fc4 123,eee 338 e54 7cb 222",
+        "f1ead9 d43 248 eb2 112,f4efe4 176 e63 ec4 223,"
+        "ece4d2 d34 27a fc4 123,f5f0e6 338 e54 7cb 222",
         (b.one_of(
             b.tiles((4, 7), b.one_of(*(b.stamp(quarter, 1, (), FIVE, turn) for quarter in QUARTERS
                                        for turn in (0, 90, 180, 270))), mixed=True),

@@ -22,14 +22,13 @@ from paint_search.eval.inputs import (
     group_labels,
     label_means,
     plain,
-    plain_table,
     unit_rows,
 )
 from paint_search.eval.neighbours import row_blocks
+from paint_search.eval.pairs import ranked_pairs
 from paint_search.eval.resampling import (
     CELLS,
-    label_blocks,
-    mirror,
+    pair_intervals,
     percentile_interval,
     resample_weights,
 )
@@ -71,7 +70,7 @@ class ArtistPair:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, None where unknown."""
-        return {k: plain(v) if isinstance(v, float) else v for k, v in vars(self).items()}
+        return {name: plain(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -124,17 +123,17 @@ class ArtistSimilarity:
 
     def nearest(self, a: str, count: int = 10) -> list[ArtistPair]:
         """Return the pairs of one label with those whose works are most like its own."""
-        i = self.groups.code(a)
+        i, names = self.groups.code(a), self.groups.names
         order = [j for j in np.argsort(-self.mean[i], kind="stable") if j != i]
-        return [self.pair(a, self.groups.names[j]) for j in order[:count]]
+        return [self.pair(a, names[j]) for j in order[:count]]
 
     def closest(self, count: int = 10) -> list[ArtistPair]:
         """Return the most alike pairs of labels, best first."""
-        return self._ranked(-self.mean, count)
+        return self._first(ranked_pairs(self.mean)[:count])
 
     def farthest(self, count: int = 10) -> list[ArtistPair]:
         """Return the least alike pairs of labels, worst first."""
-        return self._ranked(self.mean, count)
+        return self._first(ranked_pairs(-self.mean)[:count])
 
     def to_dict(self) -> dict[str, Any]:
         """Return names, counts and matrices as JSON can carry them."""
@@ -143,14 +142,12 @@ class ArtistSimilarity:
             "names": list(self.groups.names),
             "works": self.groups.counts.tolist(),
             "unlabelled": self.groups.unlabelled,
-            **{name: plain_table(getattr(self, name)) for name in matrices},
+            **{name: plain(getattr(self, name)) for name in matrices},
         }
 
-    def _ranked(self, keys: Floats, count: int) -> list[ArtistPair]:
-        rows, columns = np.triu_indices(len(keys), 1)
-        order = np.argsort(keys[rows, columns], kind="stable")[:count]
+    def _first(self, pairs: Ints) -> list[ArtistPair]:
         names = self.groups.names
-        return [self.pair(names[rows[i]], names[columns[i]]) for i in order]
+        return [self.pair(names[i], names[j]) for i, j in pairs]
 
     def _closest_works(self, i: int, j: int) -> tuple[int, int, float]:
         ours, theirs = (np.flatnonzero(self.groups.codes == code) for code in (i, j))
@@ -248,43 +245,28 @@ def _bootstrap(
     weights: npt.NDArray[np.float32],
     level: float,
     cells: int,
-) -> tuple[Floats, Floats]:
+) -> Floats:
     """Return the lower and upper ends of the intervals of `ArtistSimilarity.mean`."""
-    from threadpoolctl import threadpool_limits
-
     works, counts, samples = ordered.astype(np.float32), groups.counts, len(weights)
-    low, high = np.full((2, len(counts), len(counts)), np.nan)
     norms = np.empty((samples, len(counts)))
-    for block in label_blocks(len(counts), samples, cells):
-        # Products with earlier labels are known by symmetry.
-        runs, later = groups.runs[block.start :], slice(block.start, None)
+
+    def means(block: slice) -> npt.NDArray[np.float32]:
+        runs = groups.runs[block.start :]
         products = np.empty((samples, block.stop - block.start, len(runs)), dtype=np.float32)
-        # Thousands of small products: threads would wait for each other longer than they work.
-        with threadpool_limits(1, user_api="blas"):
-            for first in range(0, samples, _RESAMPLES_AT_ONCE):
-                drawn = slice(first, min(first + _RESAMPLES_AT_ONCE, samples))
-                _products(works, weights[drawn], runs, out=products[drawn])
+        for first in range(0, samples, _RESAMPLES_AT_ONCE):
+            drawn = slice(first, first + _RESAMPLES_AT_ONCE)
+            sums = np.stack([weights[drawn, run] @ works[run] for run in runs], axis=1)
+            np.matmul(sums[:, : products.shape[1]], sums.transpose(0, 2, 1), out=products[drawn])
         norms[:, block] = products.diagonal(axis1=1, axis2=2)
-        products /= counts[block, None] * counts[later]
-        low[block, later], high[block, later] = percentile_interval(products, level)
-    squares = np.add.reduceat(weights**2, [run.start for run in groups.runs], axis=1)
+        products /= counts[block, None] * counts[block.start :]
+        return products
+
+    ends = pair_intervals(means, len(counts), samples, level, cells)
+    ends[:, counts < 2], ends[:, :, counts < 2] = np.nan, np.nan
+    every, several = np.arange(len(counts)), np.flatnonzero(counts > 2)
+    ends[:, every, every] = np.nan
+    squares = np.add.reduceat(weights**2, groups.starts, axis=1)
     # Two works are one pair: resampling them cannot tell how it varies.
-    several = counts > 2
-    within = np.full((2, len(counts)), np.nan)
-    own = _within(norms, counts, squares)[:, several]
-    within[:, several] = percentile_interval(own, level)
-    for ends, diagonal in zip((low, high), within, strict=True):
-        mirror(ends)
-        ends[counts < 2], ends[:, counts < 2] = np.nan, np.nan
-        np.fill_diagonal(ends, diagonal)
-    return low, high
-
-
-def _products(
-    works: Vectors, weights: npt.NDArray[np.float32], runs: list[slice], out: Vectors
-) -> None:
-    """Fill `out` (resamples, m, labels) with the products of the first m sums with all sums."""
-    sums = np.empty((len(weights), len(runs), works.shape[1]), dtype=np.float32)
-    for label, run in enumerate(runs):
-        sums[:, label] = weights[:, run] @ works[run]
-    np.matmul(sums[:, : out.shape[1]], sums.transpose(0, 2, 1), out=out)
+    within = _within(norms, counts, squares)[:, several]
+    ends[:, several, several] = percentile_interval(within, level)
+    return ends

@@ -7,8 +7,8 @@ to bad data (`EvalError`) go out. Nothing here measures anything or changes its 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -50,12 +50,15 @@ class Groups:
         return labelled[np.argsort(self.codes[labelled], kind="stable")]
 
     @property
+    def starts(self) -> Ints:
+        """Where in `by_label` the rows of each label begin."""
+        return np.asarray(np.cumsum(self.counts) - self.counts)
+
+    @property
     def runs(self) -> list[slice]:
         """Where in `by_label` the rows of each label stand."""
-        ends = np.cumsum(self.counts)
-        return [
-            slice(int(end - size), int(end)) for end, size in zip(ends, self.counts, strict=True)
-        ]
+        pairs = zip(self.starts.tolist(), self.counts.tolist(), strict=True)
+        return [slice(start, start + size) for start, size in pairs]
 
     @property
     def unlabelled(self) -> int:
@@ -120,19 +123,26 @@ def label_means(unit: Vectors, groups: Groups) -> Floats:
     """Return the mean unit vector of each label, (m, d); EvalError if no row is labelled."""
     if not groups.names:
         raise EvalError(f"None of {len(unit)} works is labelled: there is nothing to compare.")
-    starts = [run.start for run in groups.runs]
-    sums = np.add.reduceat(unit[groups.by_label], starts, axis=0, dtype=np.float64)
+    sums = np.add.reduceat(unit[groups.by_label], groups.starts, axis=0, dtype=np.float64)
     return np.asarray(sums / groups.counts[:, None])
 
 
-def plain(value: float) -> float | None:
-    """Return a float that JSON can carry: None where the value is NaN or infinite."""
-    return float(value) if math.isfinite(value) else None
+def plain(value: Any) -> Any:
+    """Return figures as JSON can carry them, None where one is NaN or infinite.
 
-
-def plain_table(table: npt.NDArray[Any]) -> list[list[float | None]]:
-    """Return the rows of a matrix as JSON can carry them: None for NaN."""
-    return [[plain(value) for value in row] for row in table.tolist()]
+    Arrays and tuples become lists; a result of a study what its `to_dict` says, or its fields.
+    """
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if is_dataclass(value):
+        value = value.to_dict() if hasattr(value, "to_dict") else vars(value)
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
+    return value
 
 
 def row_selection(selection: Selection | None, size: int) -> Ints:

@@ -78,7 +78,7 @@ class PairSource:
         counts = np.bincount(codes[codes >= 0], minlength=len(found.names))
         self.groups = Groups(found.names, codes, counts)
         self._order = self.groups.by_label
-        self._start = np.cumsum(counts) - counts
+        self._start = self.groups.starts
         self._present, self._several = np.flatnonzero(counts), np.flatnonzero(counts > 1)
         if len(self._present) < 2 or not len(self._several):
             raise EvalError(
@@ -140,8 +140,8 @@ def random_pairs(groups: Groups, pairs: int, seed: int) -> tuple[Ints, Ints, Boo
     """
     rng = np.random.default_rng(seed)
     by_label = groups.by_label
-    size = groups.counts[groups.codes[by_label]]
-    start = (np.cumsum(groups.counts) - groups.counts)[groups.codes[by_label]]
+    codes = groups.codes[by_label]
+    size, start = groups.counts[codes], groups.starts[codes]
     total, place = len(by_label), np.arange(len(by_label))
     # In label order the works of one label are a run; stepping from a work by 1..size-1 within
     # the run, or past its end, reaches each other work of the same, or of another label, once.
@@ -162,6 +162,15 @@ def some_pairs(size: int, most: int, seed: int) -> tuple[Ints, Ints]:
     left = rng.integers(0, size, most)
     # A step of 1..size-1 from a row, past the end to the start, reaches each other row once.
     return left, (left + rng.integers(1, size, most)) % size
+
+
+def ranked_pairs(scores: Floats) -> Ints:
+    """Return the pairs (p, 2) of rows of a symmetric table, the highest score first.
+
+    Each stands once, the lower row first; those that score alike in the order of their rows.
+    """
+    pairs = np.triu_indices(len(scores), 1)
+    return np.stack(pairs, axis=1)[np.argsort(-scores[pairs], kind="stable")]
 
 
 def pair_cosines(unit: Vectors, left: Ints, right: Ints) -> Floats:

@@ -6,14 +6,14 @@ same resamples. Works of one label are never traded for works of another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Ints
+from paint_search.eval.inputs import Floats, Ints
 
 CELLS = 2**26
 """Resampled figures held at once: 256 MB in float32."""
@@ -53,14 +53,29 @@ def percentile_interval(draws: npt.NDArray[Any], level: float) -> npt.NDArray[An
     return np.asarray(quantile(draws, tails, axis=0, overwrite_input=True))
 
 
-def label_blocks(labels: int, samples: int, cells: int = CELLS) -> Iterator[slice]:
-    """Split labels so that samples x block x labels figures are no more than ``cells``."""
+def pair_intervals(
+    draw: Callable[[slice], npt.NDArray[np.float32]],
+    labels: int,
+    samples: int,
+    level: float,
+    cells: int,
+) -> Floats:
+    """Return the lower and upper ends of the intervals of every two labels: (2, labels, labels).
+
+    `draw` takes a block of labels, so many that no more than `cells` figures are held, and returns
+    the figures with the labels from its first on, (samples, block, labels - block.start); those
+    with earlier labels are known by symmetry.
+    """
+    from threadpoolctl import threadpool_limits
+
+    ends = np.full((2, labels, labels), np.nan)
     step = max(1, cells // max(1, samples * labels))
     for start in range(0, labels, step):
-        yield slice(start, min(start + step, labels))
-
-
-def mirror(table: npt.NDArray[Any]) -> None:
-    """Overwrite what is below the diagonal of a square table with what is above it."""
-    below = np.tril_indices(len(table), -1)
-    table[below] = table.T[below]
+        block = slice(start, min(start + step, labels))
+        # Thousands of small products: threads would wait for each other longer than they work.
+        with threadpool_limits(1, user_api="blas"):
+            draws = draw(block)
+        ends[:, block, start:] = percentile_interval(draws, level)
+    rows, columns = np.tril_indices(labels, -1)
+    ends[:, rows, columns] = ends[:, columns, rows]
+    return ends

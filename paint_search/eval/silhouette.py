@@ -7,6 +7,7 @@ block, so memory grows with works x labels and never with works x works.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,14 +23,13 @@ from paint_search.eval.inputs import (
     Vectors,
     group_labels,
     plain,
-    plain_table,
     unit_rows,
 )
 from paint_search.eval.neighbours import row_blocks
+from paint_search.eval.pairs import ranked_pairs
 from paint_search.eval.resampling import (
     CELLS,
-    label_blocks,
-    mirror,
+    pair_intervals,
     percentile_interval,
     resample_weights,
 )
@@ -117,45 +117,40 @@ class Silhouette:
                 raise EvalError(f"{name!r} has no silhouette: unknown, or too few works.")
         if a == b:
             raise EvalError(f"A pair takes two different labels, not {a!r} twice.")
-        return self._pair(self.names.index(a), self.names.index(b))
+        return self._pairs([(self.names.index(a), self.names.index(b))])[0]
 
     def best(self, count: int = 10) -> list[PairSilhouette]:
         """Return the pairs of labels that separate best, best first."""
-        return self._pairs_at(np.argsort(-self.pair_values, kind="stable")[:count])
+        return self._pairs(ranked_pairs(self.pairs)[:count])
 
     def worst(self, count: int = 10) -> list[PairSilhouette]:
         """Return the pairs of labels that separate worst, worst first."""
-        return self._pairs_at(np.argsort(self.pair_values, kind="stable")[:count])
+        return self._pairs(ranked_pairs(-self.pairs)[:count])
 
     def median(self) -> PairSilhouette:
         """Return the pair in the middle, the lower of two."""
-        order = np.argsort(self.pair_values, kind="stable")
-        return self._pairs_at(order[[(len(order) - 1) // 2]])[0]
+        upwards = ranked_pairs(-self.pairs)
+        return self._pairs(upwards[[(len(upwards) - 1) // 2]])[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts, means, intervals and matrices as JSON can carry them."""
+        shown = ("overall_interval", "per_label", "names", "pairs", "low", "high")
         return {
             "metric": self.metric,
             "works": len(self.rows),
             "unlabelled": self.unlabelled,
             "too_few": self.too_few,
             "overall": self.overall,
-            "overall_interval": [plain(end) for end in self.overall_interval],
             "negative_pairs": self.negative_pairs,
-            "per_label": [vars(label) for label in self.per_label],
-            "names": list(self.names),
-            "pairs": plain_table(self.pairs),
-            "low": plain_table(self.low),
-            "high": plain_table(self.high),
+            **{name: plain(getattr(self, name)) for name in shown},
         }
 
-    def _pairs_at(self, places: Ints) -> list[PairSilhouette]:
-        rows, columns = np.triu_indices(len(self.names), 1)
-        return [self._pair(rows[place], columns[place]) for place in places]
-
-    def _pair(self, i: int, j: int) -> PairSilhouette:
-        ends = float(self.low[i, j]), float(self.high[i, j])
-        return PairSilhouette(self.names[i], self.names[j], float(self.pairs[i, j]), *ends)
+    def _pairs(self, places: Ints | Sequence[tuple[int, int]]) -> list[PairSilhouette]:
+        tables = self.pairs, self.low, self.high
+        return [
+            PairSilhouette(self.names[i], self.names[j], *(float(table[i, j]) for table in tables))
+            for i, j in places
+        ]
 
 
 @dataclass(frozen=True)
@@ -177,37 +172,39 @@ class Comparison:
         names: the labels.
         full: (labels, labels) silhouettes of the pairs before, NaN on the diagonal.
         compact: the same after.
-        differences: (labels, labels) compact minus full, NaN on the diagonal.
         mean_difference: over all pairs; above 0 where compression separates better.
         overall_difference: of the silhouettes over all labels at once.
         correlation: Pearson, of the pairs' values; NaN where either has no variance.
-        sign_flips: the pairs whose silhouette changes its sign, the largest change first.
     """
 
     pairs: int
     names: tuple[str, ...] = field(repr=False)
     full: Floats = field(repr=False)
     compact: Floats = field(repr=False)
-    differences: Floats = field(repr=False)
     mean_difference: float
     overall_difference: float
     correlation: float
-    sign_flips: tuple[PairChange, ...] = field(repr=False)
 
     @property
-    def clear_flips(self) -> tuple[PairChange, ...]:
+    def differences(self) -> Floats:
+        """(labels, labels) compact minus full, NaN on the diagonal."""
+        return self.compact - self.full
+
+    @property
+    def sign_flips(self) -> tuple[PairChange, ...]:
+        """The pairs whose silhouette changes its sign, the largest change first."""
+        pairs = ranked_pairs(np.abs(self.differences))
+        signs = np.sign(self.full) * np.sign(self.compact)
+        return tuple(self._changes(pairs[signs[tuple(pairs.T)] < 0]))
+
+    @property
+    def clear_flips(self) -> list[PairChange]:
         """The sign flips that lead from beyond `ZERO` on one side to beyond it on the other."""
-        return tuple(
-            change
-            for change in self.sign_flips
-            if min(abs(change.full), abs(change.compact)) > ZERO
-        )
+        return [one for one in self.sign_flips if min(abs(one.full), abs(one.compact)) > ZERO]
 
     def largest_changes(self, count: int = 10) -> list[PairChange]:
         """Return the pairs whose silhouette changes most, in either direction."""
-        rows, columns = np.triu_indices(len(self.names), 1)
-        order = np.argsort(-np.abs(self.differences[rows, columns]), kind="stable")[:count]
-        return [self._change(rows[place], columns[place]) for place in order]
+        return self._changes(ranked_pairs(np.abs(self.differences))[:count])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON can carry them, without the matrices."""
@@ -216,14 +213,17 @@ class Comparison:
             "mean_difference": self.mean_difference,
             "overall_difference": self.overall_difference,
             "correlation": plain(self.correlation),
-            "sign_flips": [vars(change) for change in self.sign_flips],
+            "sign_flips": plain(self.sign_flips),
             "clear_sign_flips": len(self.clear_flips),
-            "largest_changes": [vars(change) for change in self.largest_changes()],
+            "largest_changes": plain(self.largest_changes()),
         }
 
-    def _change(self, i: int, j: int) -> PairChange:
-        pair = float(self.full[i, j]), float(self.compact[i, j])
-        return PairChange(self.names[i], self.names[j], *pair)
+    def _changes(self, pairs: Ints) -> list[PairChange]:
+        names, full, compact = self.names, self.full, self.compact
+        return [
+            PairChange(names[i], names[j], float(full[i, j]), float(compact[i, j]))
+            for i, j in pairs
+        ]
 
 
 def silhouettes(
@@ -265,23 +265,32 @@ def silhouettes(
             f"Silhouettes compare labels: {len(groups.names)} of {len(given.names)} have "
             f"at least {min_works} works, and two are needed."
         )
-    rows, starts = groups.by_label, [run.start for run in groups.runs]
+    rows, starts, counts = groups.by_label, groups.starts, groups.counts
     values, against = _work_silhouettes(unit[rows], groups, metric)
     sums = np.add.reduceat(against, starts, axis=0, dtype=np.float64)
-    pairs = (sums + sums.T) / (groups.counts[:, None] + groups.counts)
-    np.fill_diagonal(pairs, np.nan)
-    weights = resample_weights(groups.counts, samples, seed)
+    pairs = (sums + sums.T) / (counts[:, None] + counts)
+    weights = resample_weights(counts, samples, seed)
     low, high = _pair_intervals(against, weights, groups, level, cells)
+    for table in (pairs, low, high):
+        np.fill_diagonal(table, np.nan)
     overall = percentile_interval((weights @ values) / len(values), level)
+    draws = np.add.reduceat(weights * values, starts, axis=1) / counts
+    means = np.add.reduceat(values, starts) / counts
+    labels_found = np.stack([means, *percentile_interval(draws, level)], axis=1)
     return Silhouette(
         metric=metric,
         names=groups.names,
-        counts=groups.counts,
+        counts=counts,
         rows=rows,
         values=values,
         overall=float(values.mean()),
         overall_interval=(float(overall[0]), float(overall[1])),
-        per_label=_label_silhouettes(values, weights, groups, level),
+        per_label=tuple(
+            LabelSilhouette(name, count, *figures)
+            for name, count, figures in zip(
+                groups.names, counts.tolist(), labels_found.tolist(), strict=True
+            )
+        ),
         pairs=pairs,
         low=low,
         high=high,
@@ -304,22 +313,14 @@ def compare_silhouettes(full: Silhouette, compact: Silhouette) -> Comparison:
         raise EvalError("Only silhouettes of the same works, labels and metric can be compared.")
     a, b = full.pair_values, compact.pair_values
     varied = len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0
-    rows, columns = np.triu_indices(len(full.names), 1)
-    flips = np.flatnonzero(np.sign(a) * np.sign(b) < 0)
-    flips = flips[np.argsort(-np.abs(b - a)[flips], kind="stable")]
-    names = full.names
     return Comparison(
         pairs=len(a),
-        names=names,
+        names=full.names,
         full=full.pairs,
         compact=compact.pairs,
-        differences=compact.pairs - full.pairs,
         mean_difference=float((b - a).mean()),
         overall_difference=compact.overall - full.overall,
         correlation=float(np.corrcoef(a, b)[0, 1]) if varied else float("nan"),
-        sign_flips=tuple(
-            PairChange(names[rows[i]], names[columns[i]], float(a[i]), float(b[i])) for i in flips
-        ),
     )
 
 
@@ -330,7 +331,7 @@ def _work_silhouettes(
 
     `unit` is in the order of labels. The second table is (n, labels), 0 at a work's own label.
     """
-    starts = [run.start for run in groups.runs]
+    starts = groups.starts
     own = np.repeat(np.arange(len(groups.names)), groups.counts)
     values = np.empty(len(unit))
     against = np.empty((len(unit), len(groups.names)), dtype=np.float32)
@@ -361,43 +362,25 @@ def _ratio(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.divide(b - a, larger, out=np.zeros_like(b), where=larger > 1e-7))
 
 
-def _label_silhouettes(
-    values: Floats, weights: npt.NDArray[np.float32], groups: Groups, level: float
-) -> tuple[LabelSilhouette, ...]:
-    starts = [run.start for run in groups.runs]
-    means = np.add.reduceat(values, starts) / groups.counts
-    draws = np.add.reduceat(weights * values, starts, axis=1) / groups.counts
-    ends = percentile_interval(draws, level)
-    rows = zip(groups.names, groups.counts.tolist(), means, *ends, strict=True)
-    return tuple(LabelSilhouette(name, n, *map(float, figures)) for name, n, *figures in rows)
-
-
 def _pair_intervals(
     against: npt.NDArray[np.float32],
     weights: npt.NDArray[np.float32],
     groups: Groups,
     level: float,
     cells: int,
-) -> tuple[Floats, Floats]:
+) -> Floats:
     """Return the lower and upper ends of the intervals of `Silhouette.pairs`."""
-    from threadpoolctl import threadpool_limits
-
     counts = groups.counts
-    low, high = np.full((2, len(counts), len(counts)), np.nan)
-    for block in label_blocks(len(counts), len(weights), cells):
-        # Pairs with earlier labels are known by symmetry.
+
+    def means(block: slice) -> npt.NDArray[np.float32]:
         later, runs = slice(block.start, None), groups.runs[block.start :]
         draws = np.zeros((len(weights), block.stop - block.start, len(runs)), dtype=np.float32)
-        # Thousands of small products: threads would wait for each other longer than they work.
-        with threadpool_limits(1, user_api="blas"):
-            for label, run in enumerate(runs):
-                drawn = weights[:, run]
-                draws[:, :, label] += drawn @ against[run, block]
-                if label < draws.shape[1]:
-                    draws[:, label] += drawn @ against[run, later]
+        for label, run in enumerate(runs):
+            drawn = weights[:, run]
+            draws[:, :, label] += drawn @ against[run, block]
+            if label < draws.shape[1]:
+                draws[:, label] += drawn @ against[run, later]
         draws /= counts[block, None] + counts[later]
-        low[block, later], high[block, later] = percentile_interval(draws, level)
-    for ends in (low, high):
-        mirror(ends)
-        np.fill_diagonal(ends, np.nan)
-    return low, high
+        return draws
+
+    return pair_intervals(means, len(counts), len(weights), level, cells)

@@ -64,6 +64,8 @@ class Collection:
         weights: Path | None,
         fit: Fit | None,
         note: Callable[[str], None],
+        longest: int,
+        cache_bytes: int,
     ) -> Self:
         """Make an empty index in ``folder`` for the paintings below ``root``; see ``Index.create``.
 
@@ -84,7 +86,9 @@ class Collection:
             undo.callback(lock.release)
             with lock.writing():
                 model = Model.create(backbone, folder, weights_file=weights, fit=fit, note=note)
-                manifest = Manifest.new(model.record, write_path(root, folder), place)
+                manifest = Manifest.new(
+                    model.record, write_path(root, folder), place, longest, cache_bytes
+                )
                 if place.embedded and (folder / place.name).exists():
                     raise StoreError(
                         f"{folder} holds a store without its {MANIFEST}; restore that from a "

@@ -25,7 +25,7 @@ from paint_search.index.manifest import Manifest
 from paint_search.index.sample import Sample
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.painting import Progress, Record
-from paint_search.search.stores.base import LONGEST, Store, VectorName
+from paint_search.search.stores.base import Store, VectorName
 from paint_search.search.stores.opening import delete_store, next_place, open_store
 
 AUTO: Final = "auto"
@@ -105,7 +105,7 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
             f"paintings anew with another {argument('folder', option='--index')}"
         )
     sample = Sample.read(collection, request.seed, _label(request))
-    compressor, trials = _choose(sample, request)
+    compressor, trials = _choose(sample, request, long=manifest.long)
     kept = next(trial for trial in trials if trial.method == compressor.method)
     kinds: tuple[VectorName, ...] = ("full", "compact")
     if request.drop_full or features is not None:
@@ -167,9 +167,10 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
     )
 
 
-def _choose(sample: Sample, request: CompressRequest) -> tuple[Compressor, tuple[MethodFit, ...]]:
+def _choose(
+    sample: Sample, request: CompressRequest, *, long: bool
+) -> tuple[Compressor, tuple[MethodFit, ...]]:
     """Fit the kind that was asked for, or each and keep the best by recall@10."""
-    long = sample.learned.shape[1] > LONGEST
     tried = _TRIED_LONG if long else _TRIED
     methods = tried if request.method == AUTO else (request.method,)
     fitted: list[tuple[float, Compressor]] = []

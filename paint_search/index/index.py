@@ -30,13 +30,14 @@ from paint_search.index.sync import SKIPPED, Request, require_images, sync
 from paint_search.index.upsert import Handed, upsert
 from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
-from paint_search.indexer.corpus.shards import Part
+from paint_search.indexer.corpus.scan import Part
 from paint_search.indexer.corpus.skips import read_skips
+from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.indexer.images.decode import MAX_PIXELS
 from paint_search.indexer.images.preprocessing import Fit
 from paint_search.indexer.pipeline import Summary
 from paint_search.painting import Hit, Painting, Progress, Value
-from paint_search.search.stores.base import VectorName
+from paint_search.search.stores.base import LONGEST, VectorName
 from paint_search.search.stores.uri import Place
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Index:
         backbone: str = AUTO,
         weights: str | Path | None = None,
         fit: Fit | None = None,
+        longest: int = LONGEST,
+        cache_bytes: int = CACHE_BYTES,
         note: Callable[[str], None] = lambda line: None,
     ) -> Self:
         """Make an empty index for the paintings below ``root``.
@@ -77,6 +80,9 @@ class Index:
             backbone: a name from ``paint-search backbones``, or ``auto``.
             weights: the backbone's weights, instead of the local cache and the model hub.
             fit: ``crop``, ``pad`` or ``squash``; None for the backbone's own way.
+            longest: vectors of more numbers are not searched as they are, but wait in a cache until
+                ``compress`` has learned from them; stores take no more than by default.
+            cache_bytes: most that the cache may take; of larger collections a fair sample waits.
             note: takes lines for the user, such as which backbone ``auto`` chose.
 
         Raises:
@@ -94,6 +100,8 @@ class Index:
             weights=None if weights is None else Path(weights),
             fit=fit,
             note=note,
+            longest=min(longest, LONGEST),
+            cache_bytes=cache_bytes,
         )
         return cls(made)
 

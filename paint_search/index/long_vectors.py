@@ -29,7 +29,7 @@ def open_features(collection: Collection) -> FeatureCache | None:
     folder, manifest = collection.folder / FEATURES, collection.manifest
     if not manifest.long or not folder.exists():
         return None
-    return FeatureCache(folder, manifest.backbone.dimension)
+    return FeatureCache(folder, manifest.backbone.dimension, manifest.cache_bytes)
 
 
 class CachingStore:
@@ -41,8 +41,9 @@ class CachingStore:
 
     def __init__(self, collection: Collection) -> None:
         self._store = store = collection.store
-        dimension = collection.manifest.backbone.dimension
-        self._cache = FeatureCache(collection.folder / FEATURES, dimension)
+        manifest = collection.manifest
+        folder = collection.folder / FEATURES
+        self._cache = FeatureCache(folder, manifest.backbone.dimension, manifest.cache_bytes)
         self.postponed = 0
         self.get = store.get
         self.set_payloads = store.set_payloads

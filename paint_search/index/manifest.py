@@ -19,6 +19,7 @@ from paint_search.files import replacing
 from paint_search.indexer.backbones.engines import EngineChoice
 from paint_search.indexer.backbones.registry import BackboneRecord
 from paint_search.indexer.corpus.labels import FOLDER
+from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.search.background import Background
 from paint_search.search.stores.base import LONGEST, Maker, VectorName
 from paint_search.search.stores.uri import Place
@@ -43,6 +44,9 @@ class Manifest:
         vectors: the kinds of vectors that the store keeps; none yet where those of the backbone
             are too long for it.
         compression: the compressor of the compact ones; None before ``compress``.
+        longest: most numbers of a vector that the store is given as it is; longer ones wait in a
+            feature cache for a compressor.
+        cache_bytes: most that the cache may take.
         recall: recall@10 of the default search on the index's own paintings, when the last run
             ended; None where that is exact.
         paintings: how many were indexed when the last run ended; the store is the truth.
@@ -59,24 +63,36 @@ class Manifest:
     store: Place = field(default_factory=Place)
     vectors: tuple[VectorName, ...] = ("full",)
     compression: Compression | None = None
+    longest: int = LONGEST
+    cache_bytes: int = CACHE_BYTES
     recall: float | None = None
     paintings: int = 0
     created: str = ""
     made_with: str = ""
 
     @classmethod
-    def new(cls, backbone: BackboneRecord, root: str, store: Place) -> "Manifest":
+    def new(
+        cls, backbone: BackboneRecord, root: str, store: Place, longest: int, cache_bytes: int
+    ) -> "Manifest":
         """Return the manifest of an empty index."""
         from importlib.metadata import version  # slow to import, and only wanted here
 
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        made = cls(backbone, root, store=store, created=now, made_with=version("paint-search"))
+        made = cls(
+            backbone,
+            root,
+            store=store,
+            longest=longest,
+            cache_bytes=cache_bytes,
+            created=now,
+            made_with=version("paint-search"),
+        )
         return dataclasses.replace(made, vectors=()) if made.long else made
 
     @property
     def long(self) -> bool:
         """Whether the backbone's vectors are too long for a store, and wait in a feature cache."""
-        return self.backbone.dimension > LONGEST
+        return self.backbone.dimension > self.longest
 
     @property
     def dimensions(self) -> dict[VectorName, int]:
@@ -189,7 +205,8 @@ class Manifest:
         vectors = tuple(record.get("vectors", ("full",)))
         made_by = BackboneRecord.from_dict(record["backbone"])
         possible = {"compact"} if compression else set()
-        if made_by.dimension <= LONGEST:
+        longest = int(record.get("longest", LONGEST))
+        if made_by.dimension <= longest:
             possible.add("full")
         if not set(vectors) <= possible or bool(vectors) != bool(possible):
             raise ValueError("unknown kinds of vectors")
@@ -203,6 +220,8 @@ class Manifest:
             store=store,
             vectors=vectors,
             compression=Compression.from_dict(compression) if compression else None,
+            longest=longest,
+            cache_bytes=int(record.get("cache_bytes", CACHE_BYTES)),
             recall=None if record.get("recall") is None else float(record["recall"]),
             paintings=int(record["paintings"]),
             created=str(record["created"]),

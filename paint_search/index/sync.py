@@ -24,9 +24,8 @@ from paint_search.index.manifest import Manifest
 from paint_search.index.paths import read_path, write_path
 from paint_search.indexer.backbones.engines import DEVICES, Embedder
 from paint_search.indexer.corpus.labels import label_source
-from paint_search.indexer.corpus.scan import Walk, scan
-from paint_search.indexer.corpus.shards import Part
-from paint_search.indexer.corpus.skips import SkipList, inside
+from paint_search.indexer.corpus.scan import Part, Walk, scan
+from paint_search.indexer.corpus.skips import inside, skip_list
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import is_image
 from paint_search.indexer.pipeline import Pipeline, Summary, gone
@@ -119,7 +118,7 @@ def sync(collection: Collection, request: Request) -> Summary:
         table = None
         if manifest.table is not None:
             table = stack.enter_context(LabelTable(read_path(manifest.table, index)))
-        skips = stack.enter_context(SkipList(index / SKIPPED, scope))
+        skips = stack.enter_context(skip_list(index / SKIPPED, scope))
         pipeline = Pipeline(
             number=run,
             store=entrance,

@@ -7,5 +7,6 @@ index.
 
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.indexer.pipeline import BATCH, Pipeline, Summary
+from paint_search.indexer.shared import one_blas_thread
 
-__all__ = ["BATCH", "FeatureCache", "Pipeline", "Summary"]
+__all__ = ["BATCH", "FeatureCache", "Pipeline", "Summary", "one_blas_thread"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 
 #: Of all rows together, unless told: 17,100 vectors of 125,440 numbers.
-LIMIT: Final = 4 * 1024**3
+CACHE_BYTES: Final = 4 * 1024**3
 
 _ROWS: Final = "rows.f16"
 _IDS: Final = "ids.bin"
@@ -33,7 +33,7 @@ class FeatureCache:
         StoreError: the folder cannot be read or written.
     """
 
-    def __init__(self, folder: Path, dimension: int, limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path, dimension: int, limit: int = CACHE_BYTES) -> None:
         self.folder = folder
         self.dimension = dimension
         self.capacity = limit // (2 * dimension + _ID_BYTES)

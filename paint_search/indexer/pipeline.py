@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from paint_search.errors import ImageError, NotAnImageError
-from paint_search.indexer.backbones.blas import one_blas_thread
 from paint_search.indexer.backbones.engines import Embedder
 from paint_search.indexer.corpus.labels import LabelSource
 from paint_search.indexer.corpus.scan import ScannedFile, Walk
@@ -27,6 +26,7 @@ from paint_search.indexer.corpus.skips import SkipList
 from paint_search.indexer.images.decode import Decoded, decode
 from paint_search.indexer.images.perceptual_hash import look
 from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.shared import one_blas_thread
 from paint_search.painting import Painting, Progress, Record, painting_id
 
 #: Images embedded at once. On a CPU 8 to 32 run equally fast, and fewer hold less memory.
@@ -176,7 +176,7 @@ class Pipeline:
                 return
             known = self.store.get([painting_id(file.path) for file in page])
             for file in page:
-                labels = dict(self.labels.labels(file.path, file.location))
+                labels = self.labels(file.path)
                 yield _Task(file, labels, _state(file, labels, known.get(painting_id(file.path))))
 
     def _pending(self, files: Iterator[ScannedFile], summary: Summary) -> Iterator[_Task]:

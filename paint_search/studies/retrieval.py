@@ -152,17 +152,14 @@ def retrieval(
 
 def _read_split(file: Path, root: Path, works: Works) -> list[str | None]:
     """Return the part of each work: query, gallery, or None where the file does not name it."""
-    from paint_search.indexer.corpus.labels import TableLabels
+    from paint_search.indexer.corpus.labels import table_labels
     from paint_search.indexer.corpus.table import LabelTable
 
     if not file.is_file():
         raise UsageError(f"there is no split file {file}")
     with LabelTable(file) as table:
-        source = TableLabels(table, root)
-        parts = [
-            source.labels(painting.path, location).get("split")
-            for painting, location in zip(works.paintings, works.files, strict=True)
-        ]
+        source = table_labels(table, root)
+        parts = [source(painting.path).get("split") for painting in works.paintings]
     strange = next((part for part in parts if part not in (None, *_PARTS)), None)
     if strange is not None:
         raise UsageError(f"{file} puts a work into {strange!r}: write query or gallery")

@@ -67,7 +67,7 @@ class Pictures:
             rows = stack.enter_context(LabelTable(table)) if table else None
             source = label_source(labels or FOLDER, rows, folder)
             found = [
-                (file.location, source.labels(file.path, file.location))
+                (file.location, source(file.path))
                 for file in scan(folder, folder, lambda path, reason: None)
                 if is_image(file.location)
             ]

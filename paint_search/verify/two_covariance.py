@@ -2,8 +2,8 @@
 
 A work is taken for its artist's mean plus a deviation, both normally distributed, with one
 covariance each: the two-covariance model of speaker verification (Brümmer & de Villiers 2010), a
-probabilistic linear discriminant analysis. Fitted by its moments, on principal components from
-scikit-learn; scored with numpy alone.
+probabilistic linear discriminant analysis. Fitted by expectation maximisation on principal
+components from scikit-learn; scored with numpy alone.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,9 @@ _COMPONENTS: Final = 100
 
 #: Works needed for each component, so that covariances are not those of the sample alone.
 _WORKS_EACH: Final = 4
+
+#: Of expectation maximisation. What they are worth: benchmarks/README.md.
+_ROUNDS: Final = 10
 
 #: Up to this length the d x d covariance fits into 128 MB.
 _EXACT: Final = 4096
@@ -117,18 +120,26 @@ class TwoCovariance:
 
 
 def _covariances(rows: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return the covariance within artists and that of their means, from the rows' moments.
+    """Return the covariance within artists and that of their means.
 
-    The likeliest covariances, by expectation maximisation, tell no two works apart better: see
-    benchmarks/README.md.
+    Begins with moments; each round of expectation maximisation then weighs an artist's mean by how
+    well so many works tell it.
     """
     names, codes = np.unique(labels, return_inverse=True)
+    counts = np.bincount(codes)
     rows = rows - rows.mean(axis=0)
     sums = np.zeros((len(names), rows.shape[1]))
     np.add.at(sums, codes, rows)
-    deviations = rows - (sums / np.bincount(codes)[:, None])[codes]
+    deviations = rows - (sums / counts[:, None])[codes]
     within = _sound(deviations.T @ deviations / max(1, len(rows) - len(names)))
-    return within, _sound(rows.T @ rows / len(rows) - within)
+    between = _sound(rows.T @ rows / len(rows) - within)
+    for _ in range(_ROUNDS):
+        means, spread, weighed = _artist_means(sums, counts, within, between)
+        cross = sums.T @ means
+        squares = rows.T @ rows - cross - cross.T + (means * counts[:, None]).T @ means
+        within = _sound((squares + weighed) / len(rows))
+        between = _sound((spread + means.T @ means) / len(names))
+    return within, between
 
 
 def _manners(
@@ -140,15 +151,28 @@ def _manners(
     centre = rows.mean(axis=0)
     sums = np.zeros((len(counts), rows.shape[1]))
     np.add.at(sums, codes, rows - centre)
+    means, _, _ = _artist_means(sums, counts, within, between)
+    manners = means[counts > 1] @ np.linalg.inv(within)
+    offsets = np.einsum("ak,ak->a", manners, means[counts > 1]) / 2 + manners @ centre
+    return manners, offsets
+
+
+def _artist_means(
+    sums: Floats, counts: NDArray[np.int64], within: Floats, between: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the expected mean of each artist, (a, k), from the sums and counts of their works.
+
+    With it the sums over artists of its covariance (k, k), plain and times their works.
+    """
+    means, spread, weighed = np.zeros_like(sums), np.zeros_like(within), np.zeros_like(within)
     precision = np.linalg.inv(within)
-    means = np.empty_like(sums)
     for count in np.unique(counts):
         those = counts == count
         posterior = np.linalg.inv(np.linalg.inv(between) + count * precision)
         means[those] = sums[those] @ precision @ posterior
-    manners = means[counts > 1] @ precision
-    offsets = np.einsum("ak,ak->a", manners, means[counts > 1]) / 2 + manners @ centre
-    return manners, offsets
+        spread += those.sum() * posterior
+        weighed += count * those.sum() * posterior
+    return means, spread, weighed
 
 
 def _sound(covariance: Floats) -> Floats:

@@ -8,11 +8,9 @@ Called by the pipeline, and by the index for queries.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from paint_search.indexer.backbones.blas import one_blas_thread
 from paint_search.indexer.backbones.engines import (
     DEVICES,
     LEAST_COSINE,
-    BuiltInEmbedder,
     Embedder,
     EngineChoice,
     OnnxEmbedder,
@@ -40,7 +38,6 @@ __all__ = [
     "REGISTRY",
     "Backbone",
     "BackboneRecord",
-    "BuiltInEmbedder",
     "Embedder",
     "EngineChoice",
     "Model",
@@ -52,7 +49,6 @@ __all__ = [
     "fastest_engine",
     "find_backbone",
     "find_device",
-    "one_blas_thread",
     "torch_engines",
 ]
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError, UsageError, argument
+from paint_search.indexer.backbones.builtin.descriptors import describe
 
 if TYPE_CHECKING:
     from paint_search.indexer.backbones.timm_network import Network
@@ -39,38 +40,23 @@ class Embedder(Protocol):
         """How many threads should call ``embed`` at the same time."""
         ...
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(self, pixels: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Return the unit-norm embeddings, (n, d), of (n, size, size, 3) sRGB pixels."""
         ...
 
 
-class DescriptorEmbedder:
-    """The descriptors, which need no weights."""
+@dataclass(frozen=True, slots=True)
+class FormulaEmbedder:
+    """A formula that needs no weights: the descriptors, or the measures of ink on paper."""
 
-    lanes = 1
-
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the unit-norm descriptors, (n, d)."""
-        from paint_search.indexer.backbones.builtin.descriptors import describe
-
-        return describe(pixels)
-
-
-class InkEmbedder:
-    """The measures of ink on paper, which need no weights."""
-
-    lanes = 1
-
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the unit-norm measures, (n, d)."""
-        from paint_search.indexer.backbones.ink.ink import describe
-
-        return describe(pixels)
+    embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    lanes: int = 1
 
 
 class OnnxEmbedder:
     """An exported backbone in ONNX Runtime, on the CPU.
 
+    The built-in network is shown the descriptors of a painting beside its pixels.
     With one lane a call uses all cores, the quickest for one image. With as many lanes as cores
     each call keeps to one core and waits for no other, the quickest for many images.
 
@@ -97,21 +83,13 @@ class OnnxEmbedder:
                 f"the backbone {file} cannot be loaded ({error}); run paint-search index again "
                 f"with {argument('weights')} to write it anew"
             ) from error
+        self._is_shown_descriptors = len(self._session.get_inputs()) > 1
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the unit-norm embeddings, (n, d)."""
-        vectors: NDArray[np.float32] = self._session.run(None, {"pixels": pixels})[0]
-        return vectors
-
-
-class BuiltInEmbedder(OnnxEmbedder):
-    """The built-in network, which is shown the descriptors of a painting beside its pixels."""
-
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the unit-norm embeddings, (n, d)."""
-        from paint_search.indexer.backbones.builtin.descriptors import describe
-
-        inputs = {"pixels": pixels, "descriptors": describe(pixels)}
+        inputs: dict[str, NDArray[Any]] = {"pixels": pixels}
+        if self._is_shown_descriptors:
+            inputs["descriptors"] = describe(pixels)
         vectors: NDArray[np.float32] = self._session.run(None, inputs)[0]
         return vectors
 

@@ -6,7 +6,9 @@ index folder is enough to index and to query; torch is imported only where it pa
 
 import os
 import platform
+import shutil
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,28 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError, UsageError, argument
-from paint_search.indexer.backbones import engines as embed
-from paint_search.indexer.backbones import weights
-from paint_search.indexer.backbones.builtin import builtin
+from paint_search.files import replacing
+from paint_search.indexer.backbones import engines, weights
 from paint_search.indexer.backbones.registry import (
     AUTO,
     BUILT_IN,
-    DESCRIPTORS,
-    INK,
     REGISTRY,
     Backbone,
     BackboneRecord,
+    OwnBackbone,
     find_backbone,
 )
-from paint_search.indexer.images.preprocessing import Fit
+from paint_search.indexer.images.preprocessing import Fit, Preprocessing
 
 if TYPE_CHECKING:
     from paint_search.indexer.backbones.timm_network import Network
 
 _EXPORT: Final = "backbone.onnx"
-
-#: The backbones that come with the package.
-_OWN: Final = frozenset({BUILT_IN, DESCRIPTORS, INK})
+_SHIPPED: Final = "network.onnx"
 
 #: Below this many images, importing torch (4 s) costs more than its faster engine saves.
 _WORTH_TORCH: Final = 128
@@ -50,7 +48,7 @@ class Model:
         self.record = record
         self._folder = folder
         self._network = network
-        self._query_embedder: embed.Embedder | None = None
+        self._query_embedder: engines.Embedder | None = None
 
     @classmethod
     def create(
@@ -75,18 +73,30 @@ class Model:
             BackboneError: unknown backbone, weights not to be had or not its own.
             UsageError: weights for a backbone that has none.
         """
-        backbone, file = _resolve(name, weights_file, note)
-        if file is None:
-            return cls(builtin.install(backbone.name, fit, folder / _EXPORT), folder)
+        backbone = find_backbone("resnet50" if name == AUTO else name)
+        if isinstance(backbone, OwnBackbone):
+            if weights_file is not None:
+                raise UsageError(f"{argument('weights')}: the backbone {name!r} has no weights")
+            return cls(_install(backbone, fit, folder / _EXPORT), folder)
+        try:
+            file = weights_file or _find_weights(backbone)
+        except BackboneError:
+            if name != AUTO:
+                raise
+            note(
+                "ResNet-50's weights are not on this machine and the model hub cannot be reached: "
+                f"using the built-in backbone ({BUILT_IN!r}). For ResNet-50, index anew with "
+                "--weights FILE."
+            )
+            return cls.create(BUILT_IN, folder, weights_file=None, fit=fit, note=note)
         from paint_search.indexer.backbones.timm_network import build_network, export_onnx
 
         network, record = build_network(backbone, file, fit)
-        fresh = folder / f"{_EXPORT}.new"
-        export_onnx(network, record.preprocessing.size, fresh)
-        os.replace(fresh, folder / _EXPORT)
+        with replacing(folder / _EXPORT) as fresh:
+            export_onnx(network, record.preprocessing.size, fresh)
         return cls(record, folder, network)
 
-    def query_embedder(self) -> embed.Embedder:
+    def query_embedder(self) -> engines.Embedder:
         """Return the embedder of queries: ONNX Runtime or the built-in; torch is never imported."""
         if self._query_embedder is None:
             self._query_embedder = self._exported(lanes=1)
@@ -97,11 +107,11 @@ class Model:
         pixels: NDArray[np.uint8],
         pending: int,
         *,
-        measured: embed.EngineChoice | None,
+        measured: engines.EngineChoice | None,
         weights_file: Path | None,
         device: str,
         note: Callable[[str], None],
-    ) -> tuple[embed.Embedder, embed.EngineChoice | None]:
+    ) -> tuple[engines.Embedder, engines.EngineChoice | None]:
         """Return the fastest sound embedder for many images, and how it was chosen.
 
         Args:
@@ -118,15 +128,15 @@ class Model:
         """
         machine = _machine(device)
         lanes = os.cpu_count() or 1
-        if self.record.name in _OWN:
+        if isinstance(REGISTRY.get(self.record.name), OwnBackbone):
             if device == "cuda":
                 raise UsageError(
                     f"{argument('device', device)}: the backbone {self.record.name!r} runs on the "
                     "CPU only"
                 )
-            return self._exported(lanes if self.record.name == BUILT_IN else 1), None
+            return self._exported(lanes), None
         known = measured if measured and measured.machine == machine else None
-        prefers_onnx = known is not None and known.engine == embed.ONNX
+        prefers_onnx = known is not None and known.engine == engines.ONNX
         small = pending < _WORTH_TORCH and self._network is None
         network = None
         if device == "cuda" or not (prefers_onnx or small):
@@ -138,23 +148,32 @@ class Model:
                     f"give them with {argument('weights')}"
                 )
             return self._exported(lanes), known
-        makers: dict[str, Callable[[], embed.Embedder]] = {}
+        makers: dict[str, Callable[[], engines.Embedder]] = {}
         if device != "cuda":
-            makers[embed.ONNX] = lambda: self._exported(lanes)
-        makers |= embed.torch_engines(network, embed.find_device(device))
+            makers[engines.ONNX] = lambda: self._exported(lanes)
+        makers |= engines.torch_engines(network, engines.find_device(device))
         if known is not None and known.engine in makers:
             return makers[known.engine](), known
-        return embed.fastest_engine(network, makers, pixels, machine, note)
+        return engines.fastest_engine(network, makers, pixels, machine, note)
 
-    def _exported(self, lanes: int) -> embed.Embedder:
-        if self.record.name not in _OWN:
-            return embed.OnnxEmbedder(self._folder / _EXPORT, lanes)
-        builtin.check(self.record, self._folder / _EXPORT)
-        if self.record.name == DESCRIPTORS:
-            return embed.DescriptorEmbedder()
-        if self.record.name == INK:
-            return embed.InkEmbedder()
-        return embed.BuiltInEmbedder(self._folder / _EXPORT, lanes)
+    def _exported(self, lanes: int) -> engines.Embedder:
+        record, file = self.record, self._folder / _EXPORT
+        own = REGISTRY.get(record.name)
+        if isinstance(own, OwnBackbone):
+            needs = record.fingerprint if own.describe else record.weights
+            if not needs.endswith(own.version):
+                raise BackboneError(
+                    f"the index {self._folder} was made with {needs}, and this version of "
+                    f"paint-search has {own.version}: their vectors cannot be compared; make "
+                    "another index for it"
+                )
+            if own.describe:
+                return engines.FormulaEmbedder(own.describe)
+            if not file.is_file():
+                raise BackboneError(
+                    f"{file} is missing; restore it from a backup, or make another index"
+                )
+        return engines.OnnxEmbedder(file, lanes)
 
     def check_weights(self, weights_file: Path) -> None:
         """Raise BackboneError unless this is the file that the index was made with."""
@@ -180,11 +199,6 @@ class Model:
         return self._network
 
 
-def dimension_of(backbone: Backbone) -> int:
-    """Return the length of a registered backbone's embedding."""
-    return backbone.dimension or 0
-
-
 def weights_state(backbone: Backbone) -> str:
     """Say whether the weights of a registered backbone are on this machine."""
     if backbone.hub is None:
@@ -192,29 +206,27 @@ def weights_state(backbone: Backbone) -> str:
     return "here" if weights.cached_weights(backbone.hub) else "not here; --weights or download"
 
 
-def _resolve(
-    name: str, weights_file: Path | None, note: Callable[[str], None]
-) -> tuple[Backbone, Path | None]:
-    """Return the backbone and its weights file, None for the built-in."""
-    automatic = name == AUTO
-    backbone = REGISTRY["resnet50"] if automatic else find_backbone(name)
-    if backbone.architecture is None:
-        if weights_file is not None:
-            raise UsageError(f"{argument('weights')}: the backbone {name!r} has no weights")
-        return backbone, None
-    if weights_file is not None:
-        return backbone, weights_file
-    hub = _hub(backbone)
-    try:
-        return backbone, weights.cached_weights(hub) or weights.download_weights(hub)
-    except BackboneError:
-        if not automatic:
-            raise
-    note(
-        "ResNet-50's weights are not on this machine and the model hub cannot be reached: using "
-        f"the built-in backbone ({BUILT_IN!r}). For ResNet-50, index anew with --weights FILE."
+def _install(backbone: OwnBackbone, fit: Fit | None, file: Path) -> BackboneRecord:
+    """Return the record of a backbone of our own, whose network, if it has one, goes to ``file``.
+
+    It is copied into every index, so that an index outlives the version that made it.
+    """
+    made_by, fingerprint = "no weights", backbone.version
+    if backbone.describe is None:
+        shipped = resources.files("paint_search.indexer.backbones.builtin") / _SHIPPED
+        with resources.as_file(shipped) as network, replacing(file) as fresh:
+            shutil.copyfile(network, fresh)
+        made_by = f"{_SHIPPED} with {backbone.version}"
+        fingerprint = weights.fingerprint(file)
+    preprocessing = Preprocessing(backbone.input_size, fit or backbone.fit, mean=backbone.margin)
+    return BackboneRecord(
+        backbone.name, backbone.dimension or 0, made_by, fingerprint, preprocessing
     )
-    return REGISTRY[BUILT_IN], None
+
+
+def _find_weights(backbone: Backbone) -> Path:
+    hub = _hub(backbone)
+    return weights.cached_weights(hub) or weights.download_weights(hub)
 
 
 def _hub(backbone: Backbone) -> str:

@@ -6,12 +6,17 @@ Never imports torch or timm.
 """
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
+import numpy as np
+from numpy.typing import NDArray
+
 from paint_search.errors import BackboneError, argument
+from paint_search.indexer.backbones.builtin import descriptors
+from paint_search.indexer.backbones.ink import ink
 from paint_search.indexer.backbones.ink.measures import MEASURES
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
 
@@ -38,7 +43,7 @@ class Backbone:
 
     Attributes:
         name: what the user types.
-        architecture: timm's name with the tag of the weights; None for what the package brings.
+        architecture: timm's name with the tag of the weights; None for an `OwnBackbone`.
         dimension: length of the embedding; None where only timm knows it.
         hub: repository of the published weights; None where only timm knows it or there are none.
         pooling: ``head`` takes timm's pooled features; ``features`` averages the last feature map,
@@ -54,7 +59,7 @@ class Backbone:
     """
 
     name: str
-    architecture: str | None
+    architecture: str | None = None
     dimension: int | None = None
     hub: str | None = None
     pooling: Pooling = "head"
@@ -63,6 +68,24 @@ class Backbone:
     fit: Fit = "squash"
     features: tuple[str, ...] = ()
     summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnBackbone(Backbone):
+    """A backbone that comes with the package.
+
+    Attributes:
+        version: of its formula; vectors of two versions cannot be compared.
+        input_size: of its pixels, (n, input_size, input_size, 3).
+        margin: colour around a painting that is made to fit by ``pad``.
+        describe: makes unit vectors of pixels; None where a network does, which is shown the
+            vectors of the formula.
+    """
+
+    version: str
+    input_size: int
+    margin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
 
 
 # The weights of the original recipes: the published studies used them, and their features are less
@@ -93,22 +116,28 @@ REGISTRY: Final[Mapping[str, Backbone]] = {
             pooling="pools",
             summary="VGG16, fourth and fifth pooling layer whole; too long to search uncompressed",
         ),
-        Backbone(
+        OwnBackbone(
             name=BUILT_IN,
-            architecture=None,
             dimension=384,
+            version=descriptors.VERSION,
+            input_size=descriptors.INPUT_SIZE,
             summary="a small network of our own, trained on paintings; needs no download",
         ),
-        Backbone(
+        OwnBackbone(
             name=DESCRIPTORS,
-            architecture=None,
-            dimension=1290,
+            dimension=descriptors.DIMENSION,
+            version=descriptors.VERSION,
+            input_size=descriptors.INPUT_SIZE,
+            describe=descriptors.describe,
             summary="nothing learned: colour, layout, gradient and texture",
         ),
-        Backbone(
+        OwnBackbone(
             name=INK,
-            architecture=None,
-            dimension=2 * len(MEASURES),
+            dimension=ink.DIMENSION,
+            version=ink.VERSION,
+            input_size=ink.INPUT_SIZE,
+            margin=ink.MARGIN,
+            describe=ink.describe,
             fit="pad",
             features=tuple(MEASURES),
             summary=f"for ink on paper: blackness, eye-fill and {len(MEASURES) - 2} more measures",

@@ -6,33 +6,33 @@ Opens no image. Called by the pipeline and by the index.
 
 from paint_search.indexer.corpus.labels import (
     FOLDER,
-    FolderLabels,
     LabelSource,
-    PatternLabels,
-    TableLabels,
     clean,
+    folder_labels,
     label_source,
+    pattern_labels,
+    table_labels,
 )
-from paint_search.indexer.corpus.scan import ScannedFile, Walk, scan
-from paint_search.indexer.corpus.shards import Part
-from paint_search.indexer.corpus.skips import SkipList, inside, read_skips
+from paint_search.indexer.corpus.scan import Part, ScannedFile, Walk, scan
+from paint_search.indexer.corpus.skips import SkipList, inside, read_skips, skip_list
 from paint_search.indexer.corpus.table import LabelTable, read_cell
 
 __all__ = [
     "FOLDER",
-    "FolderLabels",
     "LabelSource",
     "LabelTable",
     "Part",
-    "PatternLabels",
     "ScannedFile",
     "SkipList",
-    "TableLabels",
     "Walk",
     "clean",
+    "folder_labels",
     "inside",
     "label_source",
+    "pattern_labels",
     "read_cell",
     "read_skips",
     "scan",
+    "skip_list",
+    "table_labels",
 ]

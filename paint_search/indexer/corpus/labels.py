@@ -2,19 +2,22 @@
 
 Labels come from the parent folder, from a pattern over the path, or from a CSV or Parquet table.
 Every source answers with a flat mapping; a file it knows nothing of gets an empty one.
+Paths are relative to the corpus, with ``/``.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from paint_search.errors import UsageError, argument
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.painting import Value
 
 FOLDER = "folder"
+
+#: Says what is known of the file at a path.
+LabelSource = Callable[[str], dict[str, Value]]
 
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|20\d{2}|[5-9]\d{2})(?!\d)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -34,73 +37,54 @@ _TAKEN = frozenset(
 )
 
 
-class LabelSource(Protocol):
-    """Anything that can say what is known of a file."""
-
-    def labels(self, path: str, location: Path) -> Mapping[str, Value]:
-        """Return the labels of the file with this corpus-relative path and location."""
-        ...
+def folder_labels(path: str) -> dict[str, Value]:
+    """Return artist (the parent folder, with ``_`` read as a space; none at the top) and title."""
+    file = PurePosixPath(path)
+    return clean({"artist": _words(file.parent.name), "title": _words(file.stem)})
 
 
-class FolderLabels:
-    """The parent folder is the artist; of a file at the top of the corpus none is known."""
+def pattern_labels(pattern: str) -> LabelSource:
+    """Return the source that fits a pattern such as ``{movement}/{artist}_{title}-{year}.jpg``.
 
-    def labels(self, path: str, location: Path) -> Mapping[str, Value]:
-        """Return artist (with ``_`` read as a space) and title."""
-        file = PurePosixPath(path)
-        return clean({"artist": _words(file.parent.name), "title": _words(file.stem)})
-
-
-class PatternLabels:
-    """A pattern such as ``{movement}/{artist}_{title}-{year}.jpg`` over the end of the path.
-
-    Each ``{field}`` takes the shortest text up to what follows it and never crosses a ``/``;
+    It is laid over the end of the path; a path that it does not fit has no labels. Each
+    ``{field}`` takes the shortest text up to what follows it and never crosses a ``/``;
     ``{year}`` takes four digits, or three; the extension in the pattern stands for any extension.
 
     Raises:
         UsageError: the pattern has no field, an unknown form of field, one field twice, or two
             fields with nothing between them.
     """
+    stem = re.sub(r"\.\w+$", "", pattern)
+    names = re.findall(r"\{([^{}]*)\}", stem)
+    stray = re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", stem))
+    adjacent = "}{" in stem.replace("{year}", "0")
+    distinct = len(set(names)) == len(names)
+    if not names or stray or adjacent or not distinct or not all(map(_NAME.fullmatch, names)):
+        raise UsageError(
+            f"{argument('labels', pattern)} is not a pattern: write each field once, in lower "
+            'case, with text between fields, as in "{movement}/{artist}_{title}-{year}.jpg"'
+        )
+    folders = "/".join(_segment_pattern(segment) for segment in stem.split("/"))
+    regex = re.compile(rf"(?:.*/)?{folders}", re.DOTALL)
 
-    def __init__(self, pattern: str) -> None:
-        stem = re.sub(r"\.\w+$", "", pattern)
-        names = re.findall(r"\{([^{}]*)\}", stem)
-        stray = re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", stem))
-        adjacent = "}{" in stem.replace("{year}", "0")
-        distinct = len(set(names)) == len(names)
-        if not names or stray or adjacent or not distinct or not all(map(_NAME.fullmatch, names)):
-            raise UsageError(
-                f"{argument('labels', pattern)} is not a pattern: write each field once, in lower "
-                'case, with text between fields, as in "{movement}/{artist}_{title}-{year}.jpg"'
-            )
-        folders = "/".join(_segment_pattern(segment) for segment in stem.split("/"))
-        self._regex = re.compile(rf"(?:.*/)?{folders}", re.DOTALL)
+    def labels(path: str) -> dict[str, Value]:
+        match = regex.fullmatch(str(PurePosixPath(path).with_suffix("")))
+        found = match.groupdict() if match else {}
+        return clean({name: _words(text) for name, text in found.items()})
 
-    def labels(self, path: str, location: Path) -> Mapping[str, Value]:
-        """Return the fields that the pattern finds; none if it does not match the path."""
-        match = self._regex.fullmatch(str(PurePosixPath(path).with_suffix("")))
-        if match is None:
-            return {}
-        return clean({name: _words(text) for name, text in match.groupdict().items()})
+    return labels
 
 
-class TableLabels:
-    """Rows of a CSV or Parquet table, joined on path or file name; see ``LabelTable.row``."""
-
-    def __init__(self, table: LabelTable, root: Path) -> None:
-        self._table = table
-        self._root = root
-
-    def labels(self, path: str, location: Path) -> Mapping[str, Value]:
-        """Return the row of this file, without empty cells; none if the table has no such row."""
-        return clean(self._table.row(self._root, path))
+def table_labels(table: LabelTable, root: Path) -> LabelSource:
+    """Return the source of a table's rows, without empty cells; see ``LabelTable.row``."""
+    return lambda path: clean(table.row(root, path))
 
 
 def label_source(labels: str, table: LabelTable | None, root: Path) -> LabelSource:
     """Return the source that ``--labels`` and ``--table`` ask for."""
     if table is not None:
-        return TableLabels(table, root)
-    return FolderLabels() if labels == FOLDER else PatternLabels(labels)
+        return table_labels(table, root)
+    return folder_labels if labels == FOLDER else pattern_labels(labels)
 
 
 def clean(row: Mapping[str, Value | None]) -> dict[str, Value]:

@@ -8,6 +8,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+from paint_search.errors import UsageError, argument
+from paint_search.painting import painting_id
 
 _SYSTEM_NAMES = frozenset(
     {
@@ -40,6 +45,43 @@ class ScannedFile:
 
 #: Walks a corpus; is handed what to call with what cannot be looked at.
 Walk = Callable[[Unreadable], Iterator[ScannedFile]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part ``number`` of ``count``, counted from 1: a corpus dealt out to several machines.
+
+    By the ids of the files, which are hashes: all machines deal alike, and parts are of like size.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``3/16``.
+
+        Raises:
+            UsageError: it is of another form, or there is no such part.
+        """
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise UsageError(
+                f"{argument('part', text)}: write the part and their number, such as 3/16"
+            )
+        return cls(int(number), int(count))
+
+    def has(self, path: str) -> bool:
+        """Tell whether the file at this corpus-relative path is in the part."""
+        return UUID(painting_id(path)).int * self.count >> 128 == self.number - 1
+
+    def of(self, walk: Walk) -> Walk:
+        """Return a walk over the files of this part alone."""
+
+        def own(unreadable: Unreadable) -> Iterator[ScannedFile]:
+            return (file for file in walk(unreadable) if self.has(file.path))
+
+        return own
 
 
 def scan(folder: Path, root: Path, unreadable: Unreadable) -> Iterator[ScannedFile]:

@@ -4,44 +4,42 @@ Written as the run goes and renamed into place at its end, so that memory does n
 """
 
 import csv
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+from paint_search.files import replacing
 
 _HEADER = ("path", "reason")
 
 
 class SkipList:
-    """Collects skips of one run over ``scope``; use as a context manager.
+    """Collects the skips of one run; see `skip_list`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.count = 0
+        self._write = csv.writer(stream).writerow
+
+    def add(self, path: str, reason: str) -> None:
+        """Note that the file at this corpus-relative path was not indexed."""
+        self.count += 1
+        self._write((path, " ".join(reason.split())))
+
+
+@contextmanager
+def skip_list(file: Path, scope: str) -> Iterator[SkipList]:
+    """Give the list of one run, which takes the place of ``file`` when the run has ended.
 
     Args:
         file: where the list belongs.
         scope: corpus-relative folder that this run looks at, "." for all; earlier lines about
             other folders are kept.
     """
-
-    def __init__(self, file: Path, scope: str) -> None:
-        self.count = 0
-        self._file = file
-        self._scope = scope
-        self._fresh = file.with_name(file.name + ".new")
-
-    def __enter__(self) -> "SkipList":
-        self._stream = self._fresh.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._stream)
-        self._writer.writerow(_HEADER)
-        for path, reason in read_skips(self._file):
-            if not inside(path, self._scope):
-                self._writer.writerow((path, reason))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-        os.replace(self._fresh, self._file)
-
-    def add(self, path: str, reason: str) -> None:
-        """Note that the file at this corpus-relative path was not indexed."""
-        self.count += 1
-        self._writer.writerow((path, " ".join(reason.split())))
+    with replacing(file) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
+        earlier = (row for row in read_skips(file) if not inside(row[0], scope))
+        csv.writer(stream).writerows([_HEADER, *earlier])
+        yield SkipList(stream)
 
 
 def read_skips(file: Path) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from paint_search.errors import ImageError, NotAnImageError, argument
 from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.shared import shared
 
 #: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
 MAX_PIXELS = 200_000_000
@@ -221,32 +222,18 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in Image.OPEN if name not in _REFUSED_FORMATS)
 
 
-_users = 0
-_theirs = ExitStack()
-_users_lock = threading.Lock()
-
-
+@shared
 @contextmanager
 def _own_rules() -> Iterator[None]:
-    """Lift Pillow's pixel limit and hush its warnings while our limit is in force, in any thread.
-
-    Both are global, so the first thread to enter changes them and the last to leave restores them.
-    """
-    global _users
-    with _users_lock:
-        if _users == 0:
-            _theirs.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-            _theirs.enter_context(warnings.catch_warnings())
-            warnings.filterwarnings("ignore", module="PIL")
-            Image.MAX_IMAGE_PIXELS = None
-        _users += 1
-    try:
-        yield
-    finally:
-        with _users_lock:
-            _users -= 1
-            if _users == 0:
-                _theirs.close()
+    """Lift Pillow's pixel limit and hush its warnings while our own limit is in force."""
+    theirs = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = theirs
 
 
 def _reason(error: OSError) -> str:

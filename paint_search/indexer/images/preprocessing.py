@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 Fit = Literal["crop", "pad", "squash"]
@@ -94,3 +96,12 @@ class Preprocessing:
         canvas = Image.new("RGB", square, tuple(round(255 * channel) for channel in self.mean))
         canvas.paste(inner, ((self.size - inner.width) // 2, (self.size - inner.height) // 2))
         return canvas
+
+
+def check_squares(pixels: NDArray[np.uint8], size: int) -> None:
+    """Raise ValueError unless these are pictures of ``size`` pixels a side, (n, size, size, 3)."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3):
+        raise ValueError(
+            f"expected uint8 pixels of shape (n, {size}, {size}, 3), got {pixels.dtype} "
+            f"{pixels.shape}"
+        )

@@ -38,6 +38,7 @@ _CANDIDATES: Final = 16
 #: times as many as will do on average are found and sifted.
 _RARE: Final = 0.25
 _SIFTED: Final = 2
+_FEW: Final = 1 / 16  # a smaller share is copied side by side, and compared there
 
 #: An index is built anew once this share of it is deleted, or it has grown this many times.
 _GONE: Final = 0.1
@@ -223,9 +224,18 @@ class FaissStore(Points):
                 take(list(range(len(vectors))), scores, np.where(kept[at], at, -1))
         short = [row for row, (labels, _) in enumerate(found) if len(labels) < k]
         if short:
-            selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
-            params = faiss.SearchParameters(sel=selected) if count < size else None
-            take(short, *loaded.flat.search(vectors[short], k, params=params))
+            flat = loaded.flat
+            if count <= _FEW * size:  # side by side: a selector is asked of every position
+                at = np.flatnonzero(kept)
+                codes = faiss.rev_swig_ptr(flat.codes.data(), size * flat.code_size)
+                some = faiss.IndexScalarQuantizer(flat.d, flat.sq.qtype, flat.metric_type)
+                some.add_sa_codes(codes.reshape(size, -1)[at])
+                scores, places = some.search(vectors[short], k)
+                take(short, scores, at[places])
+            else:
+                selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
+                params = faiss.SearchParameters(sel=selected) if count < size else None
+                take(short, *flat.search(vectors[short], k, params=params))
         return found
 
     def _compare(

@@ -16,9 +16,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.indexer.backbones.blas import one_blas_thread
 from paint_search.indexer.backbones.builtin.descriptor_sheet import INPUT_SIZE as INPUT_SIZE
 from paint_search.indexer.backbones.builtin.descriptor_sheet import Array, Sheet
+from paint_search.indexer.images.preprocessing import check_squares
+from paint_search.indexer.shared import one_blas_thread
 
 VERSION: Final = "descriptors-1"  # change it whenever the same pixels give another vector
 DIMENSION: Final = 1290
@@ -51,10 +52,7 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Raises:
         ValueError: the pixels have another shape or type.
     """
-    n = INPUT_SIZE
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (n, n, 3):
-        got = f"{pixels.dtype} {pixels.shape}"
-        raise ValueError(f"expected uint8 pixels of shape (n, {n}, {n}, 3), got {got}")
+    check_squares(pixels, INPUT_SIZE)
     if not len(pixels):
         return np.empty((0, DIMENSION), dtype=np.float32)
     return _joined(measure_blocks(pixels))

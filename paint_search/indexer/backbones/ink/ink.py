@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from paint_search.errors import UsageError
 from paint_search.indexer.backbones.ink.measures import COUNTS, MEASURES, measure
+from paint_search.indexer.images.preprocessing import check_squares
 
 VERSION: Final = "ink-1"  # change it whenever the same pixels give another vector
 INPUT_SIZE: Final = 320
@@ -49,10 +50,7 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Raises:
         ValueError: the pixels have another shape or type.
     """
-    n = INPUT_SIZE
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (n, n, 3):
-        got = f"{pixels.dtype} {pixels.shape}"
-        raise ValueError(f"expected uint8 pixels of shape (n, {n}, {n}, 3), got {got}")
+    check_squares(pixels, INPUT_SIZE)
     values = [list(measure(_without_margin(image)).values()) for image in pixels]
     return lift(np.array(values, dtype=np.float64).reshape(len(pixels), len(MEASURES)))
 

@@ -1,30 +1,28 @@
-"""``similar``: the nearest paintings, as a table, a contact sheet, a page, JSON or CSV."""
+"""``similar`` and ``verify``: what is like a painting, and whether one artist made two."""
 
 import csv
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paint_search.cli.output import (
-    IndexOption,
-    JsonOption,
-    NotOption,
-    Output,
-    QuietOption,
-    WhereOption,
-    reports_errors,
-)
+import paint_search
+from paint_search.cli.output import IndexOption, Output, Works, command
 
 if TYPE_CHECKING:
-    from paint_search.painting import Hit
+    from paint_search.index.verification import Verdict
+    from paint_search.painting import Hit, Painting
     from paint_search.search.background import Background
 
+_IMAGE = "An image file, an indexed path or an id."
 
-@reports_errors
+
+@command
 def similar(
+    *,
     queries: Annotated[
         list[str],
         typer.Argument(
@@ -33,11 +31,9 @@ def similar(
     ],
     k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
     unlike: Annotated[
-        list[str] | None,
-        typer.Option(help="A painting to move away from; may be repeated.", show_default=False),
+        list[str] | None, typer.Option(help="A painting to move away from; may be repeated.")
     ] = None,
-    where: WhereOption = None,
-    exclude: NotOption = None,
+    works: Works,
     min_score: Annotated[float, typer.Option(help="Least cosine, -1 to 1.")] = -1.0,
     spread: Annotated[
         float, typer.Option(help="0 for the nearest, up to 1 for variety among the hits.")
@@ -49,34 +45,27 @@ def similar(
         bool,
         typer.Option("--compact-only", help="Compare compact vectors alone, after `compress`."),
     ] = False,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Write a contact sheet (JPEG or PNG).", show_default=False)
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a page that opens anywhere.", show_default=False)
-    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet (JPEG or PNG).")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page that opens anywhere.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for machines.")] = False,
     index: IndexOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: Output,
 ) -> None:
     """Find the paintings most like one or more others.
 
     Example: `paint-search similar query.jpg -k 24 --not artist="Claude Monet" --sheet hits.jpg`
     """
     from paint_search.errors import UsageError
-    from paint_search.index.index import Index
-    from paint_search.search.filters import parse_filter
 
-    if as_csv and as_json:
+    if as_csv and output.as_json:
         raise UsageError("give either --json or --csv, not both")
-    output = Output(as_json=as_json, quiet=quiet or as_csv)
-    with Index.open(index) as collection:
+    output = replace(output, quiet=output.quiet or as_csv)
+    with paint_search.Index.open(index) as collection:
         hits = collection.recommend(
             queries,
             unlike or (),
             k,
-            where=parse_filter(where or (), exclude or ()),
+            where=works.conditions,
             min_score=min_score,
             spread=spread,
             exact=exact,
@@ -96,6 +85,41 @@ def similar(
         _print_csv(hits)
     output.json({"hits": [hit.to_dict() for hit in hits]})
     print_hits(output, hits, background)
+
+
+@command
+def verify(
+    *,
+    one: Annotated[str, typer.Argument(metavar="PAINTING", help=_IMAGE)],
+    other: Annotated[str, typer.Argument(metavar="PAINTING", help="Another.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw both, and the pairs they compare with (JPEG or PNG).")
+    ] = None,
+    index: IndexOption = None,
+    output: Output,
+) -> None:
+    """Say how likely one artist made both paintings.
+
+    The probability is calibrated on pairs of indexed works by artists that nothing was learned
+    from, half of them by one artist; the first run takes a while for that, later ones reuse it.
+    Where the paintings are unlike all that was calibrated on, or the odds near even, it says so.
+
+    Example: `paint-search verify a.jpg b.jpg`
+    """
+    with paint_search.Index.open(index) as collection:
+        verdict = collection.verifier(output.note).verify(one, other)
+        files = [collection.locate_query(query) for query in (one, other)]
+        pairs = [
+            (collection.locate(pair.one), collection.locate(pair.other))
+            for pair in verdict.references
+        ]
+    if sheet:
+        from paint_search.report import write_pairs
+
+        write_pairs(sheet, (files[0], files[1]), verdict, pairs)
+        output.note(f"wrote {sheet}")
+    output.json(verdict.to_dict())
+    _print_verdict(output, verdict)
 
 
 def print_hits(output: Output, hits: "Sequence[Hit]", background: "Background | None") -> None:
@@ -135,3 +159,32 @@ def _print_csv(hits: "Sequence[Hit]") -> None:
     writer = csv.DictWriter(sys.stdout, columns or ["rank", "score", "path"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _print_verdict(output: Output, verdict: "Verdict") -> None:
+    from paint_search.index.verification import write_probability
+
+    output.line(verdict.describe())
+    if verdict.references:
+        output.line("\npairs of this index that are given about the same probability")
+        output.table(
+            [">probability", "by", "one", "other"],
+            [
+                [
+                    write_probability(pair.probability),
+                    "one artist" if pair.same else "two artists",
+                    _name(pair.one),
+                    _name(pair.other),
+                ]
+                for pair in verdict.references
+            ],
+        )
+    output.note(
+        f"probability: that one artist made both, if half of all pairs asked about are by one; "
+        f"calibrated on {verdict.pairs:,} pairs of works by {verdict.artists:,} artists that "
+        "nothing was learned from. How good it is: paint-search eval verify"
+    )
+
+
+def _name(painting: "Painting") -> str:
+    return f"{painting.artist}: {painting.title or painting.path}"
