@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from paint_search.errors import EvalError
-from paint_search.eval import expected_calibration_error, reliability
+from paint_search.eval import reliability
 
 forecasts = st.lists(
     st.tuples(st.floats(0, 1) | st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.booleans()),
@@ -29,7 +29,7 @@ def test_the_error_is_that_of_brute_force(given_: list[tuple[float, bool]], bins
         if held:
             total += abs(sum(y for _, y in held) - sum(p for p, _ in held))
     p, y = zip(*given_, strict=True)
-    error = expected_calibration_error(p, y, bins=bins)
+    error = reliability(p, y, bins=bins).error
     assert error == pytest.approx(total / len(given_), abs=1e-9)
     assert 0 <= error <= 1
 
@@ -49,10 +49,8 @@ def test_honest_forecasts_have_no_error_to_speak_of_and_boasting_ones_have() -> 
     rng = np.random.default_rng(1)
     p = rng.random(40_000)
     y = rng.random(40_000) < p
-    assert expected_calibration_error(p, y) < 0.01
-    assert expected_calibration_error(np.where(p > 0.5, 1.0, 0.0), y) == pytest.approx(
-        0.25, abs=0.01
-    )
+    assert reliability(p, y).error < 0.01
+    assert reliability(np.where(p > 0.5, 1.0, 0.0), y).error == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,15 @@
 """Arrays and labels in; numbers and tables out: pure functions that draw, write and ask nothing.
 
-Vectors come as (n, d) of any norm, labels as n texts or None; what cannot be judged is answered
-with one `EvalError`. Anybody may import this room; it imports nobody but the errors. scipy and
-scikit-learn are loaded by what needs them, when it is called.
+Anybody may import this room; it imports nobody but the errors. scipy and scikit-learn are loaded
+by what needs them, when it is called.
+
+What several functions take means the same in each: `vectors` are (n, d) of any norm, `full` and
+`compact` such of the same works, before and after compression; `labels` are n texts, None where a
+work takes no part; `queries` and `gallery` are the rows that ask and that may be found (a mask of
+n, or indices), all by default; `k` and `ks` are numbers of neighbours; `samples` are bootstrap
+resamples of the works within their labels, `level` that of their percentile intervals, and `seed`
+that of all that is random. Whatever cannot be judged is an `EvalError`, everywhere a vector without
+direction, numbers of labels and vectors that differ, or a selection out of range.
 """
 
 from paint_search.eval.agreement import Agreement, Mantel, agreement, mantel, tree_correlation
@@ -10,14 +17,13 @@ from paint_search.eval.artists import ArtistPair, ArtistSimilarity, artist_simil
 from paint_search.eval.calibration import (
     Reliability,
     conformal_threshold,
-    expected_calibration_error,
     prediction_sets,
     reliability,
 )
 from paint_search.eval.classifiers import KINDS, Kind
-from paint_search.eval.classify import Classification, ThreeWaySplit, classify, stratified_split
+from paint_search.eval.classify import Classification, classify, stratified_split
 from paint_search.eval.clusters import Hierarchy, Partition, centroids, hierarchy, kmeans
-from paint_search.eval.duplicates import Copies, Duplicate, exclude_copies, likely_duplicates
+from paint_search.eval.duplicates import Copies, exclude_copies, likely_duplicates
 from paint_search.eval.fidelity import (
     BASELINE,
     LEAST_WORKS,
@@ -35,8 +41,8 @@ from paint_search.eval.fidelity import (
 from paint_search.eval.inputs import Groups, group_labels, plain, unit_rows
 from paint_search.eval.maps import METHOD_NAMES, Method, Projection, project
 from paint_search.eval.neighbours import Neighbours, neighbours
-from paint_search.eval.outliers import Outlier, outliers, typical_works
-from paint_search.eval.pairs import Pairs, PairSource, random_pairs, some_pairs
+from paint_search.eval.outliers import outliers, typical_works
+from paint_search.eval.pairs import Pairs, PairSource, random_pairs, ranked_pairs, some_pairs
 from paint_search.eval.retrieval import Retrieval, retrieval, same_label_auc
 from paint_search.eval.silhouette import (
     Comparison,
@@ -59,7 +65,6 @@ __all__ = [
     "Classification",
     "Comparison",
     "Copies",
-    "Duplicate",
     "Fidelity",
     "Groups",
     "Hierarchy",
@@ -70,7 +75,6 @@ __all__ = [
     "Metric",
     "Neighbours",
     "NeighboursKept",
-    "Outlier",
     "PairSource",
     "Pairs",
     "Partition",
@@ -78,7 +82,6 @@ __all__ = [
     "Reliability",
     "Retrieval",
     "Silhouette",
-    "ThreeWaySplit",
     "Verification",
     "agreement",
     "artist_similarity",
@@ -89,7 +92,6 @@ __all__ = [
     "csls",
     "equal_error_rate",
     "exclude_copies",
-    "expected_calibration_error",
     "fidelity",
     "group_labels",
     "hierarchy",
@@ -104,6 +106,7 @@ __all__ = [
     "prediction_sets",
     "project",
     "random_pairs",
+    "ranked_pairs",
     "reliability",
     "retrieval",
     "same_label_auc",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from paint_search.errors import EvalError
 from paint_search.eval.clusters import Hierarchy
-from paint_search.eval.inputs import Floats, Ints, Labels, group_labels
+from paint_search.eval.inputs import Floats, Ints, Labels, group_labels, plain
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Agreement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, each with its chance, as JSON can carry them."""
-        return {k: vars(v) if isinstance(v, Measure) else v for k, v in vars(self).items()}
+        return {name: plain(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,8 @@ def agreement(
 ) -> Agreement:
     """Compare clusters with labels by ARI, NMI and purity, each beside its value by chance.
 
-    Args:
-        labels: n labels; rows labelled None take no part.
-        clusters: (n,) whole numbers.
-        permutations: random reassignments of the labels to the rows.
-        seed: of the permutations.
+    `clusters` are (n,) whole numbers; `permutations` are random reassignments of the labels to the
+    rows.
 
     Raises:
         EvalError: no labelled row, as many labels as clusters are not given, or no permutation.
@@ -115,11 +112,8 @@ def agreement(
 def mantel(a: npt.ArrayLike, b: npt.ArrayLike, *, permutations: int = 999, seed: int = 0) -> Mantel:
     """Test whether two symmetric matrices over the same labels go together (one-sided).
 
-    Args:
-        a: (m, m); the diagonal is not looked at.
-        b: (m, m).
-        permutations: random orders of the labels of one matrix.
-        seed: of the permutations.
+    `a` and `b` are (m, m), their diagonals not looked at; `permutations` are random orders of the
+    labels of one.
 
     Returns:
         The test; r and p are NaN where all cells of a matrix are equal.
@@ -176,13 +170,8 @@ def _agreements(truth: Ints, found: Ints) -> Floats:
     from sklearn.metrics.cluster import contingency_matrix
 
     purity = contingency_matrix(truth, found).max(axis=0).sum() / len(truth)
-    return np.array(
-        [
-            adjusted_rand_score(truth, found),
-            normalized_mutual_info_score(truth, found),
-            purity,
-        ]
-    )
+    nmi = normalized_mutual_info_score(truth, found)
+    return np.array([adjusted_rand_score(truth, found), nmi, purity])
 
 
 def _standardised(matrix: Floats) -> Floats:

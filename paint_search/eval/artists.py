@@ -176,17 +176,11 @@ def artist_similarity(
     The mean over the pairs of works across two labels is the product of their mean unit vectors;
     within one, of n works and with s the sum of their unit vectors, (|s|^2 - n) / (n (n - 1)).
 
-    Args:
-        vectors: (n, d), any norm.
-        labels: n labels; works labelled None take no part.
-        hubs: how many nearest labels tell how close a label is to all (CSLS).
-        samples: bootstrap resamples of the works within each label.
-        level: of the percentile interval.
-        seed: of the resampling.
-        cells: resampled figures held at once, which bounds memory.
+    `hubs` nearest labels tell how close a label is to all (CSLS); `cells` are the resampled figures
+    held at once, which bounds memory.
 
     Raises:
-        EvalError: no labelled work, `hubs` below 1, or a vector without direction.
+        EvalError: no labelled work, or `hubs` below 1.
     """
     unit = unit_rows(vectors)
     groups = group_labels(labels, len(unit))
@@ -210,9 +204,7 @@ def csls(similarity: Floats, k: int = 10) -> Floats:
     r(a) is the mean similarity of a to its k nearest others (all, where there are fewer), after
     Conneau et al. 2018, "Word Translation Without Parallel Data", equation 3.
 
-    Args:
-        similarity: (m, m), symmetric; the diagonal is not looked at.
-        k: number of nearest others.
+    `similarity` is (m, m), symmetric; its diagonal is not looked at.
 
     Raises:
         EvalError: k below 1.
@@ -240,11 +232,7 @@ def _within(squared_norms: Floats, counts: Floats | Ints, squares: Floats | Ints
 
 
 def _bootstrap(
-    ordered: Vectors,
-    groups: Groups,
-    weights: npt.NDArray[np.float32],
-    level: float,
-    cells: int,
+    ordered: Vectors, groups: Groups, weights: npt.NDArray[np.float32], level: float, cells: int
 ) -> Floats:
     """Return the lower and upper ends of the intervals of `ArtistSimilarity.mean`."""
     works, counts, samples = ordered.astype(np.float32), groups.counts, len(weights)

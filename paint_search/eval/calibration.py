@@ -24,19 +24,32 @@ class Reliability:
 
     Attributes:
         edges: (bins + 1,) from 0 to 1; a bin holds its upper edge, the first its lower one too.
-        counts: (bins,) forecasts in each.
+        counts: (bins,) forecasts in each, or their weights.
         forecast: (bins,) their mean; NaN in an empty bin.
         observed: (bins,) the share that came true; NaN in an empty bin.
     """
 
     edges: Floats
-    counts: Ints
+    counts: Ints | Floats
     forecast: Floats
     observed: Floats
 
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean gap between forecast and observed share, 0 to 1.
+
+        As in Naeini, Cooper & Hauskrecht 2015.
+        """
+        gaps = self.counts * np.abs(self.observed - self.forecast)
+        return float(np.nansum(gaps) / self.counts.sum())
+
 
 def reliability(
-    probabilities: npt.ArrayLike, outcomes: npt.ArrayLike, *, bins: int = 10
+    probabilities: npt.ArrayLike,
+    outcomes: npt.ArrayLike,
+    *,
+    bins: int = 10,
+    weights: npt.ArrayLike | None = None,
 ) -> Reliability:
     """Sort forecasts into equally wide bins.
 
@@ -44,44 +57,30 @@ def reliability(
         probabilities: (n,) of an event, 0 to 1; of a classifier, that of the class it names.
         outcomes: (n,) whether it came true.
         bins: how many.
+        weights: (n,) how much each forecast counts, as a resampling does; 1 by default.
 
     Raises:
         EvalError: no forecast, lengths that differ, a probability outside 0 to 1, or no bin.
     """
-    forecasts, happened = _checked(probabilities, outcomes)
-    place, edges = _bins(forecasts, bins)
-    counts = np.bincount(place, minlength=bins)
+    forecasts = np.asarray(probabilities, dtype=np.float64)
+    happened = np.asarray(outcomes, dtype=np.bool_)
+    if forecasts.ndim != 1 or forecasts.shape != happened.shape or not len(forecasts):
+        raise EvalError(
+            f"Calibration needs one outcome for each forecast, not {happened.shape} for "
+            f"{forecasts.shape}."
+        )
+    if not ((forecasts >= 0) & (forecasts <= 1)).all():
+        raise EvalError("A probability lies between 0 and 1.")
+    if bins < 1:
+        raise EvalError(f"A reliability diagram needs at least one bin, not {bins}.")
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.searchsorted(edges, forecasts, side="left") - 1, 0, bins - 1)
+    each = np.ones(len(forecasts), dtype=np.int64) if weights is None else np.asarray(weights)
+    counts = np.bincount(place, weights, minlength=bins)
     with np.errstate(invalid="ignore"):
-        forecast = np.bincount(place, weights=forecasts, minlength=bins) / counts
-        observed = np.bincount(place, weights=happened, minlength=bins) / counts
+        forecast = np.bincount(place, each * forecasts, minlength=bins) / counts
+        observed = np.bincount(place, each * happened, minlength=bins) / counts
     return Reliability(edges, counts, forecast, observed)
-
-
-def expected_calibration_error(
-    probabilities: npt.ArrayLike,
-    outcomes: npt.ArrayLike,
-    *,
-    bins: int = 10,
-    weights: npt.ArrayLike | None = None,
-) -> float:
-    """Return the mean gap between forecast and observed share over equally wide bins, 0 to 1.
-
-    As in Naeini, Cooper & Hauskrecht 2015.
-
-    Args:
-        probabilities: (n,) as `reliability`.
-        outcomes: (n,) as `reliability`.
-        bins: how many.
-        weights: (n,) how much each forecast counts, as a resampling does; 1 by default.
-
-    Raises:
-        EvalError: as `reliability`.
-    """
-    forecasts, happened = _checked(probabilities, outcomes)
-    place, _ = _bins(forecasts, bins)
-    counts = np.ones(len(forecasts)) if weights is None else np.asarray(weights, np.float64)
-    gaps = np.bincount(place, weights=counts * (happened - forecasts), minlength=bins)
-    return float(np.abs(gaps).sum() / counts.sum())
 
 
 def conformal_threshold(probabilities: Floats, truth: Ints, coverage: float) -> float:
@@ -117,24 +116,3 @@ def prediction_sets(probabilities: npt.ArrayLike, threshold: float) -> Bools:
     sets = likely >= threshold
     sets[np.arange(len(likely)), likely.argmax(axis=1)] = True
     return sets
-
-
-def _bins(forecasts: Floats, bins: int) -> tuple[Ints, Floats]:
-    """Return the bin of each forecast, and the edges of all."""
-    if bins < 1:
-        raise EvalError(f"A reliability diagram needs at least one bin, not {bins}.")
-    edges = np.linspace(0, 1, bins + 1)
-    return np.clip(np.searchsorted(edges, forecasts, side="left") - 1, 0, bins - 1), edges
-
-
-def _checked(probabilities: npt.ArrayLike, outcomes: npt.ArrayLike) -> tuple[Floats, Bools]:
-    forecasts = np.asarray(probabilities, dtype=np.float64)
-    happened = np.asarray(outcomes, dtype=np.bool_)
-    if forecasts.ndim != 1 or forecasts.shape != happened.shape or not len(forecasts):
-        raise EvalError(
-            f"Calibration needs one outcome for each forecast, not {happened.shape} for "
-            f"{forecasts.shape}."
-        )
-    if not ((forecasts >= 0) & (forecasts <= 1)).all():
-        raise EvalError("A probability lies between 0 and 1.")
-    return forecasts, happened

@@ -56,11 +56,7 @@ class Ensemble:
 
 
 def fit_ensemble(
-    kind: Kind,
-    inputs: npt.NDArray[Any],
-    codes: Ints,
-    seed: int,
-    net: Any = None,
+    kind: Kind, inputs: npt.NDArray[Any], codes: Ints, seed: int, net: Any = None
 ) -> Ensemble:
     """Tune, fit and calibrate.
 
@@ -82,18 +78,12 @@ def fit_ensemble(
     parts = min(MEMBERS[kind], int(np.bincount(codes).min()))
     folds = StratifiedKFold(parts, shuffle=True, random_state=seed)
     model, settings = (net, {}) if kind == "cnn" else _tuned(kind, inputs, codes, folds, seed)
-    calibrated = CalibratedClassifierCV(
-        model, method=_method(kind, len(codes)), cv=folds, ensemble=True
-    )
-    return Ensemble(kind, settings, calibrated.fit(inputs, codes))
-
-
-def _method(kind: Kind, works: int) -> str:
-    """Return how scikit-learn is to calibrate."""
+    method = "temperature"
     if kind == "knn":
         # The votes for a class are often 0, whose logarithm no temperature can bear.
-        return "isotonic" if works >= _STEPS_FROM else "sigmoid"
-    return "temperature"
+        method = "isotonic" if len(codes) >= _STEPS_FROM else "sigmoid"
+    calibrated = CalibratedClassifierCV(model, method=method, cv=folds, ensemble=True)
+    return Ensemble(kind, settings, calibrated.fit(inputs, codes))
 
 
 def _tuned(

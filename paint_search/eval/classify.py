@@ -13,11 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.calibration import (
-    conformal_threshold,
-    expected_calibration_error,
-    prediction_sets,
-)
+from paint_search.eval.calibration import conformal_threshold, prediction_sets, reliability
 from paint_search.eval.classifiers import KINDS, Ensemble, Kind, fit_ensemble
 from paint_search.eval.inputs import Bools, Floats, Groups, Ints, Labels, group_labels, plain
 
@@ -111,17 +107,14 @@ class Classification:
     @property
     def calibration_error(self) -> float:
         """Expected calibration error of the stated probabilities."""
-        return expected_calibration_error(self.confidence, self.right, bins=_BINS)
+        return reliability(self.confidence, self.right, bins=_BINS).error
 
     @property
     def calibration_error_by_chance(self) -> float:
         """Mean of that error if every probability were right: few works never show 0."""
-        rng = np.random.default_rng(0)
         stated = self.confidence
-        draws = rng.random((_CHANCE_DRAWS, len(stated))) < stated
-        return float(
-            np.mean([expected_calibration_error(stated, true, bins=_BINS) for true in draws])
-        )
+        draws = np.random.default_rng(0).random((_CHANCE_DRAWS, len(stated))) < stated
+        return float(np.mean([reliability(stated, true, bins=_BINS).error for true in draws]))
 
     @property
     def errors(self) -> Ints:
@@ -213,8 +206,8 @@ class Classification:
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.interval(self.right)),
             "accuracy_on_learned": self.fitted,
-            "calibration_error": plain(self.calibration_error),
-            "calibration_error_by_chance": plain(self.calibration_error_by_chance),
+            "calibration_error": self.calibration_error,
+            "calibration_error_by_chance": self.calibration_error_by_chance,
             "coverage": {
                 "asked": self.coverage,
                 "found": float(self.covered.mean()),
@@ -223,7 +216,7 @@ class Classification:
             },
             "agreement": float(self.agreement.mean()),
             "confusion": self.confusion().tolist(),
-            "per_class": [vars(score) for score in self.per_class()],
+            "per_class": plain(self.per_class()),
             "learning_curves": self.ensemble.histories,
             "remarks": self.remarks(),
         }
@@ -242,15 +235,10 @@ def classify(
 ) -> Classification:
     """Divide the works, learn to tell their classes, and test it.
 
-    Args:
-        inputs: (n, d) unit vectors, or (n, side, side, 3) pixels for ``cnn``.
-        labels: n labels; works labelled None take no part.
-        kind: of model.
-        test: share of the works to test with.
-        coverage: how often a set of classes is to hold the true one.
-        seed: of the division, and of the models.
-        split: another division, see `stratified_split`.
-        net: what a ``cnn`` is an ensemble of: a classifier of pixels, of scikit-learn's kind.
+    `inputs` are (n, d) unit vectors, or (n, side, side, 3) pixels for `cnn`, which is an ensemble
+    of `net`, a classifier of pixels of scikit-learn's kind. `test` is the share of the works to
+    test with, `coverage` how often a set of classes is to hold the true one, `split` another
+    division, see `stratified_split`.
 
     Raises:
         EvalError: fewer than two classes, a class of too few works, an unknown kind, a ``cnn``
@@ -292,18 +280,25 @@ def stratified_split(
 ) -> ThreeWaySplit:
     """Divide the labelled works so that every part has its share of each class.
 
-    Args:
-        groups: the labels.
-        test: share of the works to test with, or their number.
-        learn: how many others take part; all by default. A fifth of them sets the sets of classes.
-        seed: of the division.
+    `test` is the share of the works to test with, or their number; `learn` is how many others take
+    part, all by default. A fifth of those sets the sets of classes.
 
     Raises:
         EvalError: fewer than two classes, or too few works of a class or in all.
     """
     from sklearn.model_selection import train_test_split
 
-    _check(groups)
+    if len(groups.names) < 2:
+        found = f"only {groups.names[0]!r} is" if groups.names else "none is"
+        raise EvalError(f"It takes two classes to tell apart; {found} known here.")
+    fewest = int(groups.counts.argmin())
+    if groups.counts[fewest] < LEAST_WORKS:
+        count = int(groups.counts[fewest])
+        works = "1 work" if count == 1 else f"{count} works"
+        raise EvalError(
+            f"{groups.names[fewest]!r} has {works}; a class needs {LEAST_WORKS} to be learned and "
+            "tested: leave out those of fewer."
+        )
     rows, codes = groups.labelled, groups.codes
     if isinstance(test, float) and not 0 < test < 1:
         raise EvalError(f"The share of works to test with must lie between 0 and 1, not {test}.")
@@ -324,17 +319,3 @@ def stratified_split(
             "A class has fewer than two works left to learn from: take fewer works to test with."
         )
     return ThreeWaySplit(np.sort(learned), np.sort(set_by), np.sort(tested))
-
-
-def _check(groups: Groups) -> None:
-    if len(groups.names) < 2:
-        found = f"only {groups.names[0]!r} is" if groups.names else "none is"
-        raise EvalError(f"It takes two classes to tell apart; {found} known here.")
-    fewest = int(groups.counts.argmin())
-    if groups.counts[fewest] < LEAST_WORKS:
-        count = int(groups.counts[fewest])
-        works = "1 work" if count == 1 else f"{count} works"
-        raise EvalError(
-            f"{groups.names[fewest]!r} has {works}; a class needs {LEAST_WORKS} to be learned and "
-            "tested: leave out those of fewer."
-        )

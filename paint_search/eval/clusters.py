@@ -73,13 +73,7 @@ class Hierarchy:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tree as JSON can carry it."""
-        return {
-            "names": list(self.names),
-            "method": self.method,
-            "linkage": self.linkage.tolist(),
-            "cophenetic": plain(self.cophenetic),
-            "order": self.order.tolist(),
-        }
+        return {name: plain(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -102,19 +96,14 @@ class Partition:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the clustering as JSON can carry it, without the centres."""
-        return {
-            "k": self.k,
-            "codes": self.codes.tolist(),
-            "silhouettes": self.silhouettes,
-            "sample": self.sample,
-        }
+        return {name: plain(value) for name, value in vars(self).items() if name != "centres"}
 
 
 def centroids(vectors: npt.ArrayLike, labels: Labels) -> tuple[tuple[str, ...], Floats]:
     """Return the labels, sorted, and the mean unit vector of each: (m, d).
 
     Raises:
-        EvalError: no labelled work, or a vector without direction.
+        EvalError: no labelled work.
     """
     unit = unit_rows(vectors)
     groups = group_labels(labels, len(unit))
@@ -122,24 +111,18 @@ def centroids(vectors: npt.ArrayLike, labels: Labels) -> tuple[tuple[str, ...], 
 
 
 def hierarchy(
-    vectors: npt.ArrayLike,
-    names: Sequence[str],
-    *,
-    method: Literal["average", "ward"] = "average",
+    vectors: npt.ArrayLike, names: Sequence[str], *, method: Literal["average", "ward"] = "average"
 ) -> Hierarchy:
     """Build a tree: average linkage on cosine distance, or Ward on normalised vectors.
 
     Leaves are put in the order that brings like beside like (Bar-Joseph et al. 2001) up to 1000
     of them, in the order of the merges beyond.
 
-    Args:
-        vectors: (n, d), any norm; 2 <= n <= MAX_LEAVES.
-        names: n names of the rows.
-        method: how to merge.
+    `vectors` are 2 to MAX_LEAVES, `names` those of the rows.
 
     Raises:
-        EvalError: too few or too many rows, unlike numbers of rows and names, an unknown
-            method, or a vector without direction.
+        EvalError: too few or too many rows, another number of names, or an unknown
+            method.
     """
     from scipy.cluster.hierarchy import cophenet, leaves_list, linkage, optimal_leaf_ordering
 
@@ -178,17 +161,14 @@ def kmeans(
     It is the candidate of highest mean cosine silhouette, tried on a random sample of the rows;
     the clusters returned are then fitted to all rows.
 
-    Args:
-        vectors: (n, d), any norm.
-        k: number of clusters, at most the number of distinct rows.
-        candidates: numbers of clusters to try when k is not given.
-        sample: rows that it is tried on at most.
-        seed: of the sample and of the starts.
+    `candidates` are the numbers of clusters to try when `k` is not given, on `sample` rows at most.
 
     Raises:
-        EvalError: k below 1 or above the number of distinct rows, no candidate below the number
-            of distinct rows, or a vector without direction.
+        EvalError: k below 1 or above the number of distinct rows, or no candidate below the number
+            of distinct rows.
     """
+    from sklearn.metrics import silhouette_score
+
     unit = unit_rows(vectors)
     if k is not None:
         distinct = len(np.unique(unit, axis=0))
@@ -197,26 +177,20 @@ def kmeans(
         return Partition(k, *_fit(unit, k, seed), {}, 0)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(unit))[:sample])
-    silhouettes = _silhouettes(unit[chosen], candidates, seed)
-    best = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
-    return Partition(best, *_fit(unit, best, seed), silhouettes, len(chosen))
-
-
-def _silhouettes(sample: Vectors, candidates: Sequence[int], seed: int) -> dict[int, float]:
-    """Return the mean cosine silhouette of the sample for each feasible candidate."""
-    from sklearn.metrics import silhouette_score
-
-    distinct = len(np.unique(sample, axis=0))
+    tried_on = unit[chosen]
+    distinct = len(np.unique(tried_on, axis=0))
     # A silhouette needs at least two clusters and fewer clusters than rows.
-    feasible = [k for k in sorted(set(candidates)) if 2 <= k <= min(distinct, len(sample) - 1)]
+    feasible = [n for n in sorted(set(candidates)) if 2 <= n <= min(distinct, len(chosen) - 1)]
     if not feasible:
         raise EvalError(
-            f"No number of clusters to try: {distinct} of {len(sample)} vectors are distinct."
+            f"No number of clusters to try: {distinct} of {len(chosen)} vectors are distinct."
         )
-    return {
-        k: float(silhouette_score(sample, _fit(sample, k, seed)[0], metric="cosine"))
-        for k in feasible
+    silhouettes = {
+        n: float(silhouette_score(tried_on, _fit(tried_on, n, seed)[0], metric="cosine"))
+        for n in feasible
     }
+    best = max(silhouettes, key=lambda tried: (silhouettes[tried], -tried))
+    return Partition(best, *_fit(unit, best, seed), silhouettes, len(chosen))
 
 
 def _fit(unit: Vectors, k: int, seed: int) -> tuple[Ints, Vectors]:
@@ -228,13 +202,13 @@ def _fit(unit: Vectors, k: int, seed: int) -> tuple[Ints, Vectors]:
 
 def _condensed_cosine(unit: Vectors) -> Floats:
     """Return the cosine distances of all pairs of rows as scipy's condensed vector."""
-    n = len(unit)
-    distances = np.empty(n * (n - 1) // 2)
-    ends = np.cumsum(np.arange(n - 1, -1, -1))
-    for block in row_blocks(n, n):
-        table = 1 - unit[block] @ unit[block.start :].T
-        for row, values in zip(range(block.start, block.stop), table, strict=True):
-            later = values[row - block.start + 1 :]
-            distances[ends[row] - len(later) : ends[row]] = later
+    distances = np.concatenate(
+        [
+            row[place + 1 :]
+            for block in row_blocks(len(unit), len(unit))
+            for place, row in enumerate(1 - unit[block] @ unit[block.start :].T)
+        ],
+        dtype=np.float64,
+    )
     # Rounding may leave the distance of two equal rows just below zero.
     return np.maximum(distances, 0, out=distances)

@@ -20,9 +20,7 @@ LIKELY_BITS = 10
 """So few are a copy where each work is also the other's nearest."""
 COPY_COSINE = 0.98
 """So high a cosine is a copy whatever the hashes say."""
-_LEAST_SET = (
-    16  # half of the bits are set, except in the hash of a flat picture, which says nothing
-)
+_LEAST_SET = 16  # half of the bits are set, but in the hash of a flat picture, which says nothing
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
     A copy joins the closest kept work whose cosine is at least `threshold`, whatever its label.
 
     Raises:
-        EvalError: a threshold outside (0, 1], or a vector without direction.
+        EvalError: a threshold outside (0, 1].
     """
     if not 0 < threshold <= 1:
         raise EvalError(f"The threshold for copies must lie in (0, 1], not {threshold}.")
@@ -88,22 +86,16 @@ def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
 
 
 def likely_duplicates(
-    vectors: npt.ArrayLike,
-    hashes: npt.NDArray[np.uint64],
-    nearest: Neighbours,
-    *,
-    copy_bits: int,
+    vectors: npt.ArrayLike, hashes: npt.NDArray[np.uint64], nearest: Neighbours, *, copy_bits: int
 ) -> list[Duplicate]:
     """Find pairs of near-identical works, the highest cosine first.
 
-    Args:
-        vectors: (n, d), any norm.
-        hashes: (n,) perceptual hashes of 64 bits; that of a flat picture is passed over.
-        nearest: the neighbours of all n works.
-        copy_bits: so few differing bits of 64 are a copy by themselves.
+    `hashes` are (n,) perceptual hashes of 64 bits, of which those of flat pictures are passed over;
+    `nearest` holds the neighbours of all n works. So few differing bits as `copy_bits` are a copy
+    by themselves.
 
     Raises:
-        EvalError: lengths that do not agree, or a vector without direction.
+        EvalError: lengths that do not agree.
     """
     unit = unit_rows(vectors, np.float32)
     if hashes.shape != (len(unit),) or len(nearest.queries) != len(unit):

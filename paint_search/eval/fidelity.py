@@ -129,14 +129,11 @@ class LabelFidelity:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON can carry them."""
         pairs = {name: getattr(self, name) for name in ("p_at_1", "map_at_10", "overall")}
-        test = self.mantel
         return {
             "labels": len(self.silhouettes.names),
             "queries": self.queries,
             **{name: {"full": before, "compact": after} for name, (before, after) in pairs.items()},
-            "silhouettes": self.silhouettes.to_dict(),
-            "mantel": test and vars(test) | {"r": plain(test.r), "p_value": plain(test.p_value)},
-            "trees": plain(self.trees),
+            **{name: plain(getattr(self, name)) for name in ("silhouettes", "mantel", "trees")},
         }
 
 
@@ -167,13 +164,9 @@ class Fidelity:
         return {
             "works": self.works,
             "recall": {str(k): value for k, value in self.neighbours.recall.items()},
-            "spearman": plain(self.pairs.spearman),
-            "kendall": plain(self.pairs.kendall),
-            "pairs": self.pairs.pairs,
+            **plain(self.pairs),
             **vars(self.trust) | {"works": self.works, "trust_works": self.trust.works},
-            "artists": self.artists and self.artists.to_dict(),
-            "movements": self.movements and self.movements.to_dict(),
-            "left_out": self.left_out,
+            **{name: plain(getattr(self, name)) for name in ("artists", "movements", "left_out")},
         }
 
 
@@ -233,16 +226,11 @@ def fidelity(
 ) -> Fidelity:
     """Measure what compressed vectors keep of the full ones.
 
-    Args:
-        full: (n, d), any norm, n >= LEAST_WORKS.
-        compact: (n, m), any norm, of the same works.
-        artists: n labels, None where a work has none.
-        movements: n labels.
-        min_works: labels of fewer works take no part in silhouettes, matrices and trees.
-        seed: of the sampled pairs, the sampled works and the permutations.
+    `full` and `compact` are of LEAST_WORKS or more; labels of fewer than `min_works` works take no
+    part in silhouettes, matrices and trees.
 
     Raises:
-        EvalError: too few works, unlike numbers of works, or a vector without direction.
+        EvalError: too few works, or unlike numbers of them.
     """
     before, after = unit_rows(full, np.float32), unit_rows(compact, np.float32)
     count = len(before)
@@ -275,8 +263,12 @@ def label_fidelity(
     before, after = (silhouettes(side, labels, min_works=min_works, samples=2) for side in sides)
     found = [retrieval(side, labels, ks=(1, K)) for side in sides]
     means = [result.summary() for result in found]
-    centres = [centroids(side, _only(labels, before.names))[1] for side in sides]
-    several = len(before.names) >= 3
+    names, chosen = before.names, set(before.names)
+    frequent = [label if label in chosen else None for label in labels]
+    centres = [centroids(side, frequent)[1] for side in sides]
+    several, trees = len(names) >= 3, float("nan")
+    if several and len(names) <= MAX_LEAVES:
+        trees = tree_correlation(*(hierarchy(rows, names) for rows in centres))
     return LabelFidelity(
         p_at_1=(means[0]["P@1"], means[1]["P@1"]),
         map_at_10=(means[0][f"mAP@{K}"], means[1][f"mAP@{K}"]),
@@ -284,7 +276,7 @@ def label_fidelity(
         overall=(before.overall, after.overall),
         silhouettes=compare_silhouettes(before, after),
         mantel=mantel(*(rows @ rows.T for rows in centres), seed=seed) if several else None,
-        trees=_trees(centres, before.names) if several else float("nan"),
+        trees=trees,
     )
 
 
@@ -297,11 +289,6 @@ def neighbours_kept(
     order of rows. Where fewer than k other works exist, all of them are neighbours on both sides
     and the recall is 1, which says nothing.
 
-    Args:
-        full: (n, d), any norm.
-        compact: (n, m), any norm, of the same works.
-        ks: numbers of neighbours.
-
     Raises:
         EvalError: fewer than two works, unlike numbers of works, a k below 1, or a vector
             without direction.
@@ -313,15 +300,9 @@ def neighbours_kept(
     others = len(before) - 1
     if others < 1:
         raise EvalError(f"Neighbours need at least two works, not {len(before)}.")
-    widest = min(cuts[-1], others)
-    found, kept = (neighbours(unit, widest).indices for unit in (before, after))
-    per_work = np.stack(
-        [
-            _common(found[:, :width], kept[:, :width]) / width
-            for width in (min(k, others) for k in cuts)
-        ],
-        axis=1,
-    )
+    widths = [min(k, others) for k in cuts]
+    found, kept = (neighbours(unit, widths[-1]).indices for unit in (before, after))
+    per_work = np.stack([_common(found[:, :k], kept[:, :k]) / k for k in widths], axis=1)
     means = per_work.mean(axis=0).tolist()
     return NeighboursKept(cuts, dict(zip(cuts, means, strict=True)), per_work)
 
@@ -340,16 +321,10 @@ def trust(
     are none on the other side, of the rank there less k. The neighbours are the compact vectors'
     and the ranks the full ones' for trustworthiness, the other way round for continuity.
 
-    Args:
-        full: (n, d), any norm.
-        compact: (n, m), any norm, of the same works.
-        k: number of neighbours, less than half of the works.
-        most: works that it is measured on, a random sample where there are more.
-        seed: of the sample.
+    Of more works than `most` a random sample is measured.
 
     Raises:
-        EvalError: k below 1 or not less than half of the works, unlike numbers of works, or a
-            vector without direction.
+        EvalError: k below 1 or not less than half of the works, or unlike numbers of them.
     """
     before, after = _of_the_same_works(full, compact)
     if len(before) > most:
@@ -374,11 +349,7 @@ def pair_correlation(
 ) -> PairCorrelation:
     """Correlate the cosines of pairs of works before and after compression.
 
-    Args:
-        full: (n, d) unit rows.
-        compact: (n, m) unit rows of the same works.
-        most: pairs that are compared, a random sample where there are more.
-        seed: of the sample.
+    `full` and `compact` are unit rows; of more pairs than `most` a random sample is compared.
 
     Raises:
         EvalError: fewer than three works, which have no two pairs.
@@ -391,23 +362,13 @@ def pair_correlation(
     before, after = (pair_cosines(unit, left, right) for unit in (full, compact))
     if np.ptp(before) == 0 or np.ptp(after) == 0:
         return PairCorrelation(float("nan"), float("nan"), len(left))
-    return PairCorrelation(
-        float(spearmanr(before, after).statistic),
-        float(kendalltau(before, after).statistic),
-        len(left),
-    )
+    ranks, order = (test(before, after).statistic for test in (spearmanr, kendalltau))
+    return PairCorrelation(float(ranks), float(order), len(left))
 
 
 def shown_candidate(candidates: Sequence[Candidate]) -> Candidate:
     """Return the one to look at: the index's own, else the best of the smallest size."""
-    own = [candidate for candidate in candidates if candidate.own]
-    if own:
-        return own[0]
-    least = min(candidate.dims for candidate in candidates)
-    return max(
-        (candidate for candidate in candidates if candidate.dims == least),
-        key=lambda candidate: candidate.fidelity.neighbours.recall[K],
-    )
+    return max(candidates, key=lambda one: (one.own, -one.dims, one.fidelity.neighbours.recall[K]))
 
 
 def verdicts(candidates: Sequence[Candidate], k: int = K) -> list[str]:
@@ -432,17 +393,6 @@ def verdicts(candidates: Sequence[Candidate], k: int = K) -> list[str]:
             f"dimensions: {figures}{chance}."
         )
     return said
-
-
-def _only(labels: Labels, names: Sequence[str]) -> list[str | None]:
-    chosen = set(names)
-    return [label if label in chosen else None for label in labels]
-
-
-def _trees(centres: Sequence[npt.NDArray[Any]], names: Sequence[str]) -> float:
-    if len(names) > MAX_LEAVES:
-        return float("nan")
-    return tree_correlation(*(hierarchy(rows, names) for rows in centres))
 
 
 def _of_the_same_works(full: npt.ArrayLike, compact: npt.ArrayLike) -> tuple[Vectors, Vectors]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Vectors, unit_rows
+from paint_search.eval.inputs import Vectors, plain, unit_rows
 
 Method = Literal["pca", "umap", "tsne"]
 METHOD_NAMES: Mapping[str, str] = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
@@ -30,6 +30,8 @@ REDUCED_DIMS = 50
 TRUST_SAMPLE = 2_000
 """Trustworthiness needs a sample x sample matrix of ranks: 32 MB at this size."""
 SMALLEST_MAP = 3
+_Options = dict[str, int | float | str]
+_Laid = tuple[NDArray[np.float32], _Options]
 _UMAP_TAKES_NEIGHBOURS_FROM = 4_096  # below, umap-learn computes exact neighbours by itself
 
 
@@ -77,34 +79,27 @@ class Projection:
     @property
     def caption(self) -> str:
         """Plain words for a reader who knows no statistics: what the map means, and what not."""
-        return f"{self._meaning()} {self._trust()} {_LIMITS}"
+        meaning = _NEIGHBOUR_MEANING.format(name=METHOD_NAMES[self.method])
+        if self.explained_variance_ratio is not None:
+            shown, number = sum(self.explained_variance_ratio), {2: "two", 3: "three"}[self.dims]
+            meaning = _PCA_MEANING.format(number=number, shown=shown, hidden=1.0 - shown)
+        return (
+            f"{meaning} Trustworthiness {self.trustworthiness:.2f} (1 = every neighbour on the map "
+            "is also a neighbour to the model; about 0.5 = chance), measured on "
+            f"{self.trust_sample:,} paintings with {self.parameters['trust_neighbours']} "
+            f"neighbours each. {_LIMITS}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is to be known of the view, without its coordinates."""
+        fields = ("trustworthiness", "trust_sample", "parameters")
         return {
             "name": self.name,
             "method": self.method,
             "dims": self.dims,
             "explained_variance_ratio": self.explained_variance_ratio,
-            "trustworthiness": self.trustworthiness,
-            "trust_sample": self.trust_sample,
-            "parameters": dict(self.parameters),
+            **{name: plain(getattr(self, name)) for name in fields},
         }
-
-    def _meaning(self) -> str:
-        if self.explained_variance_ratio is None:
-            return _NEIGHBOUR_MEANING.format(name=METHOD_NAMES[self.method])
-        shown = sum(self.explained_variance_ratio)
-        return _PCA_MEANING.format(
-            number="two" if self.dims == 2 else "three", shown=shown, hidden=1.0 - shown
-        )
-
-    def _trust(self) -> str:
-        return (
-            f"Trustworthiness {self.trustworthiness:.2f} (1 = every neighbour on the map is also a "
-            f"neighbour to the model; about 0.5 = chance), measured on {self.trust_sample:,} "
-            f"paintings with {self.parameters['trust_neighbours']} neighbours each."
-        )
 
 
 _PCA_MEANING = (
@@ -137,12 +132,7 @@ def project(
     t-SNE run on their first 50 principal components and start from the PCA map, which keeps the
     large-scale order (Kobak & Linderman 2021). The same seed gives the same map.
 
-    Args:
-        vectors: (n, d), n >= 3 and d >= dims, finite and not all alike.
-        method: "pca", "umap" (McInnes et al. 2018) or "tsne" (van der Maaten & Hinton 2008).
-        dims: 2 or 3.
-        seed: of every random choice.
-        trust_sample: works that trustworthiness is measured on at most.
+    `trust_sample` works at most are those that trustworthiness is measured on.
 
     Returns:
         The coordinates, with the measures of their worth.
@@ -155,26 +145,6 @@ def project(
         raise EvalError(f"No map method {method!r}: choose one of {', '.join(get_args(Method))}.")
     if dims not in (2, 3):
         raise EvalError(f"A map has 2 or 3 dimensions, not {dims}.")
-    unit = _checked(vectors, dims)
-    ratios: tuple[float, ...] | None = None
-    parameters: dict[str, int | float | str]
-    if method == "pca":
-        raw, ratios = _pca(unit, dims, seed)
-        parameters = {"scaling": "unit length", "centred": "yes"}
-    else:
-        reduced, kept = _pca(unit, min(REDUCED_DIMS, *unit.shape), seed)
-        raw, parameters = (_umap if method == "umap" else _tsne)(reduced, dims, seed)
-        parameters |= {"pca_dims": reduced.shape[1], "pca_variance_kept": round(sum(kept), 4)}
-        # Their axes mean nothing: turn the longest side to lie across, as screens and pages do.
-        raw, _ = _pca(raw, dims, seed)
-    coordinates = np.ascontiguousarray(raw, dtype=np.float32)
-    trust, sample, neighbours = _trustworthiness(unit, coordinates, trust_sample, seed)
-    parameters |= {"trust_neighbours": neighbours, "seed": seed}
-    return Projection(coordinates, method, ratios, trust, sample, parameters)
-
-
-def _checked(vectors: npt.ArrayLike, dims: int) -> Vectors:
-    """Check the vectors and scale each row to length one."""
     unit = unit_rows(vectors, np.float32)
     count, width = unit.shape
     if count < SMALLEST_MAP:
@@ -183,7 +153,22 @@ def _checked(vectors: npt.ArrayLike, dims: int) -> Vectors:
         raise EvalError(f"A {dims}-D map needs vectors of at least {dims} numbers, not {width}.")
     if np.ptp(unit, axis=0).max() < 1e-6:
         raise EvalError(f"All {count} vectors point the same way; there is nothing to map.")
-    return unit
+    ratios: tuple[float, ...] | None = None
+    parameters: _Options
+    if method == "pca":
+        raw, ratios = _pca(unit, dims, seed)
+        parameters = {"scaling": "unit length", "centred": "yes"}
+    else:
+        reduced, kept = _pca(unit, min(REDUCED_DIMS, *unit.shape), seed)
+        raw, options = (_umap if method == "umap" else _tsne)(reduced, dims, seed)
+        kept_variance = {"pca_dims": reduced.shape[1], "pca_variance_kept": round(sum(kept), 4)}
+        parameters = {"metric": "cosine", **options, **kept_variance}
+        # Their axes mean nothing: turn the longest side to lie across, as screens and pages do.
+        raw, _ = _pca(raw, dims, seed)
+    coordinates = np.ascontiguousarray(raw, dtype=np.float32)
+    trust, sample, neighbours = _trustworthiness(unit, coordinates, trust_sample, seed)
+    parameters |= {"trust_neighbours": neighbours, "seed": seed}
+    return Projection(coordinates, method, ratios, trust, sample, parameters)
 
 
 def _pca(
@@ -196,44 +181,30 @@ def _pca(
     return coordinates, tuple(float(ratio) for ratio in pca.explained_variance_ratio_)
 
 
-def _umap(
-    reduced: NDArray[np.float32], dims: int, seed: int
-) -> tuple[NDArray[np.float32], dict[str, int | float | str]]:
+def _umap(reduced: NDArray[np.float32], dims: int, seed: int) -> _Laid:
+    from sklearn.neighbors import NearestNeighbors
     from umap import UMAP
 
     neighbours = min(NEIGHBOURS, len(reduced) - 1)
-    options: dict[str, Any] = {"n_neighbors": neighbours, "min_dist": 0.1, "init": "pca"}
-    knn = _exact_neighbours(reduced, neighbours)
+    options: _Options = {"n_neighbors": neighbours, "min_dist": 0.1, "init": "pca"}
+    knn: tuple[Any, Any] = (None, None)
+    if len(reduced) >= _UMAP_TAKES_NEIGHBOURS_FROM:
+        # Exact by blocked matrix products, faster here than UMAP's own search.
+        search = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(reduced)
+        distances, indices = search.kneighbors(reduced)
+        knn = indices, distances.astype(np.float32)
     with warnings.catch_warnings():
         # It says that new points cannot be placed on the map afterwards; we never do.
         warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         model = UMAP(n_components=dims, random_state=seed, n_jobs=1, precomputed_knn=knn, **options)
-        coordinates = model.fit_transform(reduced)
-    return coordinates, {"metric": "cosine", **options}
+        return model.fit_transform(reduced), options
 
 
-def _exact_neighbours(
-    reduced: NDArray[np.float32], neighbours: int
-) -> tuple[NDArray[np.intp] | None, NDArray[np.float32] | None]:
-    """Neighbours for UMAP: exact by blocked matrix products, faster here than its own search."""
-    if len(reduced) < _UMAP_TAKES_NEIGHBOURS_FROM:
-        return None, None
-    from sklearn.neighbors import NearestNeighbors
-
-    search = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(reduced)
-    distances, indices = search.kneighbors(reduced)
-    return indices, distances.astype(np.float32)
-
-
-def _tsne(
-    reduced: NDArray[np.float32], dims: int, seed: int
-) -> tuple[NDArray[np.float32], dict[str, int | float | str]]:
+def _tsne(reduced: NDArray[np.float32], dims: int, seed: int) -> _Laid:
     from sklearn.manifold import TSNE
 
-    perplexity = min(PERPLEXITY, (len(reduced) - 1) / 3)
-    options: dict[str, Any] = {"perplexity": perplexity, "init": "pca"}
-    coordinates = TSNE(n_components=dims, random_state=seed, **options).fit_transform(reduced)
-    return coordinates, {"metric": "cosine", **options}
+    options: _Options = {"perplexity": min(PERPLEXITY, (len(reduced) - 1) / 3), "init": "pca"}
+    return TSNE(n_components=dims, random_state=seed, **options).fit_transform(reduced), options
 
 
 def _trustworthiness(

@@ -45,11 +45,7 @@ def neighbours(
 
     Exact, in float32; works whose scores agree to 1e-6 come in the order of their rows.
 
-    Args:
-        vectors: (n, d), any norm.
-        k: how many; may exceed the number of works, then -1 and NaN fill the rest.
-        queries: rows that ask (mask of n, or indices); all by default.
-        gallery: rows that may be found; all by default.
+    `k` may exceed the number of works; -1 and NaN fill the rest.
 
     Raises:
         EvalError: k below 1, a vector without direction, a selection out of range.

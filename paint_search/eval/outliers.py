@@ -43,7 +43,7 @@ def typical_works(vectors: npt.ArrayLike, labels: Labels) -> dict[str, int]:
     """Return for each label the row that is closest, by cosine, to the mean of its works.
 
     Raises:
-        EvalError: no labelled work, or a vector without direction.
+        EvalError: no labelled work.
     """
     unit = unit_rows(vectors)
     groups = group_labels(labels, len(unit))
@@ -60,13 +60,10 @@ def outliers(vectors: npt.ArrayLike, labels: Labels, *, min_works: int = 5) -> l
 
     One work a label, so that one uneven hand does not fill the list.
 
-    Args:
-        vectors: (n, d), any norm.
-        labels: n labels; works labelled None take no part.
-        min_works: labels with fewer works are passed over; at least 3.
+    Labels of fewer than `min_works` works, or than 3, are passed over.
 
     Raises:
-        EvalError: no label has that many works, or a vector without direction.
+        EvalError: no label has that many works.
     """
     unit = unit_rows(vectors, np.float32)
     groups = group_labels(labels, len(unit))

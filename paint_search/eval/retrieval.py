@@ -22,6 +22,7 @@ from paint_search.eval.inputs import (
     Labels,
     Selection,
     group_labels,
+    plain,
     row_selection,
     unit_rows,
 )
@@ -132,20 +133,16 @@ class Retrieval:
     def per_label(self) -> list[LabelScore]:
         """Return the mean figures of each label that has scored queries, by name."""
         codes = self.groups.codes[self.queries]
-        size = np.bincount(codes, minlength=len(self.groups.names))
+        size = np.bincount(codes)
         shown = np.flatnonzero(size)
+        last = self.average_precision[:, -1], self.hit[:, -1]
         means = [
-            np.bincount(codes, weights=values, minlength=len(size))[shown] / size[shown]
-            for values in (
-                self.hit_at_1,
-                self.average_precision[:, -1],
-                self.hit[:, -1],
-                self.r_precision,
-            )
+            np.bincount(codes, weights=values)[shown] / size[shown]
+            for values in (self.hit_at_1, *last, self.r_precision)
         ]
         return [
-            LabelScore(self.groups.names[code], int(size[code]), *map(float, row))
-            for code, row in zip(shown, np.stack(means, axis=1), strict=True)
+            LabelScore(self.groups.names[code], int(size[code]), *row)
+            for code, row in zip(shown, np.stack(means, axis=1).tolist(), strict=True)
         ]
 
     @property
@@ -180,8 +177,8 @@ class Retrieval:
             "unlabelled": self.unlabelled,
             "without_relevant_work": self.lonely,
             "summary": self.summary(),
-            "per_label": [vars(score) for score in self.per_label()],
-            "confusions": [vars(confusion) for confusion in self.confusions()],
+            "per_label": plain(self.per_label()),
+            "confusions": plain(self.confusions()),
         }
 
 
@@ -197,13 +194,6 @@ def retrieval(
 
     By default every labelled work asks all the others (leave-one-out); with `queries` and
     `gallery` one split asks another. Precision at k divides by k even when fewer works exist.
-
-    Args:
-        vectors: (n, d), any norm.
-        labels: n labels; works labelled None take no part.
-        ks: cut-offs.
-        queries: rows that ask (mask of n, or indices); all by default.
-        gallery: rows that may be found; all by default.
 
     Raises:
         EvalError: no query has a work of its label to find, or as `neighbours`.
@@ -224,28 +214,19 @@ def retrieval(
             f"Nothing to measure: none of {len(asking)} labelled queries has another work of "
             f"its label among {len(searched)} labelled works."
         )
+    width = max(cuts[-1], int(relevant.max()))
     parts = [
         _score(groups.codes, scored[block], found, relevant[block], cuts)
-        for block, found, _ in ranked_blocks(
-            unit, scored, searched, max(cuts[-1], int(relevant.max()))
-        )
+        for block, found, _ in ranked_blocks(unit, scored, searched, width)
     ]
-    nearest, precision, ap, rank_precision, hit, at_r = map(
-        np.concatenate, zip(*parts, strict=True)
-    )
     return Retrieval(
         ks=cuts,
         groups=groups,
         queries=scored,
-        nearest=nearest,
         relevant=relevant,
-        precision=precision,
-        average_precision=ap,
-        rank_precision=rank_precision,
-        hit=hit,
-        r_precision=at_r,
         unlabelled=unlabelled,
         lonely=len(asking) - len(scored),
+        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
     )
 
 
@@ -258,7 +239,7 @@ def same_label_auc(
     and compared (area under the ROC curve; 0.5 is chance).
 
     Raises:
-        EvalError: no label has two works, or fewer than two labels; a vector without direction.
+        EvalError: no label has two works, or fewer than two labels.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -272,8 +253,8 @@ def same_label_auc(
 
 def _score(
     codes: Ints, asking: Ints, found: Ints, relevant: Ints, cuts: tuple[int, ...]
-) -> tuple[Ints | Floats, ...]:
-    """Turn one block of rankings into nearest, P@k, AP@k, rank precision, hit@k, R-precision."""
+) -> dict[str, Any]:
+    """Turn one block of rankings into the figures of `Retrieval` that are known by query."""
     hits = (codes[found] == codes[asking, None]) & (found >= 0)
     so_far = np.cumsum(hits, axis=1, dtype=np.float64)
     precision = so_far / np.arange(1, found.shape[1] + 1)
@@ -283,6 +264,11 @@ def _score(
     beyond = [(1 / np.arange(found.shape[1] + 1, cut + 1)).sum() for cut in cuts]
     rank_precision = (np.cumsum(precision, axis=1)[:, last] + so_far[:, -1:] * beyond) / k
     ap = np.cumsum(precision * hits, axis=1)[:, last] / np.minimum(k, relevant[:, None])
-    at_r = precision[np.arange(len(found)), relevant - 1]
-    counts = so_far[:, last]
-    return found[:, 0], counts / k, ap, rank_precision, (counts > 0).astype(np.float64), at_r
+    return {
+        "nearest": found[:, 0],
+        "precision": so_far[:, last] / k,
+        "average_precision": ap,
+        "rank_precision": rank_precision,
+        "hit": (so_far[:, last] > 0).astype(np.float64),
+        "r_precision": precision[np.arange(len(found)), relevant - 1],
+    }

@@ -134,13 +134,14 @@ class Silhouette:
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts, means, intervals and matrices as JSON can carry them."""
-        shown = ("overall_interval", "per_label", "names", "pairs", "low", "high")
+        shown = ("per_label", "names", "pairs", "low", "high")
         return {
             "metric": self.metric,
             "works": len(self.rows),
             "unlabelled": self.unlabelled,
             "too_few": self.too_few,
             "overall": self.overall,
+            "overall_interval": plain(self.overall_interval),
             "negative_pairs": self.negative_pairs,
             **{name: plain(getattr(self, name)) for name in shown},
         }
@@ -239,19 +240,12 @@ def silhouettes(
 ) -> Silhouette:
     """Measure how well labels separate: overall, each one, and every two by themselves.
 
-    Args:
-        vectors: (n, d), any norm; both distances are taken between unit vectors.
-        labels: n labels; works labelled None take no part.
-        metric: cosine distance, or Euclidean.
-        min_works: labels with fewer works take no part; a silhouette needs at least two.
-        samples: bootstrap resamples of the works within each label.
-        level: of the percentile intervals.
-        seed: of the resampling.
-        cells: resampled figures held at once, which bounds memory.
+    Both distances are taken between unit vectors. Labels with fewer than `min_works` works take no
+    part; a silhouette needs two. `cells` are the resampled figures held at once, which bounds
+    memory.
 
     Raises:
-        EvalError: fewer than two labels take part, `min_works` below 2, an unknown metric, or a
-            vector without direction.
+        EvalError: fewer than two labels take part, `min_works` below 2, or an unknown metric.
     """
     if metric not in ("cosine", "euclidean") or min_works < 2:
         raise EvalError("Silhouettes take cosine or euclidean, and labels of at least 2 works.")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.calibration import Reliability, expected_calibration_error, reliability
+from paint_search.eval.calibration import Reliability, reliability
 from paint_search.eval.inputs import Bools, Floats, Ints, plain
 from paint_search.eval.resampling import percentile_interval, resample_weights
 
@@ -66,19 +66,15 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""
-        diagram = self.diagram
+        shown = ("figures", "intervals", "confusion", "per_artist")
+        columns = self.diagram.counts, self.diagram.forecast, self.diagram.observed
         return {
             "pairs": self.pairs,
             "artists": self.artists,
-            "figures": {name: plain(value) for name, value in self.figures.items()},
-            "intervals": {name: list(map(plain, ends)) for name, ends in self.intervals.items()},
-            "confusion": self.confusion.tolist(),
-            "per_artist": [vars(score) for score in self.per_artist],
+            **{name: plain(getattr(self, name)) for name in shown},
             "reliability": [
-                {"count": int(n), "forecast": plain(forecast), "observed": plain(observed)}
-                for n, forecast, observed in zip(
-                    diagram.counts, diagram.forecast, diagram.observed, strict=True
-                )
+                dict(zip(("count", "forecast", "observed"), plain(row), strict=True))
+                for row in zip(*columns, strict=True)
             ],
         }
 
@@ -95,18 +91,14 @@ def verification(
 ) -> Verification:
     """Measure n judged pairs.
 
-    Args:
-        probabilities: (n,) that both works are by one artist.
-        same: (n,) whether they are.
-        left: (n,) artist of the first work, an index into `names`.
-        right: (n,) that of the second.
-        names: of the artists.
-        samples: resamples of the artists behind the intervals.
-        seed: of the resamples.
+    `probabilities` (n,) say that both works are by one artist, `same` (n,) whether they are; `left`
+    and `right` (n,) are the artists of the works, indices into `names`. Artists are resampled.
 
     Raises:
         EvalError: no pair of one, or none of two artists; lengths or probabilities amiss.
     """
+    from sklearn.metrics import confusion_matrix
+
     forecasts, truth = np.asarray(probabilities, np.float64), np.asarray(same, np.bool_)
     diagram = reliability(forecasts, truth)
     if len(left) != len(truth) or len(right) != len(truth):
@@ -115,17 +107,13 @@ def verification(
         raise EvalError("Verification is measured on pairs of one artist and pairs of two.")
     shown, place = np.unique(np.concatenate([left, right]), return_inverse=True)
     a, b = place.reshape(2, -1)
-    figures = _figures(forecasts, truth, np.ones(len(truth)))
     taken = forecasts >= THRESHOLD
-    counts = [
-        int((taken == said)[truth == is_].sum()) for is_ in (False, True) for said in (False, True)
-    ]
     return Verification(
         pairs=len(truth),
         artists=len(shown),
-        figures=figures,
+        figures=_figures(forecasts, truth, np.ones(len(truth))),
         intervals=_intervals(forecasts, truth, a, b, len(shown), samples, seed),
-        confusion=np.array(counts).reshape(2, 2),
+        confusion=confusion_matrix(truth, taken),
         per_artist=_per_artist(taken, truth, a, b, [names[code] for code in shown]),
         diagram=diagram,
     )
@@ -134,17 +122,9 @@ def verification(
 def equal_error_rate(false_positive: Floats, true_positive: Floats) -> float:
     """Return the rate at which as many pairs of two artists pass as pairs of one are refused.
 
-    Args:
-        false_positive: rates along an ROC curve, ascending.
-        true_positive: rates at the same thresholds.
+    Rates are those along an ROC curve, ascending, at the same thresholds.
     """
-    gap = false_positive - (1 - true_positive)
-    after = int(np.argmax(gap >= 0))
-    if after == 0:
-        return float(false_positive[0])
-    share = -gap[after - 1] / (gap[after] - gap[after - 1])
-    before, step = false_positive[after - 1], false_positive[after] - false_positive[after - 1]
-    return float(before + share * step)
+    return float(np.interp(0, false_positive - (1 - true_positive), false_positive))
 
 
 def _figures(forecasts: Floats, truth: Bools, weights: Floats) -> dict[str, float]:
@@ -152,14 +132,13 @@ def _figures(forecasts: Floats, truth: Bools, weights: Floats) -> dict[str, floa
 
     false_positive, true_positive, _ = roc_curve(truth, forecasts, sample_weight=weights)
     right = (forecasts >= THRESHOLD) == truth
+    precision = average_precision_score(truth, forecasts, sample_weight=weights)
     return {
         "AUC": float(auc(false_positive, true_positive)),
-        "average precision": float(
-            average_precision_score(truth, forecasts, sample_weight=weights)
-        ),
+        "average precision": float(precision),
         "accuracy": float(np.average(right, weights=weights)),
         "equal error rate": equal_error_rate(false_positive, true_positive),
-        "calibration error": expected_calibration_error(forecasts, truth, weights=weights),
+        "calibration error": reliability(forecasts, truth, weights=weights).error,
     }
 
 
@@ -178,29 +157,26 @@ def _intervals(
             draws.append(_figures(forecasts[kept], truth[kept], weights[kept]))
     if len(draws) < 2:
         return {}
-    ends = percentile_interval(np.array([list(draw.values()) for draw in draws]), 0.95)
-    return {
-        name: (float(low), float(high)) for name, low, high in zip(draws[0], *ends, strict=True)
-    }
+    low, high = percentile_interval(np.array([list(draw.values()) for draw in draws]), 0.95)
+    return dict(zip(draws[0], zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
 
 def _per_artist(
     taken: Bools, truth: Bools, a: Ints, b: Ints, names: Sequence[str]
 ) -> list[ArtistScore]:
     right = taken == truth
-    size = len(names)
-    same, recognised = (
-        np.bincount(a[truth], weights=w, minlength=size) for w in (None, right[truth])
-    )
-    ends = np.concatenate([a[~truth], b[~truth]])
-    other, apart = (
-        np.bincount(ends, weights=w, minlength=size) for w in (None, np.tile(right[~truth], 2))
-    )
-    with np.errstate(invalid="ignore"):
-        shares = recognised / same, apart / other
+
+    def tally(artist: Ints, hits: Bools) -> Floats:
+        """Return the pairs of each artist, and the share that was judged rightly."""
+        count = np.bincount(artist, minlength=len(names))
+        with np.errstate(invalid="ignore"):
+            return np.stack([count, np.bincount(artist, hits, minlength=len(names)) / count])
+
+    same, recognised = tally(a[truth], right[truth])
+    other, apart = tally(np.concatenate([a[~truth], b[~truth]]), np.tile(right[~truth], 2))
     return [
         ArtistScore(
-            name, int(same[code]), float(shares[0][code]), int(other[code]), float(shares[1][code])
+            name, int(same[row]), float(recognised[row]), int(other[row]), float(apart[row])
         )
-        for code, name in enumerate(names)
+        for row, name in enumerate(names)
     ]

@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from paint_search.eval import ArtistPair, ArtistSimilarity, artist_similarity, centroids, hierarchy
+from paint_search.eval import (
+    ArtistPair,
+    ArtistSimilarity,
+    artist_similarity,
+    centroids,
+    hierarchy,
+    ranked_pairs,
+)
 from paint_search.report import tables
 from paint_search.studies.result import Data, Note, Result
-from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
 
 _COLUMNS = ("a", "b", "works_a", "works_b", "rank", "score", "low", "high", "centroid", "csls")
 
@@ -54,12 +58,16 @@ class Artists(Result):
 
     def table(self) -> Data:
         """Return one row a pair, the most alike first, then one row a label: with itself."""
+        from scipy.stats import rankdata
+
         found = self.similarity
         names, counts = found.groups.names, found.groups.counts.tolist()
         matrices = (found.mean, found.low, found.high, found.centroid, found.csls)
-        own = ((i, i, None) for i in range(len(names)))
+        pairs = ranked_pairs(found.mean)
+        ranks = rankdata(-found.mean[tuple(pairs.T)], "min").astype(int).tolist()
+        own = [((i, i), None) for i in range(len(names))]
         rows = []
-        for i, j, rank in (*ranked_pairs(found.mean), *own):
+        for (i, j), rank in (*zip(pairs.tolist(), ranks, strict=True), *own):
             figures = (float(matrix[i, j]) for matrix in matrices)
             rows.append([names[i], names[j], counts[i], counts[j], rank, *figures])
         return Data(_COLUMNS, rows)
@@ -75,7 +83,7 @@ class Artists(Result):
             self.similarity.mean, names, tree.linkage, title, "mean cosine over pairs of works"
         )
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield a sentence on a pair, the likest of one, or the closest and farthest pairs."""
         found, by = self.similarity, self.works.by
         if self.pair:
@@ -107,23 +115,13 @@ def artists(
 ) -> Artists:
     """Compare every two artists, movements, ... by the cosines of their works.
 
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        by: field that groups the works.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        min_works: labels of fewer works take no part.
-        pair: two labels to compare.
-        nearest: a label whose likest are wanted, instead.
-        top: how many pairs a list holds.
-        note: takes a line on the works that take part.
+    ``pair`` are two labels to compare; ``nearest`` is a label whose likest are wanted, instead.
 
     Raises:
         UsageError: an unknown field or label, or no work.
         EvalError: no work has a label.
     """
-    with reading(index) as source:
-        works = read_works(source, by, where, exclude, min_works)
+    works = read_works(index, by, where, exclude, min_works)
     if pair:
         works.check_pair(pair)
     if nearest:
@@ -131,12 +129,3 @@ def artists(
     note(works.describe())
     similarity = artist_similarity(works.vectors, works.labels)
     return Artists(works, similarity, pair, nearest, top)
-
-
-def ranked_pairs(scores: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Yield the pairs of a symmetric matrix, the highest first, with their rank; ties share one."""
-    rows, columns = np.triu_indices(len(scores), 1)
-    downwards = -scores[rows, columns]
-    order = np.argsort(downwards, kind="stable")
-    ranks = np.searchsorted(downwards[order], downwards[order]) + 1
-    yield from zip(rows[order].tolist(), columns[order].tolist(), ranks.tolist(), strict=True)

@@ -15,26 +15,14 @@ from paint_search.eval import classify as learn
 from paint_search.eval.classifiers import MEMBERS
 from paint_search.painting import Progress
 from paint_search.report import tables
-from paint_search.studies.features import Features, read_features
-from paint_search.studies.result import (
-    PAGES,
-    Data,
-    Note,
-    Report,
-    Result,
-    check_file,
-    counting,
-)
-from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+from paint_search.studies.result import PAGES, Data, Note, Report, Result, check_file, counting
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from paint_search.index.manifest import Manifest
-    from paint_search.indexer.images.preprocessing import Fit
     from paint_search.report import Plane
-    from paint_search.report.tables import Part
 
 _MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
 _SHOWN = 220  # pixels of a picture on the page
@@ -45,24 +33,12 @@ class Classified(Result):
     """A model, and what it made of works that it had not seen.
 
     Attributes:
-        name: of the collection.
-        manifest: of the index.
         works: that took part.
-        features: that they were told by, if not by whole vectors.
         found: the model, and its answers.
     """
 
-    name: str
-    manifest: Manifest
     works: Works
-    features: Features | None
     found: Classification
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """(n, d) of the works, by the features alone where some were named."""
-        vectors = self.works.vectors
-        return self.features.only(vectors) if self.features else vectors
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, and what was made of each tested work, the surest first."""
@@ -83,7 +59,7 @@ class Classified(Result):
         histories = found.ensemble.histories
         return confusion_figure(found.confusion(), found.classes, title, self._plane(), histories)
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield the classes, the figures, what they mean, and who is told as whom."""
         yield from tables.classification(self.found, self.works.by, self._known_artists())
 
@@ -98,16 +74,16 @@ class Classified(Result):
 
         check_file(file, PAGES)
         works, found = self.works, self.found
-        rows, near = shown_rows(found, self.vectors)
+        rows, near = shown_rows(found, works.vectors)
         wanted = sorted({*rows.tolist(), *near.ravel().tolist()})
         place = {row: number for number, row in enumerate(wanted)}
         files = [works.files[row] for row in wanted]
         with decoding(files, _SHOWN, counting(report, "pictures", len(files))) as picture:
             page = ErrorPage(
-                name=self.name,
+                name=works.root.name,
                 by=works.by,
                 result=found,
-                vectors=self.vectors,
+                vectors=works.vectors,
                 captions=[works.caption(row) for row in range(len(works.files))],
                 picture=lambda row: picture(place[row]),
                 tables=[tables.class_figures(found), tables.classes(found, works.by)],
@@ -132,10 +108,11 @@ class Classified(Result):
 
     def _plane(self) -> Plane | None:
         """Return the works in the plane of two features, with the regions of the model."""
+        from paint_search.indexer.backbones.ink.ink import lift, read
         from paint_search.report import Plane
 
-        features, found = self.features, self.found
-        if features is None or len(features.names) != 2:
+        features, found = self.works.features, self.found
+        if features is None or len(features) != 2:
             return None
         split = found.split
         rows = np.r_[split.learned, split.tested]
@@ -144,14 +121,14 @@ class Classified(Result):
         wrong[tested] = ~found.right
 
         def predict(points: NDArray[np.float64]) -> NDArray[np.int64]:
-            likely = found.ensemble.probabilities(features.vectors(points))
+            likely = found.ensemble.probabilities(lift(points, features))
             return np.asarray(likely.argmax(axis=1))
 
         return Plane(
-            points=features.values(self.vectors[rows]),
+            points=read(self.works.vectors[rows], features, features),
             codes=found.groups.codes[rows],
             names=found.classes,
-            axes=(features.names[0], features.names[1]),
+            axes=(features[0], features[1]),
             emphasised=tested,
             emphasis="tested",
             wrong=wrong,
@@ -167,7 +144,8 @@ class Classified(Result):
         return sum(artists[row] in learned for row in split.tested)
 
     def _making(self) -> list[tuple[str, str]]:
-        ensemble, split, backbone = self.found.ensemble, self.found.split, self.manifest.backbone
+        ensemble, split = self.found.ensemble, self.found.split
+        backbone = self.works.manifest.backbone
         settings = ", ".join(f"{name} {value:g}" for name, value in ensemble.settings.items())
         members = len(ensemble.model.calibrated_classifiers_)
         return [
@@ -199,21 +177,10 @@ def classify(
 ) -> Classified:
     """Learn to tell a label on most works, test it on the others, and say how sure it is.
 
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        by: field to be told: artist, movement, ...
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        min_works: classes of fewer works take no part; 5 are needed.
-        model: ``knn`` or ``logistic``, by the vectors of the index; ``cnn``, a small net that
-            learns from the image files.
-        features: only these features of an index of ink.
-        test: share of the works to test with.
-        coverage: how often a set of classes is to hold the true one.
-        seed: of the division of the works.
-        net: what a ``cnn`` is an ensemble of; by default a ``train.SmallConvNet``.
-        note: takes a line on the works that take part.
-        report: takes what is being done and how far it is.
+    ``model`` is ``knn`` or ``logistic``, by the vectors of the index, or ``cnn``, a small net that
+    learns from the image files: an ensemble of ``net``, by default a ``train.SmallConvNet``.
+    ``test`` is the share of the works to test with, ``coverage`` how often a set of classes is to
+    hold the true one. Classes of fewer than ``min_works`` works take no part; 5 are needed.
 
     Raises:
         UsageError: an unknown field, model or feature, or a share outside (0, 1).
@@ -229,21 +196,18 @@ def classify(
     for name, share in (("test", test), ("coverage", coverage)):
         if not 0 < share < 1:
             raise UsageError(f"{argument(name, share)}: give a share between 0 and 1")
-    with reading(index) as source:
-        chosen = read_features(source, features)
-        works = read_works(source, by, where, exclude, min_works)
-        name, manifest = source.root.name, source.manifest
+    works = read_works(index, by, where, exclude, min_works, features=features)
     note(works.describe())
-    inputs: NDArray[Any] = chosen.only(works.vectors) if chosen else works.vectors
+    inputs: NDArray[Any] = works.vectors
     if model == "cnn":
-        inputs = _pixels(works, manifest.backbone.preprocessing.fit, report)
+        inputs = _pixels(works, report)
         net = net or _net(seed, report)
     report("learning", Progress(0, 0))
     found = learn(
         inputs, works.labels, kind=model, test=test, coverage=coverage, seed=seed, net=net
     )
     report("learning", Progress(1, 1))
-    return Classified(name, manifest, works, chosen, found)
+    return Classified(works, found)
 
 
 def _net(seed: int, report: Report) -> Any:
@@ -253,7 +217,7 @@ def _net(seed: int, report: Report) -> Any:
     return net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
 
 
-def _pixels(works: Works, fit: Fit, report: Report) -> NDArray[np.uint8]:
+def _pixels(works: Works, report: Report) -> NDArray[np.uint8]:
     """Decode the files of the works that take part, small, in threads; others stay grey."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -267,6 +231,7 @@ def _pixels(works: Works, fit: Fit, report: Report) -> NDArray[np.uint8]:
             f"{len(rows):,} pictures are more than a net takes at once ({_MOST_PICTURES:,}); "
             f"choose some with {argument('where')}"
         )
+    fit = works.manifest.backbone.preprocessing.fit
     small = Preprocessing(size=SIDE, fit=fit, mean=(0.5, 0.5, 0.5))
     pixels = np.full((len(works.labels), SIDE, SIDE, 3), 128, dtype=np.uint8)
     done = counting(report, "pictures", len(rows))

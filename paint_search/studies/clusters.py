@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from paint_search.errors import UsageError, argument
@@ -19,14 +19,12 @@ from paint_search.eval import (
 )
 from paint_search.eval.inputs import Floats, Ints
 from paint_search.report import tables
-from paint_search.studies.features import Features, read_features
 from paint_search.studies.result import Data, Note, Result
-from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
 
 Linkage = Literal["average", "ward"]
 
@@ -39,7 +37,6 @@ class Clustering(Result):
 
     Attributes:
         works: that were clustered.
-        features: that they were clustered by, if not by whole vectors.
         centres: (m, d) mean works of the labels.
         tree: of the labels.
         cut: (m,) cluster of the tree that each is in.
@@ -51,7 +48,6 @@ class Clustering(Result):
     """
 
     works: Works
-    features: Features | None
     centres: Floats
     tree: Hierarchy
     cut: Ints
@@ -93,11 +89,10 @@ class Clustering(Result):
 
     def figure(self) -> Figure:
         """Draw the tree; of two features their plane, with the k-means clusters."""
-        if self.features is not None and len(self.features.names) == 2:
-            return self._plane(self.features)
-        return self._dendrogram()
+        features = self.works.features
+        return self._plane(features) if features and len(features) == 2 else self._dendrogram()
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield the numbers of clusters, their agreement with labels, and their members."""
         yield from tables.clusters(self.tree, self.cut, self.means)
         if self.against and self.agreements:
@@ -127,19 +122,20 @@ class Clustering(Result):
             lambda leaf: thumbnail(self.works.files[self._typical(leaf)], _LEAF),
         )
 
-    def _plane(self, features: Features) -> Figure:
+    def _plane(self, features: tuple[str, ...]) -> Figure:
         """Draw what is clustered, by its k-means cluster, in the plane of two features."""
+        from paint_search.indexer.backbones.ink.ink import read
         from paint_search.report import Plane, plane_figure
 
         means = self.means
         counts = sorted(Counter(means.codes.tolist()).items())
         return plane_figure(
             Plane(
-                points=features.values(self.centres),
+                points=read(self.centres, features, features),
                 codes=means.codes,
                 names=[f"cluster {code} ({count:,})" for code, count in counts],
-                axes=(features.names[0], features.names[1]),
-                centres=features.values(means.centres),
+                axes=(features[0], features[1]),
+                centres=read(means.centres, features, features),
             ),
             f"{means.k} clusters of {len(means.codes):,} {self.works.many} by k-means",
         )
@@ -167,19 +163,11 @@ def clusters(
 ) -> Clustering:
     """Cluster artists, movements, ... or single paintings by likeness, in two ways.
 
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        by: what is clustered: the mean work of each value of this field; ``path`` for single
-            paintings, up to 5,000.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        min_works: labels of fewer works take no part.
-        linkage: of the tree: average (cosine distance) or ward (unit vectors).
-        k: how many clusters; by default, from 2 to 20, as k-means separates best.
-        height: at which to cut the tree instead.
-        against: field to compare the clusters with; movement where it is known.
-        features: only these features of an index of ink.
-        note: takes a line on the works that take part.
+    What is clustered is the mean work of each value of the field ``by``; ``path`` stands for single
+    paintings, up to 5,000. ``linkage`` of the tree is average (cosine distance) or ward (unit
+    vectors); ``k`` is how many clusters, by default, from 2 to 20, as k-means separates best;
+    ``height`` cuts the tree there instead. ``against`` is the field to compare the clusters with,
+    movement where it is known.
 
     Raises:
         UsageError: an unknown field or feature, fewer than three labels, or arguments that
@@ -190,11 +178,7 @@ def clusters(
         raise UsageError(f"give either {k_option} or {argument('height')}, not both")
     if linkage not in ("average", "ward"):
         raise UsageError(f"{argument('linkage', linkage)}: use average or ward")
-    with reading(index) as source:
-        chosen = read_features(source, features)
-        works = read_works(source, by, where, exclude, min_works)
-    if chosen:
-        works = replace(works, vectors=chosen.only(works.vectors))
+    works = read_works(index, by, where, exclude, min_works, features=features)
     note(works.describe())
     if against is None and by != "movement" and any(work.movement for work in works.paintings):
         against = "movement"
@@ -210,7 +194,7 @@ def clusters(
         labels = _usual(works, against)
         ways = {"tree": cut, "k-means": means.codes}
         agreements = {way: agreement(labels, codes) for way, codes in ways.items()}
-    return Clustering(works, chosen, centres, tree, cut, height, means, against, labels, agreements)
+    return Clustering(works, centres, tree, cut, height, means, against, labels, agreements)
 
 
 def _usual(works: Works, field: str) -> list[str | None]:

@@ -7,6 +7,7 @@ compressor that the index already has is not measured on paintings it learned fr
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,15 +21,7 @@ from paint_search.errors import CompressError, UsageError, argument
 from paint_search.eval import BASELINE, LEAST_WORKS, Candidate, fidelity, shown_candidate, verdicts
 from paint_search.painting import Progress
 from paint_search.report import tables
-from paint_search.studies.result import (
-    PAGES,
-    Data,
-    Note,
-    Report,
-    Result,
-    check_file,
-    counting,
-)
+from paint_search.studies.result import PAGES, Data, Note, Report, Result, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:
@@ -37,7 +30,6 @@ if TYPE_CHECKING:
 
     from paint_search.compress import Compressor
     from paint_search.index.index import Index
-    from paint_search.report.tables import Part
 
 METHODS = ("pca", "autoencoder")
 DIMS = (64, 128, 256, 320)
@@ -50,7 +42,6 @@ class Compression(Result):
     """What compressors keep of the full vectors, on works that none of them learned from.
 
     Attributes:
-        name: of the collection.
         held: the works measured on.
         training: how many others they were fitted on.
         seed: that dealt the works out.
@@ -58,7 +49,6 @@ class Compression(Result):
         failed: method, dims and error of the others.
     """
 
-    name: str
     held: Works
     training: int
     seed: int
@@ -115,7 +105,7 @@ class Compression(Result):
             self.held.many,
         )
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield what is kept, by neighbours and by labels, what it costs, and the verdicts."""
         yield from tables.compression(self.candidates, self.held.by, self.dims)
 
@@ -126,17 +116,13 @@ class Compression(Result):
             UsageError: no name of a page, or no folder to write it into.
         """
         from paint_search.indexer.images.thumbnails import thumbnail
-        from paint_search.report import (
-            FidelityPage,
-            choose_works,
-            write_fidelity_page,
-        )
+        from paint_search.report import FidelityPage, choose_works, write_fidelity_page
 
         check_file(file, PAGES)
         shown, held = shown_candidate(self.candidates), self.held
         kept = shown.fidelity.neighbours
         page = FidelityPage(
-            name=self.name,
+            name=held.root.name,
             compressed=f"{shown.name}, {self.dims:,} to {shown.dims} dimensions",
             full=held.vectors,
             compact=shown.codes,
@@ -182,42 +168,43 @@ def compression(
 ) -> Compression:
     """Fit compressors on some works and measure on others what they keep of the full vectors.
 
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        by: field that groups the works.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        min_works: labels of fewer works take no part in silhouettes, matrices and trees.
-        method: names of compressors; pca is always measured beside them.
-        dims: sizes of the compressed vectors; by default those of 64, 128, 256 and 320 that fit.
-        others: compressors of your own, not yet fitted.
-        seed: deals out which works are held out, and fits; by default that of the index's
-            compressor, which is then measured too, else 0.
-        note: takes lines on what is measured.
-        report: takes what is being done and how far it is.
-        finished: takes what there is so far, after each compressor.
+    Labels of fewer than ``min_works`` works take no part in silhouettes, matrices and trees.
+    ``method`` are names of compressors; pca is always measured beside them. ``dims`` are the sizes
+    of the compressed vectors, by default those of 64, 128, 256 and 320 that fit; ``others`` are
+    compressors of your own, not yet fitted. ``seed`` deals out which works are held out, and fits;
+    by default it is that of the index's compressor, which is then measured too, else 0.
+    ``finished`` takes what there is so far, after each compressor.
 
     Raises:
         UsageError: an unknown field or method, a size that does not fit, or too few works.
         CompressError: no compressor could be fitted.
     """
     with reading(index) as source:
-        name = source.root.name
         works = read_works(source, by, where, exclude, need_artists=False, which="full")
-        own = _own(source, seed, note)
-        made = source.manifest.compression
-        seed = seed if seed is not None else made.seed if made else 0
+        made, own = source.manifest.compression, None
+        if made and seed in (None, made.seed):
+            own, seed = source.compressor, made.seed
+        elif made:
+            note(
+                f"the compressor of this index learned from what seed {seed} holds out, and is "
+                f"left out; it was fitted with seed {made.seed}"
+            )
+        seed = seed or 0
         out = _held_out(works, source, seed)
     held, training = works.only(out), works.vectors[~out]
     labels = [label for label, kept in zip(works.labels, out, strict=True) if not kept]
     del works  # its vectors are in the two parts
-    _check_parts(len(training), len(held.files))
+    if len(held.files) < LEAST_WORKS or not len(training):
+        raise UsageError(
+            f"of these {len(out):,} paintings {len(held.files):,} are held out to measure on, and "
+            f"it takes {LEAST_WORKS} besides some to fit on: index more, or filter less"
+        )
     plan = _plan(method, dims, *training.shape)
     note(
         f"{len(training):,} paintings to fit on, {len(held.files):,} held out to measure on "
         f"(seed {seed})"
     )
-    result = Compression(name, held, len(training), seed, (), ())
+    result = Compression(held, len(training), seed, (), ())
     for compressor in _compressors(plan, others, own, seed):
         words = f"{compressor.method} at {compressor.dims}"
         try:
@@ -240,20 +227,6 @@ def compression(
     return result
 
 
-def _own(index: Index, asked: int | None, note: Note) -> Compressor | None:
-    """Return the compressor of the index, if it can be measured on what the seed holds out."""
-    made = index.manifest.compression
-    if made is None:
-        return None
-    if asked not in (None, made.seed):
-        note(
-            f"the compressor of this index learned from what seed {asked} holds out, and is left "
-            f"out; it was fitted with seed {made.seed}"
-        )
-        return None
-    return index.compressor
-
-
 def _held_out(works: Works, index: Index, seed: int) -> NDArray[np.bool_]:
     """Return (n,) True for the works to measure on.
 
@@ -269,19 +242,6 @@ def _held_out(works: Works, index: Index, seed: int) -> NDArray[np.bool_]:
     mask = split.held_out(ids, artists)
     outside = {work.id for work, held in zip(everyone, mask, strict=True) if held}
     return np.array([work.id in outside for work in works.paintings], dtype=np.bool_)
-
-
-def _check_parts(training: int, held: int) -> None:
-    """Refuse what cannot be measured, before the work.
-
-    Raises:
-        UsageError: too few works on one of the two sides.
-    """
-    if held < LEAST_WORKS or not training:
-        raise UsageError(
-            f"of these {held + training:,} paintings {held:,} are held out to measure on, and it "
-            f"takes {LEAST_WORKS} besides some to fit on: index more, or filter less"
-        )
 
 
 def _plan(
@@ -316,10 +276,7 @@ def _plan(
 
 
 def _compressors(
-    plan: Sequence[tuple[str, int]],
-    others: Sequence[Compressor],
-    own: Compressor | None,
-    seed: int,
+    plan: Sequence[tuple[str, int]], others: Sequence[Compressor], own: Compressor | None, seed: int
 ) -> list[Compressor]:
     """Return all that is to be measured, the baseline at every size."""
     from paint_search.compress import make_compressor
@@ -330,20 +287,11 @@ def _compressors(
 
 
 def _measure(
-    compressor: Compressor,
-    held: Works,
-    own: bool,
-    seconds: float | None,
-    min_works: int,
-    seed: int,
+    compressor: Compressor, held: Works, own: bool, seconds: float | None, min_works: int, seed: int
 ) -> Candidate:
     full = held.vectors
-    codes, fastest = compressor.transform(full), float("inf")
-    for _ in range(_TIMES):
-        start = time.perf_counter()
-        compressor.transform(full)
-        fastest = min(fastest, time.perf_counter() - start)
-    stored = codes.astype(np.float16)
+    stored = compressor.transform(full).astype(np.float16)
+    fastest = min(timeit.repeat(lambda: compressor.transform(full), number=1, repeat=_TIMES))
     movements = [work.movement for work in held.paintings]
     kept = fidelity(full, stored, held.labels, movements, min_works=min_works, seed=seed)
     return Candidate(

@@ -19,23 +19,13 @@ from paint_search.studies.works import Works
 if TYPE_CHECKING:
     from PIL import Image
 
-    from paint_search.index.manifest import Manifest
-
 _NEIGHBOURS = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """The n works to show.
+    """The n works to show, and what of them the pages need."""
 
-    Attributes:
-        name: of the collection.
-        manifest: of the index, which says how the vectors were made.
-        works: the paintings, their files and vectors.
-    """
-
-    name: str
-    manifest: Manifest
     works: Works
 
     @cached_property
@@ -102,9 +92,10 @@ class Exhibit:
             fields={name: column for name, column in self.columns.items() if name != "artist"},
             start=start,
         )
-        backbone, made = self.manifest.backbone, self.manifest.created[:10]
+        manifest = self.works.manifest
+        backbone, made = manifest.backbone, manifest.created[:10]
         note = (
             f"Made by paint-search with the backbone {backbone.name} ({backbone.dimension:,} "
             f"numbers a painting); indexed {made}."
         )
-        write_map_page(out, views, shown, heading=self.name, note=note)
+        write_map_page(out, views, shown, heading=self.works.root.name, note=note)

@@ -1,49 +1,20 @@
 """What can be read back from the vectors of an index by name, such as how black an ink painting is.
 
-Names of features come in; unit vectors of these alone, or their values, go out.
+Names of features come in, checked; `indexer.backbones.ink` takes vectors apart by them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paint_search.errors import UsageError, argument
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from paint_search.index.index import Index
 
 
-@dataclass(frozen=True)
-class Features:
-    """Some of the features that the vectors of an index hold."""
-
-    names: tuple[str, ...]
-
-    def only(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return unit vectors of these features alone, from those of the index."""
-        from paint_search.indexer.backbones.ink.ink import only
-
-        return only(vectors, self.names)
-
-    def values(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the features, (n, len(names)), from vectors of ``only``, or means of such."""
-        from paint_search.indexer.backbones.ink.ink import read
-
-        return read(vectors, self.names, self.names)
-
-    def vectors(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the unit vectors of features (n, len(names)): the inverse of ``values``."""
-        from paint_search.indexer.backbones.ink.ink import lift
-
-        return lift(values, self.names)
-
-
-def read_features(index: Index, wanted: Sequence[str] | None) -> Features | None:
+def read_features(index: Index, wanted: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the features that were asked for; None where none were.
 
     Raises:
@@ -64,7 +35,7 @@ def read_features(index: Index, wanted: Sequence[str] | None) -> Features | None
     check(names)
     if not names:
         raise UsageError(f"{argument('features')} names none: choose from {', '.join(known)}")
-    return Features(names)
+    return names
 
 
 def grey_warning(index: Index) -> str | None:

@@ -13,12 +13,11 @@ from paint_search.files import replacing
 from paint_search.report import tables
 from paint_search.studies.exhibit import Exhibit
 from paint_search.studies.result import PAGES, Data, Report, Result, check_file
-from paint_search.studies.works import AnIndex, Exclude, Where, read_works, reading
+from paint_search.studies.works import AnIndex, Exclude, Where, read_works
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
 
 TABLES = (".csv", ".parquet")
 
@@ -51,10 +50,10 @@ class Maps(Result):
         from paint_search.report import group_values, scatter_figure
 
         groups = group_values(self.by, self.exhibit.columns[self.by])
-        title = f"{self.exhibit.name} by {self.by}, {self.views[0].name}"
+        title = f"{self.exhibit.works.root.name} by {self.by}, {self.views[0].name}"
         return scatter_figure(self.views[0], groups, title, self.exhibit.names)
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield how far each view can be believed."""
         yield from tables.views(self.views)
 
@@ -112,14 +111,8 @@ def maps(
 ) -> Maps:
     """Lay the paintings out by likeness, once for each method and number of dimensions.
 
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        by: field that colours them; by default one of few values.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        method: umap, pca or tsne.
-        dims: 2 or 3.
-        seed: of every random choice.
+    The field ``by`` colours them, by default one of few values; ``method`` are of umap, pca and
+    tsne, ``dims`` of 2 and 3.
 
     Raises:
         UsageError: an unknown method or field, or no work.
@@ -128,9 +121,8 @@ def maps(
     for name in method:
         if name not in METHOD_NAMES:
             raise UsageError(f"{argument('method', name)}: use {' or '.join(METHOD_NAMES)}")
-    with reading(index) as source:
-        works = read_works(source, "path", where, exclude)
-        exhibit = Exhibit(source.root.name, source.manifest, works)
+    works = read_works(index, "path", where, exclude)
+    exhibit = Exhibit(works)
     field = by or exhibit.telling_field
     if field not in exhibit.columns:
         known = ", ".join(exhibit.columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paint_search.index.manifest import Manifest
-    from paint_search.report import ReportPage
 
 _SHOWN = 280  # pixels of a picture in the report, twice what it takes on the screen
 _HASH_DIGITS = 16  # of a look; the others are its mean colour
@@ -50,31 +48,46 @@ def report(
     exclude: Exclude = None,
     progress: Report = lambda words, progress: None,
 ) -> Written:
-    """Write a report on the collection, and beside it OUT-map.html, the map to explore.
-
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        out: the page to write.
-        by: field that groups the works.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        progress: takes what is being done and how far it is.
+    """Write a report on the collection into ``out``, and beside it OUT-map.html, to explore.
 
     Raises:
         UsageError: an unknown field, or a page that cannot be written.
     """
-    from paint_search.report import SECTIONS, write_report
+    from paint_search.indexer.images.thumbnails import thumbnail
+    from paint_search.report import SECTIONS, ReportPage, write_report
 
     out = Path(out)
     check_file(out, PAGES)
     with reading(index) as source:
         # Unlike the studies, a report has words for none at all.
         works = read_works(source, by, where, exclude, need_artists=False, may_be_empty=True)
-        exhibit = Exhibit(source.root.name, source.manifest, works)
         skipped = source.skipped()
+    exhibit = Exhibit(works)
     page = out.with_name(f"{out.stem}-map.html")
     views, hashes = _show(exhibit, page, progress)
-    described = _describe(exhibit, hashes, views, page.name, skipped)
+    titles = exhibit.titles
+    if by != "artist":
+        artists = [work.artist for work in works.paintings]
+        named = zip(artists, titles, strict=True)
+        titles = [f"{artist}: {title}" if artist else title for artist, title in named]
+    described = ReportPage(
+        name=works.root.name,
+        one=by,
+        many=works.many,
+        vectors=works.vectors,
+        labels=works.labels,
+        titles=titles,
+        names=exhibit.names,
+        fields={name: column for name, column in exhibit.columns.items() if name != by},
+        hashes=hashes,
+        nearest=exhibit.nearest if len(works.files) > 1 else None,
+        projection=views[0] if views else None,
+        coloured_by=exhibit.telling_field,
+        map_address=page.name if views else "",
+        picture=lambda row: thumbnail(works.files[row], _SHOWN),
+        skipped=skipped,
+        made=_making(works.manifest),
+    )
     done = counting(progress, "sections", len(SECTIONS))
     write_report(out, described, f"{date.today():%d %B %Y}", done)
     return Written([out, page] if views else [out], len(works.files), len(works.names))
@@ -98,46 +111,6 @@ def _show(
         looks = [look(np.asarray(picture(row))) for row in range(len(works.files))]
     hashes = [int(seen[:_HASH_DIGITS], 16) for seen in looks]
     return views, np.array(hashes, dtype=np.uint64)
-
-
-def _describe(
-    exhibit: Exhibit,
-    hashes: NDArray[np.uint64],
-    views: Sequence[Projection],
-    page: str,
-    skipped: Sequence[tuple[str, str]],
-) -> ReportPage:
-    """Gather what the report is made from; ``page`` is the address of the map to explore."""
-    from paint_search.indexer.images.thumbnails import thumbnail
-    from paint_search.report import ReportPage
-
-    works = exhibit.works
-    return ReportPage(
-        name=exhibit.name,
-        one=works.by,
-        many=works.many,
-        vectors=works.vectors,
-        labels=works.labels,
-        titles=_titles(exhibit),
-        names=exhibit.names,
-        fields={name: column for name, column in exhibit.columns.items() if name != works.by},
-        hashes=hashes,
-        nearest=exhibit.nearest if len(works.files) > 1 else None,
-        projection=views[0] if views else None,
-        coloured_by=exhibit.telling_field,
-        map_address=page if views else "",
-        picture=lambda row: thumbnail(works.files[row], _SHOWN),
-        skipped=skipped,
-        made=_making(exhibit.manifest),
-    )
-
-
-def _titles(exhibit: Exhibit) -> list[str]:
-    """Return the titles, with the artist before them where the labels say something else."""
-    if exhibit.works.by == "artist":
-        return exhibit.titles
-    works = zip(exhibit.works.paintings, exhibit.titles, strict=True)
-    return [f"{work.artist}: {title}" if work.artist else title for work, title in works]
 
 
 def _making(manifest: Manifest) -> list[tuple[str, str]]:

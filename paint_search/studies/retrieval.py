@@ -10,24 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paint_search.errors import UsageError
-from paint_search.eval import (
-    Retrieval,
-    centroids,
-    hierarchy,
-    plain,
-    same_label_auc,
-)
+from paint_search.eval import Retrieval, centroids, hierarchy, plain, same_label_auc
 from paint_search.eval import exclude_copies as find_copies
 from paint_search.eval import retrieval as score
 from paint_search.report import tables
 from paint_search.studies.result import Data, Note, Result
-from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from paint_search.report.tables import Part
 
 _PARTS = ("query", "gallery")
 
@@ -89,7 +82,7 @@ class Recognition(Result):
         title = f"Which {by} (column) the works of each {by} (row) are taken for"
         return heat_map_figure(shares, names, tree.linkage, title, "share of the queries")
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield the figures, the hardest labels, and who is taken for whom."""
         yield from tables.retrieval(self.found, self.figures, self.intervals, self.works.by)
         columns = self.table().columns
@@ -111,26 +104,17 @@ def retrieval(
 ) -> Recognition:
     """Measure how often the nearest works are by the same artist, of the same movement, ...
 
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        by: field that groups the works.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        k: cut-offs of P, mAP and R; by default 1 and 10, with a split 1, 10 and 100.
-        split: CSV or Parquet file with the columns path and split (query or gallery), instead of
-            every work asking all others.
-        exclude_copies: whether to drop near-identical works first.
-        min_works: labels of fewer queries are not named as hardest.
-        top: how many rows a list holds.
-        note: takes lines on the works that take part.
+    ``k`` are the cut-offs of P, mAP and R, by default 1 and 10, with a split 1, 10 and 100.
+    ``split`` is a CSV or Parquet file with the columns path and split (query or gallery), instead
+    of every work asking all others. ``exclude_copies`` drops near-identical works first. Labels of
+    fewer than ``min_works`` queries are not named as hardest.
 
     Raises:
         UsageError: an unknown field, no work, or a split that names none.
         EvalError: no work has another of its label to find.
     """
-    with reading(index) as source:
-        works = read_works(source, by, where, exclude)
-        parts = _read_split(Path(split), source.root, works) if split else None
+    works = read_works(index, by, where, exclude)
+    parts = _read_split(Path(split), works) if split else None
     note(works.describe())
     if parts is None:
         sides = [np.ones(len(works.labels), dtype=np.bool_)] * 2
@@ -150,7 +134,7 @@ def retrieval(
     return Recognition(works, found, figures, copies, min_works, top)
 
 
-def _read_split(file: Path, root: Path, works: Works) -> list[str | None]:
+def _read_split(file: Path, works: Works) -> list[str | None]:
     """Return the part of each work: query, gallery, or None where the file does not name it."""
     from paint_search.indexer.corpus.labels import table_labels
     from paint_search.indexer.corpus.table import LabelTable
@@ -158,7 +142,7 @@ def _read_split(file: Path, root: Path, works: Works) -> list[str | None]:
     if not file.is_file():
         raise UsageError(f"there is no split file {file}")
     with LabelTable(file) as table:
-        source = table_labels(table, root)
+        source = table_labels(table, works.root)
         parts = [source(painting.path).get("split") for painting in works.paintings]
     strange = next((part for part in parts if part not in (None, *_PARTS)), None)
     if strange is not None:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paint_search.errors import UsageError, argument
-from paint_search.eval import Silhouette, silhouettes
+from paint_search.eval import Silhouette, ranked_pairs, silhouettes
 from paint_search.report import tables
-from paint_search.studies.artists import ranked_pairs
 from paint_search.studies.result import Data, Note, Result
-from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
+from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
     from paint_search.search.stores.base import VectorName
 
 _COLUMNS = ("a", "b", "works_a", "works_b", "cosine", "low", "high", "euclidean")
@@ -56,7 +54,7 @@ class Silhouettes(Result):
         matrices = (cosine.pairs, cosine.low, cosine.high, euclidean.pairs)
         rows: list[list[object]] = [
             [names[i], names[j], counts[i], counts[j], *(float(m[i, j]) for m in matrices)]
-            for i, j, _ in ranked_pairs(cosine.pairs)
+            for i, j in ranked_pairs(cosine.pairs)
         ]
         for one, other in zip(cosine.per_label, euclidean.per_label, strict=True):
             rows.append(
@@ -78,7 +76,7 @@ class Silhouettes(Result):
             "mean silhouette, cosine distance, with its 95 % interval",
         )
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield a sentence on a pair, or all silhouettes and the best and worst of them."""
         if self.pair:
             yield from tables.silhouette_pair(self.cosine, self.euclidean, self.pair)
@@ -100,24 +98,15 @@ def silhouette(
 ) -> Silhouettes:
     """Measure how well artists, movements, ... stand apart, two by two and all together.
 
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        by: field that groups the works.
-        where: field -> value, list of values, or (low, high): only these works.
-        exclude: the same: not these.
-        min_works: labels of fewer works take no part; at least 2.
-        pair: two labels to compare.
-        vectors: ``full`` or ``compact``; by default full ones where the index keeps them.
-        top: how many rows a list holds.
-        note: takes a line on the works that take part.
+    ``pair`` are two labels to compare, ``vectors`` the kind to use: ``full`` or ``compact``, by
+    default full ones where the index keeps them. ``min_works`` is at least 2.
 
     Raises:
         UsageError: an unknown field or label, fewer than two labels, or vectors not kept.
     """
     if vectors not in (None, "full", "compact"):
         raise UsageError(f"{argument('vectors', vectors)}: use full or compact")
-    with reading(index) as source:
-        works = read_works(source, by, where, exclude, min_works, which=vectors)
+    works = read_works(index, by, where, exclude, min_works, which=vectors)
     if len(works.names) < 2:
         raise UsageError(
             f"silhouettes take two {works.many} of at least {min_works} works "

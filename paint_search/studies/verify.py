@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from paint_search.eval import Pairs
     from paint_search.eval.inputs import Bools
-    from paint_search.report.tables import Part
     from paint_search.verify.trial import Material, Side
 
 SAMPLES = 200
@@ -68,7 +67,7 @@ class Verifications(Result):
         diagrams = {f"{side} artists": result.diagram for side, result in self.found.items()}
         return reliability_figure(diagrams, "Probability of one artist")
 
-    def describe(self) -> Iterator[Part]:
+    def describe(self) -> Iterator[tables.Part]:
         """Yield the figures of each side, its confusion matrix and its hardest artists."""
         for side, result in self.found.items():
             yield from tables.verification(result, side, self.top)
@@ -84,13 +83,8 @@ def verify(
 ) -> Verifications:
     """Measure how well ``Index.verify`` tells works of one artist from works of two.
 
-    Half of the pairs are by one artist, and every artist is drawn alike often.
-
-    Args:
-        index: an open index, or its folder; None for the nearest one above here.
-        seed: of the pairs, the folds and the intervals.
-        top: how many artists a list holds.
-        samples: resamples of the artists behind the intervals.
+    Half of the pairs are by one artist, and every artist is drawn alike often. ``seed`` is that of
+    the pairs, the folds and the intervals; ``samples`` of the artists are drawn for the intervals.
 
     Raises:
         UsageError: the index is empty.

@@ -7,7 +7,7 @@ to measure. Nothing here measures anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -18,11 +18,13 @@ import numpy as np
 
 from paint_search.errors import UsageError, argument
 from paint_search.report.tables import plural
+from paint_search.studies.features import read_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paint_search.index.index import Index
+    from paint_search.index.manifest import Manifest
     from paint_search.painting import Painting
     from paint_search.search.filters import Condition, Filter, FilterValue
     from paint_search.search.stores.base import VectorName
@@ -38,16 +40,22 @@ class Works:
     """The paintings of a study, row by row.
 
     Attributes:
+        root: folder of the collection.
+        manifest: of the index, which says how the vectors were made.
         by: the field that the labels come from.
+        features: that the vectors hold, where some were asked for.
         paintings: n paintings.
         files: where each lies.
-        vectors: (n, d) unit vectors.
+        vectors: (n, d) unit vectors, of the features alone where some were asked for.
         labels: n labels; None for works that take no part.
         unlabelled: how many works have no label.
         too_few: how many were left out because their label has too few works.
     """
 
+    root: Path
+    manifest: Manifest
     by: str
+    features: tuple[str, ...] | None
     paintings: list[Painting]
     files: list[Path]
     vectors: NDArray[np.float32]
@@ -150,12 +158,13 @@ def reading(index: AnIndex) -> Iterator[Index]:
 
 
 def read_works(
-    index: Index,
+    index: AnIndex,
     by: str,
     where: Where = None,
     exclude: Exclude = None,
     min_works: int = 1,
     *,
+    features: Sequence[str] | None = None,
     need_artists: bool = True,
     may_be_empty: bool = False,
     which: VectorName | None = None,
@@ -163,38 +172,48 @@ def read_works(
     """Read the works that match, labelled by one field.
 
     Args:
-        index: where they are.
+        index: an open index, or its folder; None for the nearest one above here.
         by: the field of the labels.
         where: field -> value, list of values, or (low, high); or a filter.
         exclude: the same, none may hold.
         min_works: labels with fewer works take no part.
+        features: only these features of an index of ink.
         need_artists: whether to refuse an index that names no artist at all.
         may_be_empty: whether no work at all will do.
         which: the kind of vectors; full ones where the index keeps them.
 
     Raises:
-        UsageError: no such field, a condition that cannot be read, or no work that matches.
+        UsageError: no such field or feature, a condition that cannot be read, or no work that
+            matches.
     """
-    if not may_be_empty and not len(index):
-        raise UsageError(f"the index {index.folder} is empty; run paint-search index first")
-    conditions = _conditions(where, exclude)
-    paintings = list(index.paintings(conditions))
-    values = [_text(painting, by) for painting in paintings]
-    if not any(values) and (need_artists or by != "artist"):
-        index.field(by, conditions)  # refuses a name that no painting has, and says which there are
-    if not (paintings or may_be_empty):
-        raise UsageError("no painting meets these conditions; see paint-search list")
-    counts = Counter(values)
-    labels = [None if value is None or counts[value] < min_works else value for value in values]
-    return Works(
-        by=by,
-        paintings=paintings,
-        files=[index.locate(painting) for painting in paintings],
-        vectors=index.vectors(conditions, which)[1],
-        labels=labels,
-        unlabelled=counts[None],
-        too_few=labels.count(None) - counts[None],
-    )
+    from paint_search.indexer.backbones.ink.ink import only
+
+    with reading(index) as source:
+        chosen = read_features(source, features)
+        if not may_be_empty and not len(source):
+            raise UsageError(f"the index {source.folder} is empty; run paint-search index first")
+        conditions = _conditions(where, exclude)
+        paintings = list(source.paintings(conditions))
+        values = [_text(painting, by) for painting in paintings]
+        if not any(values) and (need_artists or by != "artist"):
+            source.field(by, conditions)  # refuses a name that no painting has, and says which are
+        if not (paintings or may_be_empty):
+            raise UsageError("no painting meets these conditions; see paint-search list")
+        counts = Counter(values)
+        labels = [None if value is None or counts[value] < min_works else value for value in values]
+        vectors = source.vectors(conditions, which)[1]
+        return Works(
+            root=source.root,
+            manifest=source.manifest,
+            by=by,
+            features=chosen,
+            paintings=paintings,
+            files=[source.locate(painting) for painting in paintings],
+            vectors=only(vectors, chosen) if chosen else vectors,
+            labels=labels,
+            unlabelled=counts[None],
+            too_few=labels.count(None) - counts[None],
+        )
 
 
 def _conditions(where: Where, exclude: Exclude) -> list[Condition]:
