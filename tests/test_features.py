@@ -40,7 +40,7 @@ def test_it_is_a_mapping_that_survives_being_opened_again(batches: list[list[int
             assert set(view.ids) == set(model)
             assert len(view) == len(model)
             assert view.rows(view.ids)[:, 0].tolist() == [model[text] for text in view.ids]
-            assert view.mapped()[view.places][:, 0].tolist() == [model[text] for text in view.ids]
+            assert view.view(view.ids)[:, 0].tolist() == [model[text] for text in view.ids]
 
 
 @pytest.mark.parametrize(("file", "left"), [("rows.f16", 2 * 2 * LENGTH + 7), ("ids.bin", 35)])

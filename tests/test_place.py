@@ -77,11 +77,11 @@ def test_what_cannot_be_read_is_said(text: str, says: str) -> None:
 def test_a_successor_skips_names_that_are_taken() -> None:
     place = Place.parse("qdrant://host/works?shards=2")
     taken = {"works-2", "works-3"}
-    fresh = place.successor(lambda name: name in taken)
+    fresh = place.successor(lambda made: made.name in taken)
     assert fresh.name == "works-4"
     assert fresh.settings == place.settings
     assert fresh.same_as(place)
-    assert fresh.successor(lambda name: False).name == "works-5"
+    assert fresh.successor(lambda place: False).name == "works-5"
 
 
 def test_a_manifest_may_still_name_what_is_given_up() -> None:

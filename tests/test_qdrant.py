@@ -102,7 +102,7 @@ def test_a_failed_compress_leaves_the_old_collection_and_no_other(
     assert len(cli.ok("list", "--json").json["paintings"]) == 30
     # What a killed run leaves half written is not touched, it might be another index's, but named.
     place = Place.parse(server.url("works"))
-    open_store(home, place.successor(lambda name: False), {"full": 3}, MAKER).close()
+    open_store(home, place.successor(lambda place: False), {"full": 3}, MAKER).close()
     told = cli.ok("compress", "--method", "pca", "--dims", "6").err
     assert "the collection works-3; of those numbered before it, delete" in told
     names = {c.name for c in server.engine.get_collections().collections}

@@ -11,6 +11,7 @@ import typer
 
 import paint_search
 from paint_search.cli.output import IndexOption, Output, Works, command
+from paint_search.errors import UsageError
 
 if TYPE_CHECKING:
     from paint_search.index.verification import Verdict
@@ -55,8 +56,6 @@ def similar(
 
     Example: `paint-search similar query.jpg -k 24 --not artist="Claude Monet" --sheet hits.jpg`
     """
-    from paint_search.errors import UsageError
-
     if as_csv and output.as_json:
         raise UsageError("give either --json or --csv, not both")
     output = replace(output, quiet=output.quiet or as_csv)

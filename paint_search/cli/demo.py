@@ -7,6 +7,7 @@ import typer
 
 import paint_search
 from paint_search.cli.output import Output, command, shows_steps
+from paint_search.errors import UsageError
 
 _CORPORA = ("painters", "ink")
 
@@ -31,7 +32,6 @@ def demo(
     Example: `paint-search demo ./demo`
     """
     from paint_search.cli.asking import print_hits
-    from paint_search.errors import UsageError
     from paint_search.report import write_sheet
 
     if corpus not in _CORPORA:

@@ -13,6 +13,7 @@ import typer
 
 import paint_search
 from paint_search.cli.output import Exit, IndexOption, Output, command, shows_steps
+from paint_search.errors import UsageError
 
 
 @command
@@ -77,7 +78,6 @@ def index(
 
     Example: `paint-search index ./paintings --table works.csv`
     """
-    from paint_search.errors import UsageError
     from paint_search.index.paths import FOLDER, find_index, named_index
     from paint_search.index.sync import check_options
     from paint_search.indexer.corpus.scan import Part

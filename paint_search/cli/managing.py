@@ -44,7 +44,7 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         ("size", _size(facts)),
         ("made", f"{manifest.created} with paint-search {manifest.made_with}"),
     ]
-    output.table(["", ""], [list(row) for row in rows])
+    output.table(["", ""], rows)
     if facts.ways:
         output.line("")
         output.table(

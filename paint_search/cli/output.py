@@ -81,7 +81,7 @@ class Works:
         return parse_filter(self.where or (), self.exclude or ())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Output:
     """Prints as ``--json`` and ``--quiet`` ask."""
 
@@ -90,15 +90,9 @@ class Output:
     ] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False
 
-    @functools.cached_property
-    def errors(self) -> Console:
-        """Where all is said that is not the result."""
-        return _console(stderr=True)
-
-    @functools.cached_property
-    def results(self) -> Console:
-        """Where results are printed."""
-        return _console(stderr=False)
+    def __post_init__(self) -> None:
+        self.errors = _console(stderr=True)
+        self.results = _console(stderr=False)
 
     @property
     def shows_progress(self) -> bool:
@@ -122,7 +116,7 @@ class Output:
 
     def show(self, parts: "Iterable[Part]") -> None:
         """Print lines, notes and tables as a result tells them."""
-        from paint_search.report.tables import Note
+        from paint_search.report.tables import Note, cell
 
         for part in parts:
             if isinstance(part, Note):
@@ -130,7 +124,7 @@ class Output:
             elif isinstance(part, str):
                 self.line(part)
             else:
-                self.table(*part)
+                self.table(part.columns, [[cell(value) for value in row] for row in part.rows])
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table for people; columns whose name starts with ``>`` are right-aligned."""

@@ -7,6 +7,7 @@ import typer
 
 import paint_search
 from paint_search.cli.output import Exit, IndexOption, Output, command, shows_steps
+from paint_search.errors import UsageError
 
 if TYPE_CHECKING:
     from paint_search.train import Pictures
@@ -111,7 +112,6 @@ def train(
 def _pictures(
     folder: Path | None, labels: str | None, table: Path | None, label: str, index: Path | None
 ) -> "Pictures":
-    from paint_search.errors import UsageError
     from paint_search.train import Pictures
 
     if folder is not None:

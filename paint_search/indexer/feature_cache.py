@@ -36,20 +36,20 @@ class FeatureCache:
     def __init__(self, folder: Path, dimension: int, limit: int = CACHE_BYTES) -> None:
         self.folder = folder
         self.dimension = dimension
-        self.capacity = limit // (2 * dimension + _ID_BYTES)
+        self._bytes = {folder / _ROWS: 2 * dimension, folder / _IDS: _ID_BYTES}  # of one row
+        self.capacity = limit // sum(self._bytes.values())
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in (_ROWS, _IDS):
-                (folder / name).touch()
-            self._written = self._cut_to_whole_rows()
-            ids = (folder / _IDS).read_bytes()
+            for file in self._bytes:
+                file.touch()
+            sizes = [file.stat().st_size // width for file, width in self._bytes.items()]
+            self._written = min(sizes)
+            self._cut()
+            ids = np.fromfile(folder / _IDS, dtype=f"V{_ID_BYTES}").tolist()
         except OSError as error:
             raise self._failed(error) from error
+        self._places = {str(uuid.UUID(bytes=name)): place for place, name in enumerate(ids)}
         self._map = np.empty((0, dimension), dtype=np.float16)
-        self._places: dict[str, int] = {}
-        for place in range(self._written):
-            text = str(uuid.UUID(bytes=ids[place * _ID_BYTES : (place + 1) * _ID_BYTES]))
-            self._places[text] = place
 
     def __len__(self) -> int:
         """The number of ids."""
@@ -60,13 +60,8 @@ class FeatureCache:
 
     @property
     def ids(self) -> list[str]:
-        """The ids, in the order in which ``places`` and ``mapped`` have their rows."""
-        return sorted(self._places, key=self._places.__getitem__)
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """Where in ``mapped`` the row of each of ``ids`` is; rows written anew leave gaps."""
-        return np.sort(np.fromiter(self._places.values(), dtype=np.int64, count=len(self)))
+        """The ids, in the order in which they came."""
+        return list(self._places)
 
     @property
     def room(self) -> int:
@@ -76,7 +71,7 @@ class FeatureCache:
     @property
     def bytes_on_disk(self) -> int:
         """Bytes of both files."""
-        return self._written * (2 * self.dimension + _ID_BYTES)
+        return self._written * sum(self._bytes.values())
 
     def append(self, ids: Sequence[str], rows: NDArray[np.floating]) -> None:
         """Write rows, (n, d), at the end; an id that is there already means the new row from now.
@@ -91,42 +86,41 @@ class FeatureCache:
                 f"the feature cache {self.folder} is full at {self.capacity} vectors; run "
                 "paint-search compress"
             )
-        self._require_space(2 * rows.size)
+        free, needed = shutil.disk_usage(self.folder).free, _FREE_BYTES + 2 * rows.size
+        if free < needed:
+            raise StoreError(
+                f"the disk of {self.folder} is full ({free / 1e6:.0f} MB left, "
+                f"{needed / 1e6:.0f} MB needed); free some space and run it again"
+            )
+        names = b"".join(uuid.UUID(text).bytes for text in ids)
+        # Ids last: a row counts once its id is there.
+        contents = rows.astype(np.float16).tobytes(), names
         try:
-            # Ids last: a row counts once its id is there.
-            self._append(_ROWS, rows.astype(np.float16).tobytes())
-            self._append(_IDS, b"".join(uuid.UUID(text).bytes for text in ids))
+            for file, content in zip(self._bytes, contents, strict=True):
+                with file.open("ab") as stream:
+                    stream.write(content)
         except OSError as error:
-            self._cut_to_whole_rows(self._written)
+            self._cut()
             raise self._failed(error) from error
         for text in ids:
             self._places[text] = self._written
             self._written += 1
 
-    def mapped(self) -> NDArray[np.float16]:
-        """Return all rows ever written, (n, d), mapped from the file: see ``places``."""
-        if len(self._map) < self._written:  # one mapping, so that no page is counted twice
-            shape = (self._written, self.dimension)
-            self._map = np.memmap(self.folder / _ROWS, dtype=np.float16, mode="r", shape=shape)
-        return self._map
-
     def rows(self, ids: Sequence[str]) -> NDArray[np.float32]:
-        """Return the rows of these ids, (n, d), in their order.
-
-        Raises:
-            KeyError: an id is not there.
-        """
-        return self.mapped()[[self._places[text] for text in ids]].astype(np.float32)
+        """Return the rows of these ids, (n, d), in their order. KeyError: an id is not there."""
+        return self.view(ids)[:].astype(np.float32)
 
     def view(self, ids: Sequence[str]) -> "RowView":
         """Return the rows of these ids without reading any. KeyError: an id is not there."""
-        places = np.array([self._places[text] for text in ids], dtype=np.int64)
-        return RowView(self.mapped(), places)
+        if len(self._map) < self._written:  # one mapping, so that no page is counted twice
+            shape = (self._written, self.dimension)
+            self._map = np.memmap(self.folder / _ROWS, dtype=np.float16, mode="r", shape=shape)
+        return RowView(self._map, np.array([self._places[text] for text in ids], dtype=np.int64))
 
     def flush(self) -> None:
         """Make everything written so far durable."""
-        for name in (_ROWS, _IDS):
-            with (self.folder / name).open("rb+") as stream:
+        for file in self._bytes:
+            with file.open("rb+") as stream:
                 os.fsync(stream.fileno())
 
     def delete(self) -> None:
@@ -136,28 +130,11 @@ class FeatureCache:
         self._places.clear()
         self._written = 0
 
-    def _append(self, name: str, content: bytes) -> None:
-        with (self.folder / name).open("ab") as stream:
-            stream.write(content)
-
-    def _cut_to_whole_rows(self, rows: int | None = None) -> int:
-        """Cut off what a killed process left half written; return the number of rows."""
-        widths = {_ROWS: 2 * self.dimension, _IDS: _ID_BYTES}
-        sizes = {name: (self.folder / name).stat().st_size for name in widths}
-        whole = min(sizes[name] // width for name, width in widths.items())
-        whole = whole if rows is None else min(whole, rows)
-        for name, width in widths.items():
-            if sizes[name] != whole * width:
-                os.truncate(self.folder / name, whole * width)
-        return whole
-
-    def _require_space(self, more: int) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if free < _FREE_BYTES + more:
-            raise StoreError(
-                f"the disk of {self.folder} is full ({free / 1e6:.0f} MB left, "
-                f"{(_FREE_BYTES + more) / 1e6:.0f} MB needed); free some space and run it again"
-            )
+    def _cut(self) -> None:
+        """Cut off what a killed process, or a full disk, left half written."""
+        for file, width in self._bytes.items():
+            if file.stat().st_size > self._written * width:
+                os.truncate(file, self._written * width)
 
     def _failed(self, error: OSError) -> StoreError:
         return StoreError(f"the feature cache {self.folder} failed: {error.strerror}")
@@ -179,7 +156,5 @@ class RowView:
 
     def __getitem__(self, key: Any) -> NDArray[np.float16]:
         """Return rows, or ``[row, columns]`` as an array has it."""
-        if isinstance(key, tuple):
-            row, columns = key
-            return np.asarray(self._array[self._places[row], columns])
-        return np.asarray(self._array[self._places[key]])
+        row, *columns = key if isinstance(key, tuple) else (key,)
+        return np.asarray(self._array[(self._places[row], *columns)])

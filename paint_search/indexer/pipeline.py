@@ -11,8 +11,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,12 @@ _PAGE: Final = 512
 _CHECKPOINT_SECONDS: Final = 10.0
 
 State = Literal["new", "changed", "relabelled", "unchanged"]
+Vector = NDArray[np.float32]
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
-class Collection(Protocol):
+class Sink(Protocol):
     """What the pipeline asks of a store."""
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
@@ -83,15 +87,25 @@ class Summary:
         return bool(self.new + self.changed + self.relabelled + self.moved + self.pruned)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Task:
     file: ScannedFile
     labels: Mapping[str, Any]
-    state: State
+    known: Record | None
 
-    def record(
-        self, vector: NDArray[np.float32] | None, digest: str, seen: str, run: int
-    ) -> Record:
+    @cached_property
+    def state(self) -> State:
+        if self.known is None:
+            return "new"
+        payload, file = self.known.payload, self.file
+        if (payload.get("_size"), payload.get("_mtime_ns")) != (file.size, file.mtime_ns):
+            return "changed"
+        if payload.get("_given"):
+            return "unchanged"  # labels that a program gave are not those of folders and tables
+        stored = Painting.from_payload(payload).labels()
+        return "unchanged" if stored == self.labels else "relabelled"
+
+    def record(self, vector: Vector | None, digest: str, seen: str, run: int) -> Record:
         """Return the point to store; ``seen`` is the perceptual hash, ``run`` the run's number."""
         bookkeeping = {
             "_size": self.file.size,
@@ -103,9 +117,14 @@ class _Task:
         payload = {"path": self.file.path, **self.labels, **bookkeeping}
         return Record(painting_id(self.file.path), payload, vector)
 
+    def relabelled(self) -> Record:
+        """Return the point that is there already, with the labels of now and without its vector."""
+        assert self.known is not None  # noqa: S101 - else the file is new
+        old = self.known.payload
+        return self.record(None, old["_hash"], old["_look"], old["_run"])
+
 
 Batch = list[tuple[_Task, Decoded]]
-Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -126,7 +145,7 @@ class Pipeline:
     """
 
     number: int
-    store: Collection
+    store: Sink
     by_hash: Callable[[Sequence[str]], Iterable[Record]]
     labels: LabelSource
     preprocessing: Preprocessing
@@ -141,7 +160,8 @@ class Pipeline:
 
         Adds what was done to ``summary``.
         """
-        plan = Counter(task.state for task in self._compare(walk(lambda path, reason: None)))
+        pages = self._compare(walk(lambda path, reason: None))
+        plan = Counter(task.state for page in pages for task in page)
         total = plan["new"] + plan["changed"]
         summary.unchanged = plan["unchanged"]
         self.report(Progress(0, total))
@@ -157,8 +177,13 @@ class Pipeline:
     ) -> None:
         """Embed and store what has been decoded, batch by batch."""
         done, saved = 0, time.monotonic()
-        for batch, vectors in self._embedded(_batched(decoded), total, summary):
-            self._store(batch, vectors)
+        for batch, vectors in self._embedded(_batched(decoded, BATCH), total, summary):
+            self.store.upsert(
+                [
+                    task.record(vector, decoded.digest, look(decoded.pixels), self.number)
+                    for (task, decoded), vector in zip(batch, vectors, strict=True)
+                ]
+            )
             for task, _ in batch:
                 setattr(summary, task.state, getattr(summary, task.state) + 1)
             done += len(batch)
@@ -169,51 +194,40 @@ class Pipeline:
                 self.store.flush()
                 saved = time.monotonic()
 
-    def _compare(self, files: Iterator[ScannedFile]) -> Iterator[_Task]:
-        """Tell new, changed, relabelled and unchanged files apart by what the store knows."""
-        while page := list(itertools.islice(files, _PAGE)):
+    def _compare(self, files: Iterator[ScannedFile]) -> Iterator[list[_Task]]:
+        """Put beside each file what its labels are and what the store knows of it, by pages."""
+        for page in _batched(files, _PAGE):
             if self.cancelled():
                 return
             known = self.store.get([painting_id(file.path) for file in page])
-            for file in page:
-                labels = self.labels(file.path)
-                yield _Task(file, labels, _state(file, labels, known.get(painting_id(file.path))))
+            yield [
+                _Task(file, self.labels(file.path), known.get(painting_id(file.path)))
+                for file in page
+            ]
 
     def _pending(self, files: Iterator[ScannedFile], summary: Summary) -> Iterator[_Task]:
         """Yield the files to decode; new labels of files that did not change are stored at once."""
-        tasks = self._compare(files)
-        while page := list(itertools.islice(tasks, _PAGE)):
-            renamed = [task for task in page if task.state == "relabelled"]
+        for page in self._compare(files):
+            renamed = [task.relabelled() for task in page if task.state == "relabelled"]
             if renamed:
-                known = self.store.get([painting_id(task.file.path) for task in renamed])
-                old = [known[painting_id(task.file.path)].payload for task in renamed]
-                self.store.set_payloads(
-                    [
-                        task.record(None, payload["_hash"], payload["_look"], payload["_run"])
-                        for task, payload in zip(renamed, old, strict=True)
-                    ]
-                )
+                self.store.set_payloads(renamed)
                 summary.relabelled += len(renamed)
             yield from (task for task in page if task.state in ("new", "changed"))
 
     def _decoded(self, tasks: Iterator[_Task], summary: Summary) -> Iterator[tuple[_Task, Decoded]]:
         """Decode in threads, a bounded number of files ahead of the engine, in order."""
-        workers = os.cpu_count() or 1
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        ahead: deque[tuple[_Task, Future[Decoded]]] = deque()
+        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+
+        def submit(task: _Task) -> Future[Decoded]:
+            return pool.submit(decode, task.file.location, self.preprocessing, self.max_pixels)
+
         try:
-            for task in itertools.chain(tasks, [None] * 2 * BATCH):
+            for task, future in _in_order(tasks, submit, lambda: 2 * BATCH):
                 if self.cancelled():
                     return
-                if task is not None:
-                    future = pool.submit(
-                        decode, task.file.location, self.preprocessing, self.max_pixels
-                    )
-                    ahead.append((task, future))
-                if ahead and (task is None or len(ahead) >= 2 * BATCH):
-                    finished = self._finish(*ahead.popleft(), summary)
-                    if finished:
-                        yield finished
+                finished = self._finish(task, future, summary)
+                if finished:
+                    yield finished
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -238,45 +252,25 @@ class Pipeline:
     ) -> Iterator[tuple[Batch, list[Vector]]]:
         """Embed as many batches at a time as the engine has lanes, in order."""
         embedder: Embedder | None = None
-        running: deque[tuple[Batch, list[Vector | None], Future[NDArray[np.float32]] | None]]
-        running = deque()
+
+        def submit(batch: Batch) -> Future[list[Vector]]:
+            nonlocal embedder
+            vectors = self._known_vectors(batch)
+            unknown = [decoded.pixels for _, decoded in batch if decoded.digest not in vectors]
+            summary.embedded += len(unknown)
+            if unknown and embedder is None:
+                embedder = self.engine(np.stack(unknown), total)
+            return pool.submit(_complete, batch, vectors, embedder)
+
         with ThreadPoolExecutor(thread_name_prefix="embed") as pool:
-            for batch in batches:
-                vectors = self._known_vectors(batch)
-                unknown = [
-                    decoded for (_, decoded), v in zip(batch, vectors, strict=True) if v is None
-                ]
-                future = None
-                if unknown:
-                    pixels = np.stack([decoded.pixels for decoded in unknown])
-                    embedder = embedder or self.engine(pixels, total)
-                    future = pool.submit(embedder.embed, pixels)
-                    summary.embedded += len(unknown)
-                running.append((batch, vectors, future))
-                if len(running) > (embedder.lanes if embedder else 0):
-                    yield _complete(*running.popleft())
-            while running:
-                yield _complete(*running.popleft())
+            ahead = _in_order(batches, submit, lambda: embedder.lanes if embedder else 0)
+            for batch, future in ahead:
+                yield batch, future.result()
 
-    def _known_vectors(self, batch: Batch) -> list[Vector | None]:
+    def _known_vectors(self, batch: Batch) -> dict[str, Vector]:
         """Find the vectors of files whose content is already stored under another path."""
-        known = {
-            record.payload["_hash"]: record.vector
-            for record in self.by_hash([decoded.digest for _, decoded in batch])
-        }
-        return [known.get(decoded.digest) for _, decoded in batch]
-
-    def _store(
-        self,
-        batch: Batch,
-        vectors: Sequence[Vector],
-    ) -> None:
-        self.store.upsert(
-            [
-                task.record(vector, decoded.digest, look(decoded.pixels), self.number)
-                for (task, decoded), vector in zip(batch, vectors, strict=True)
-            ]
-        )
+        found = self.by_hash([decoded.digest for _, decoded in batch])
+        return {r.payload["_hash"]: r.vector for r in found if r.vector is not None}
 
 
 def gone(records: Iterable[Record], root: Path) -> Iterator[Record]:
@@ -290,26 +284,28 @@ def gone(records: Iterable[Record], root: Path) -> Iterator[Record]:
             continue
 
 
-def _state(file: ScannedFile, labels: Mapping[str, Any], known: Record | None) -> State:
-    if known is None:
-        return "new"
-    payload = known.payload
-    if (payload.get("_size"), payload.get("_mtime_ns")) != (file.size, file.mtime_ns):
-        return "changed"
-    if payload.get("_given"):
-        return "unchanged"  # labels that a program gave are not those of folders and tables
-    stored = Painting.from_payload(payload).labels()
-    return "unchanged" if stored == labels else "relabelled"
+def _complete(batch: Batch, known: Mapping[str, Vector], embedder: Embedder | None) -> list[Vector]:
+    """Return the vectors of a batch: those that are known by content, and the embedder's."""
+    pixels = [decoded.pixels for _, decoded in batch if decoded.digest not in known]
+    made = iter(embedder.embed(np.stack(pixels)) if embedder and pixels else ())
+    return [
+        known[decoded.digest] if decoded.digest in known else next(made) for _, decoded in batch
+    ]
 
 
-def _complete(
-    batch: Batch, vectors: Sequence[Vector | None], future: Future[NDArray[np.float32]] | None
-) -> tuple[Batch, list[Vector]]:
-    """Fill the gaps among the vectors with what the engine has made of them."""
-    made = iter(future.result() if future is not None else ())
-    return batch, [next(made) if vector is None else vector for vector in vectors]
-
-
-def _batched(items: Iterator[tuple[_Task, Decoded]]) -> Iterator[Batch]:
-    while batch := list(itertools.islice(items, BATCH)):
+def _batched(items: Iterator[_In], size: int) -> Iterator[list[_In]]:
+    while batch := list(itertools.islice(items, size)):
         yield batch
+
+
+def _in_order(
+    items: Iterator[_In], submit: Callable[[_In], Future[_Out]], ahead: Callable[[], int]
+) -> Iterator[tuple[_In, Future[_Out]]]:
+    """Yield items with the work on them, in order, while that on ``ahead()`` later ones goes on."""
+    running: deque[tuple[_In, Future[_Out]]] = deque()
+    for item in items:
+        running.append((item, submit(item)))
+        if len(running) > ahead():
+            yield running.popleft()
+    while running:
+        yield running.popleft()

@@ -55,13 +55,7 @@ def hit_tiles(queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path
 def write_sheet(
     out: Path, queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path]
 ) -> None:
-    """Write a contact sheet.
-
-    Args:
-        out: the picture to write.
-        queries: files that were looked for.
-        hits: what was found.
-        files: where each hit's file lies.
+    """Write a contact sheet of the files looked for and of hits, which lie in ``files``.
 
     Raises:
         PaintSearchError: the suffix is of no kind of picture that can be written.
@@ -71,18 +65,11 @@ def write_sheet(
 
 
 def write_pairs(
-    out: Path,
-    asked: tuple[Path, Path],
-    verdict: Verdict,
-    references: Sequence[tuple[Path, Path]],
+    out: Path, asked: tuple[Path, Path], verdict: Verdict, references: Sequence[tuple[Path, Path]]
 ) -> None:
     """Write a sheet of two paintings and the pairs that they compare with, two pairs a row.
 
-    Args:
-        out: the picture to write.
-        asked: files of the two.
-        verdict: what was said of them.
-        references: files of each pair that it names.
+    ``references`` are the files of each pair that the verdict names.
 
     Raises:
         PaintSearchError: the suffix is of no kind of picture that can be written.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,10 +41,10 @@ class Note(str):
 
 
 class Table(NamedTuple):
-    """A table for people."""
+    """A table for people; `cell` says how a value is written."""
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[object]]
 
 
 Part = str | Table
@@ -63,8 +64,15 @@ def interval(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
+def cell(value: object) -> str:
+    """Write what stands in a table: counts, figures, (low, high); nothing for None and NaN."""
+    if isinstance(value, tuple):
+        return interval(*value)
+    if isinstance(value, Integral):
+        return f"{value:,}"
+    if isinstance(value, Real):
+        return "" if math.isnan(value) else f"{value:.3f}"
+    return "" if value is None else str(value)
 
 
 # Artists.
@@ -98,11 +106,10 @@ def likest_artists(
     """List those whose works are most like one label's."""
     rows = []
     for rank, pair in enumerate(pairs, start=1):
-        figures = (f"{pair.score:.3f}", interval(pair.low, pair.high), f"{pair.csls:+.3f}")
         works = f"{name(pair.work_a)} and {name(pair.work_b)}"
-        rows.append([str(rank), pair.b, *figures, works])
-    columns = [">rank", by, ">score", "95 % interval", ">CSLS", "closest works"]
-    yield Table(columns, rows)
+        figures = (pair.score, (pair.low, pair.high), f"{pair.csls:+.3f}")
+        rows.append([rank, pair.b, *figures, works])
+    yield Table([">rank", by, ">score", "95 % interval", ">CSLS", "closest works"], rows)
     yield _ARTISTS
 
 
@@ -118,16 +125,13 @@ def artists(similarity: ArtistSimilarity, by: str, top: int) -> Iterator[Part]:
     yield f"two works {', '.join(figures)}" if figures else f"a single work of a single {by}"
     if not len(across):
         return
-    for kind, pairs in (
-        ("closest", similarity.closest(top)),
-        ("farthest", similarity.farthest(top)),
-    ):
-        rows = []
-        for pair in pairs:
-            cells = (f"{pair.score:.3f}", interval(pair.low, pair.high), f"{pair.centroid:.3f}")
-            rows.append([pair.a, pair.b, *cells, f"{pair.csls:+.3f}"])
+    ends = {"closest": similarity.closest(top), "farthest": similarity.farthest(top)}
+    for kind, pairs in ends.items():
         yield f"\nthe {kind} pairs of {plural(by)}"
-        yield Table(["", "", ">score", "95 % interval", ">centroids", ">CSLS"], rows)
+        yield Table(
+            ["", "", ">score", "95 % interval", ">centroids", ">CSLS"],
+            [(p.a, p.b, p.score, (p.low, p.high), p.centroid, f"{p.csls:+.3f}") for p in pairs],
+        )
     yield _ARTISTS
 
 
@@ -151,7 +155,7 @@ def agreements(found: Mapping[str, Agreement], against: str) -> Table:
     return Table(
         ["", f"clusters and {against}", ">value", ">by chance", ">p"],
         [
-            [way, name, f"{figure.value:.3f}", f"{figure.chance:.3f}", f"{figure.p_value:.3f}"]
+            (way, name, figure.value, figure.chance, figure.p_value)
             for way, agreed in found.items()
             for name in ("ARI", "NMI", "purity")
             for figure in [getattr(agreed, name.lower())]
@@ -177,7 +181,7 @@ def members(
         usual = ", ".join(f"{label} {count}" for label, count in tally.most_common(3))
         named = ", ".join(captions[leaf] for leaf in leaves[:_LISTED])
         more = f" and {len(leaves) - _LISTED:,} more" if len(leaves) > _LISTED else ""
-        rows.append([str(code), f"{len(leaves):,}", usual, named + more])
+        rows.append([str(code), len(leaves), usual, named + more])
     yield "\nclusters of the tree, the largest first"
     yield Table([">cluster", f">{many}", against or "", "of them"], rows)
 
@@ -213,14 +217,11 @@ def silhouettes(cosine: Silhouette, euclidean: Silhouette, by: str, top: int) ->
     yield Table(
         ["distance", ">overall", "95 % interval", ">pairs", ">below 0", ">median pair"],
         [
-            [
+            (
                 result.metric.replace("euclidean", "Euclidean"),
-                f"{result.overall:.3f}",
-                interval(*result.overall_interval),
-                f"{len(result.pair_values):,}",
-                f"{result.negative_pairs:,}",
-                f"{result.median().value:.3f}",
-            ]
+                *(result.overall, result.overall_interval),
+                *(len(result.pair_values), result.negative_pairs, result.median().value),
+            )
             for result in (cosine, euclidean)
         ],
     )
@@ -229,25 +230,22 @@ def silhouettes(cosine: Silhouette, euclidean: Silhouette, by: str, top: int) ->
         (f"the pairs of {plural(by)} that stand apart worst", cosine.worst(top)),
         ("the pair in the middle", [cosine.median()]),
     ):
-        rows = []
-        for pair in pairs:
-            other = euclidean.pair(pair.a, pair.b)
-            certainty = interval(pair.low, pair.high)
-            rows.append([pair.a, pair.b, f"{pair.value:.3f}", certainty, f"{other.value:.3f}"])
         yield f"\n{words}"
-        yield Table(["", "", ">cosine", "95 % interval", ">Euclidean"], rows)
+        yield Table(
+            ["", "", ">cosine", "95 % interval", ">Euclidean"],
+            [(p.a, p.b, p.value, (p.low, p.high), euclidean.pair(p.a, p.b).value) for p in pairs],
+        )
     both = sorted(
         zip(cosine.per_label, euclidean.per_label, strict=True), key=lambda two: -two[0].value
     )
     # The middle is left out where both ends do not cover all.
     ends = both if len(both) <= 2 * top else both[:top] + both[-top:]
     kind = "" if len(ends) == len(both) else f", the {top} best and the {top} worst"
-    rows = []
-    for one, also in ends:
-        figures = (f"{one.value:.3f}", interval(one.low, one.high), f"{also.value:.3f}")
-        rows.append([one.label, f"{one.works:,}", *figures])
     yield f"\neach {by} among all{kind}"
-    yield Table([by, ">works", ">cosine", "95 % interval", ">Euclidean"], rows)
+    yield Table(
+        [by, ">works", ">cosine", "95 % interval", ">Euclidean"],
+        [(a.label, a.works, a.value, (a.low, a.high), b.value) for a, b in ends],
+    )
     yield _SILHOUETTES
 
 
@@ -268,10 +266,7 @@ _CSD = Note(
 def _figures(figures: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]) -> Table:
     return Table(
         ["figure", ">value", "95 % interval"],
-        [
-            [name, f"{value:.3f}", interval(*intervals[name]) if name in intervals else ""]
-            for name, value in figures.items()
-        ],
+        [(name, value, intervals.get(name)) for name, value in figures.items()],
     )
 
 
@@ -297,8 +292,7 @@ def hardest(found: Retrieval, columns: Sequence[str], top: int, least: int) -> I
     yield Table(
         [by, *(f">{name}" for name in others)],
         [
-            [row.label, f"{row.queries:,}"]
-            + [f"{value:.3f}" for value in (row.p_at_1, row.ap, row.hit, row.r_precision)]
+            (row.label, row.queries, row.p_at_1, row.ap, row.hit, row.r_precision)
             for row in found.hardest(top, least)
         ],
     )
@@ -306,7 +300,7 @@ def hardest(found: Retrieval, columns: Sequence[str], top: int, least: int) -> I
     yield Table(
         [by, "taken for", ">works", ">share"],
         [
-            [row.label, row.taken_for, f"{row.count:,}", f"{row.share:.0%}"]
+            (row.label, row.taken_for, row.count, f"{row.share:.0%}")
             for row in found.confusions()[:top]
         ],
     )
@@ -332,25 +326,20 @@ def verification(found: Verification, side: str, top: int) -> Iterator[Part]:
     """List the figures of one side, its confusion matrix and its hardest artists."""
     yield f"\n{side} artists: {found.pairs:,} pairs of works by {found.artists:,} artists"
     yield _figures(found.figures, found.intervals)
-    (true_negative, false_positive), (false_negative, true_positive) = found.confusion.tolist()
+    two, one = found.confusion.tolist()
     yield Table(
         ["", ">taken for two", ">taken for one"],
-        [
-            ["by two artists", f"{true_negative:,}", f"{false_positive:,}"],
-            ["by one artist", f"{false_negative:,}", f"{true_positive:,}"],
-        ],
+        [("by two artists", *two), ("by one artist", *one)],
     )
     hardest = sorted(
         (score for score in found.per_artist if score.same),
         key=lambda score: (score.recognised + score.told_apart, score.label),
     )[:top]
-    rows = []
-    for score in hardest:
-        one = (f"{score.same:,}", f"{score.recognised:.0%}")
-        rows.append([score.label, *one, f"{score.other:,}", f"{score.told_apart:.0%}"])
     yield "the hardest artists"
-    columns = ["artist", ">pairs by one", ">recognised", ">pairs by two", ">told apart"]
-    yield Table(columns, rows)
+    yield Table(
+        ["artist", ">pairs by one", ">recognised", ">pairs by two", ">told apart"],
+        [(a.label, a.same, f"{a.recognised:.0%}", a.other, f"{a.told_apart:.0%}") for a in hardest],
+    )
     yield Note(_SIDES[side])
 
 
@@ -393,9 +382,8 @@ def classes(result: Classification, by: str) -> Table:
     return Table(
         [by, ">learned from", ">tested", ">precision", ">recall", ">F1"],
         [
-            [score.label, f"{score.learned:,}", f"{score.tested:,}"]
-            + [f"{value:.3f}" for value in (score.precision, score.recall, score.f1)]
-            for score in result.per_class()
+            (one.label, one.learned, one.tested, one.precision, one.recall, one.f1)
+            for one in result.per_class()
         ],
     )
 
@@ -403,19 +391,18 @@ def classes(result: Classification, by: str) -> Table:
 def class_figures(result: Classification) -> Table:
     """List the figures over all tested works."""
     common, share = result.baseline
-    right, covered = (interval(*result.interval(hits)) for hits in (result.right, result.covered))
     by_chance = f"{result.calibration_error_by_chance:.3f} if calibrated"
     promised = f"sets that hold the class, {result.coverage:.0%} asked"
     return Table(
         ["figure", ">value", "95 % interval"],
         [
-            ["accuracy", f"{result.accuracy:.3f}", right],
-            [f"always {common}", f"{share:.3f}", ""],
-            ["accuracy on the works learned from", f"{result.fitted:.3f}", ""],
-            ["expected calibration error", f"{result.calibration_error:.3f}", by_chance],
-            [promised, f"{result.covered.mean():.3f}", covered],
-            ["classes in a set", f"{result.sets.sum(axis=1).mean():.2f}", ""],
-            ["agreement of the models", f"{result.agreement.mean():.3f}", ""],
+            ("accuracy", result.accuracy, result.interval(result.right)),
+            (f"always {common}", share, ""),
+            ("accuracy on the works learned from", result.fitted, ""),
+            ("expected calibration error", result.calibration_error, by_chance),
+            (promised, result.covered.mean(), result.interval(result.covered)),
+            ("classes in a set", f"{result.sets.sum(axis=1).mean():.2f}", ""),
+            ("agreement of the models", result.agreement.mean(), ""),
         ],
     )
 
@@ -426,24 +413,14 @@ def _confusion(result: Classification, by: str) -> Table:
     if len(names) <= _FEW:
         return Table(
             [by, *(f">{name}" for name in names)],
-            [
-                [name, *(f"{count:,}" for count in row)]
-                for name, row in zip(names, confusion.tolist(), strict=True)
-            ],
+            [(name, *row) for name, row in zip(names, confusion.tolist(), strict=True)],
         )
-    pairs = Counter(
-        {
-            (int(a), int(b)): int(confusion[a, b])
-            for a, b in zip(*np.nonzero(confusion), strict=True)
-            if a != b
-        }
+    pairs = sorted(
+        ((a, b) for a, b in np.argwhere(confusion) if a != b), key=lambda pair: -confusion[pair]
     )
     return Table(
         [by, "told as", ">works", ">of"],
-        [
-            [names[a], names[b], f"{count:,}", f"{confusion[a].sum():,}"]
-            for (a, b), count in pairs.most_common(_CONFUSIONS)
-        ],
+        [(names[a], names[b], confusion[a, b], confusion[a].sum()) for a, b in pairs[:_CONFUSIONS]],
     )
 
 
@@ -455,10 +432,6 @@ _KEPT = Note(
     "the cosines of pairs of works. trust(worthiness) falls where strangers become neighbours, "
     "continuity where neighbours part, both among ten. 1 is everything kept. Vectors are stored "
     "with 2 bytes a number, and measured so."
-)
-_LABEL_COLUMNS = (
-    *("p_at_1_full", "p_at_1", "map_at_10_full", "map_at_10", "silhouette_full", "silhouette"),
-    *("silhouettes_r", "sign_flips", "clear_sign_flips", "mantel_r", "mantel_p", "trees_r"),
 )
 _NEIGHBOURS = {
     **{"recall@1": ">recall@1", "recall@10": ">@10", "recall@50": ">@50"},
@@ -473,6 +446,20 @@ _BY_LABEL = {
     **{"p_at_1": ">P@1", "map_at_10": ">mAP@10", "silhouette": ">overall"},
     **{"silhouettes_r": ">pairs", "flips": ">flips"},
     **{"mantel_r": ">Mantel", "mantel_p": ">p", "trees_r": ">trees"},
+}
+_LABEL_FIGURES: Mapping[str, Callable[[LabelFidelity], float | None]] = {
+    "p_at_1_full": lambda kept: kept.p_at_1[0],
+    "p_at_1": lambda kept: kept.p_at_1[1],
+    "map_at_10_full": lambda kept: kept.map_at_10[0],
+    "map_at_10": lambda kept: kept.map_at_10[1],
+    "silhouette_full": lambda kept: kept.overall[0],
+    "silhouette": lambda kept: kept.overall[1],
+    "silhouettes_r": lambda kept: kept.silhouettes.correlation,
+    "sign_flips": lambda kept: len(kept.silhouettes.sign_flips),
+    "clear_sign_flips": lambda kept: len(kept.silhouettes.clear_flips),
+    "mantel_r": lambda kept: kept.mantel.r if kept.mantel else None,
+    "mantel_p": lambda kept: kept.mantel.p_value if kept.mantel else None,
+    "trees_r": lambda kept: kept.trees,
 }
 _LABELS = (
     "P@1, mAP@10: as in eval retrieval. Silhouettes: overall, among all {many}; pairs, the "
@@ -514,7 +501,7 @@ def compression(found: Sequence[Candidate], by: str, full: int) -> Iterator[Part
         changes = shown.fidelity.artists.silhouettes.largest_changes(_CHANGES)
         yield Table(
             ["", "", ">full", ">compressed"],
-            [[one.a, one.b, f"{one.full:.3f}", f"{one.compact:.3f}"] for one in changes],
+            [(one.a, one.b, one.full, one.compact) for one in changes],
         )
     said = verdicts(found)
     yield from ["", *said] if said else []
@@ -543,8 +530,10 @@ def candidate_figures(one: Candidate) -> dict[str, Any]:
         "trustworthiness": kept.trust.trustworthiness,
         "continuity": kept.trust.continuity,
     }
-    for name in ("artists", "movements"):
-        row |= {f"{name}_{key}": value for key, value in _label_row(getattr(kept, name)).items()}
+    for name, labels in (("artists", kept.artists), ("movements", kept.movements)):
+        row |= {
+            f"{name}_{key}": labels and figure(labels) for key, figure in _LABEL_FIGURES.items()
+        }
     return row | {
         "bytes": one.bytes,
         "fit_seconds": one.fit_seconds,
@@ -557,15 +546,11 @@ def _kept(found: Sequence[Candidate], columns: Mapping[str, str]) -> Table:
     rows = []
     for one in found:
         figures = candidate_figures(one)
-        rows.append([one.name, str(one.dims), *(_shown(figures, key) for key in columns)])
+        for by in ("artists", "movements"):
+            sides = figures[f"{by}_clear_sign_flips"], figures[f"{by}_sign_flips"]
+            figures[f"{by}_flips"] = "/".join(map(str, sides))
+        rows.append([one.name, str(one.dims), *(figures[key] for key in columns)])
     return Table(["", ">dims", *columns.values()], rows)
-
-
-def _shown(figures: Mapping[str, Any], key: str) -> str:
-    if key.endswith("_flips"):
-        by = key.removesuffix("_flips")
-        return f"{figures[f'{by}_clear_sign_flips']}/{figures[f'{by}_sign_flips']}"
-    return _figure(figures[key])
 
 
 def _by_label(found: Sequence[Candidate], name: str) -> Table:
@@ -573,36 +558,19 @@ def _by_label(found: Sequence[Candidate], name: str) -> Table:
     columns = {f"{name}_{key}": heading for key, heading in _BY_LABEL.items()}
     table = _kept(found, columns)
     full = candidate_figures(found[0])
-    whole = [_figure(full.get(f"{key}_full")) for key in columns]
-    return Table(table.columns, [["full vectors", "", *whole], *table.rows])
+    whole = ["full vectors", "", *(full.get(f"{key}_full") for key in columns)]
+    return Table(table.columns, [whole, *table.rows])
 
 
 def _costs(found: Sequence[Candidate], full: int) -> Table:
     whole = bytes_of(full)
-    rows = [["full vectors", str(full), f"{whole:,}", "", "", ""]]
+    rows: list[Sequence[object]] = [["full vectors", str(full), whole, "", "", ""]]
     for one in found:
         seconds = "" if one.fit_seconds is None else f"{one.fit_seconds:,.1f}"
-        share = f"{one.bytes / whole:.1%}"
-        costs = [f"{one.bytes:,}", share, seconds, f"{one.transform_ms:,.1f}"]
+        costs = [one.bytes, f"{one.bytes / whole:.1%}", seconds, f"{one.transform_ms:,.1f}"]
         rows.append([one.name, str(one.dims), *costs])
     columns = [">bytes a painting", ">of full", ">fit, s", ">1,000 vectors, ms"]
     return Table(["", ">dims", *columns], rows)
-
-
-def _label_row(kept: LabelFidelity | None) -> dict[str, float | None]:
-    """Return the figures by one label; all None where labels allow none."""
-    if kept is None:
-        return dict.fromkeys(_LABEL_COLUMNS)
-    values: tuple[float | None, ...] = (
-        *(*kept.p_at_1, *kept.map_at_10, *kept.overall),
-        kept.silhouettes.correlation,
-        len(kept.silhouettes.sign_flips),
-        len(kept.silhouettes.clear_flips),
-        kept.mantel.r if kept.mantel else None,
-        kept.mantel.p_value if kept.mantel else None,
-        kept.trees,
-    )
-    return dict(zip(_LABEL_COLUMNS, values, strict=True))
 
 
 # Maps.
@@ -613,14 +581,12 @@ def views(found: Sequence[Projection]) -> Iterator[Part]:
     yield Table(
         ["view", ">variance shown", ">trustworthiness", ">measured on"],
         [
-            [
+            (
                 view.name,
-                f"{sum(view.explained_variance_ratio):.1%}"
-                if view.explained_variance_ratio
-                else "",
-                f"{view.trustworthiness:.3f}",
+                f"{sum(shares):.1%}" if (shares := view.explained_variance_ratio) else "",
+                view.trustworthiness,
                 f"{view.trust_sample:,} paintings",
-            ]
+            )
             for view in found
         ],
     )

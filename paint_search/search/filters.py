@@ -6,7 +6,7 @@ a range, or must not. Each store translates it; ``matches`` is the meaning that 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,23 +75,29 @@ def parse_filter(where: Iterable[str], exclude: Iterable[str] = ()) -> list[Cond
     Raises:
         UsageError: an expression has no ``=``, no field or no value.
     """
-    wanted: dict[str, list[Value]] = {}
-    conditions = []
-    for text in where:
-        name, value = _split(text)
-        bounds = _range(value)
-        if bounds:
-            conditions.append(Condition(name, low=bounds[0], high=bounds[1]))
+    wanted: dict[str, tuple[Value, ...]] = {}
+    ranges = []
+    for condition in map(_read, where):
+        if condition.values:
+            wanted[condition.field] = wanted.get(condition.field, ()) + condition.values
         else:
-            wanted.setdefault(name, []).append(value)
-    conditions += [Condition(name, values=tuple(values)) for name, values in wanted.items()]
-    for text in exclude:
-        name, value = _split(text)
-        bounds = _range(value)
-        low, high = bounds or (None, None)
-        values = () if bounds else (value,)
-        conditions.append(Condition(name, values=values, low=low, high=high, negated=True))
-    return conditions
+            ranges.append(condition)
+    either = [Condition(name, values) for name, values in wanted.items()]
+    return ranges + either + [replace(_read(text), negated=True) for text in exclude]
+
+
+def _read(text: str) -> Condition:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not (name and equals and value):
+        raise UsageError(
+            f"cannot read the filter {text!r}: write field=value or field=low..high, "
+            'as in artist="Claude Monet" or year=1880..1900'
+        )
+    ends = [end.strip() for end in value.partition("..")[::2]]
+    if ".." in value and any(ends) and all(as_number(end) is not None for end in ends if end):
+        low, high = map(as_number, ends)
+        return Condition(name.lower(), low=low, high=high)
+    return Condition(name.lower(), (value,))
 
 
 def build_filter(
@@ -122,22 +128,3 @@ def _condition(name: str, value: FilterValue, negated: bool) -> Condition:
     if not values:
         raise UsageError(f"the filter on {name!r} names no value")
     return Condition(name, values=values, negated=negated)
-
-
-def _split(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name.strip() and equals and value.strip()):
-        raise UsageError(
-            f"cannot read the filter {text!r}: write field=value or field=low..high, "
-            'as in artist="Claude Monet" or year=1880..1900'
-        )
-    return name.strip().lower(), value.strip()
-
-
-def _range(text: str) -> tuple[float | None, float | None] | None:
-    low, dots, high = text.partition("..")
-    bounds = [None if not end.strip() else as_number(end.strip()) for end in (low, high)]
-    written = [end for end in (low, high) if end.strip()]
-    if not dots or not written or sum(bound is not None for bound in bounds) < len(written):
-        return None
-    return bounds[0], bounds[1]

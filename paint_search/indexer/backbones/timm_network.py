@@ -10,18 +10,22 @@ import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import timm
 import torch
-from timm.models import PretrainedCfg
+from timm.models import PretrainedCfg, generate_default_cfgs, register_model
 from torch import nn
 
 from paint_search.errors import BackboneError, argument
-from paint_search.indexer.backbones.builtin import small  # noqa: F401 - makes timm know it
 from paint_search.indexer.backbones.registry import Backbone, BackboneRecord, Pooling
 from paint_search.indexer.backbones.weights import fingerprint, load_weights
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
+
+#: Where timm looks for the configurations of the models that this module registers.
+default_cfgs: Final = generate_default_cfgs(
+    {"twin_small": {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.5,) * 3}}
+)
 
 
 class Network(nn.Module):
@@ -164,3 +168,38 @@ def _configuration(backbone: Backbone) -> Any:
         tags = ", ".join(timm.list_pretrained(f"{name}.*"))
         raise BackboneError(f"timm has no weights {architecture!r}; it has {tags}") from error
     return replace(configuration, **backbone.config)
+
+
+class SmallNetwork(nn.Module):
+    """Six 3 x 3 convolutions in three stages, averaged to ``4 * width`` features.
+
+    For pictures of a few dozen pixels, and to try things in minutes on one thread.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for stage, wider in enumerate((width, 2 * width, 4 * width)):
+            for _ in range(2):
+                layers += [
+                    nn.Conv2d(channels, wider, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(wider),
+                    nn.ReLU(),
+                ]
+                channels = wider
+            if stage < 2:
+                layers.append(nn.MaxPool2d(2))
+        self.layers = nn.Sequential(*layers)
+        self.features = nn.Linear(channels, channels)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 3, size, size) -> (n, 4 * width)."""
+        made: torch.Tensor = self.features(self.layers(images).mean(dim=(2, 3)))
+        return made
+
+
+@register_model
+def twin_small(pretrained: bool = False, width: int = 32, **options: Any) -> nn.Module:
+    """Return a `SmallNetwork` as timm asks for it; it has no published weights."""
+    return SmallNetwork(width)

@@ -50,28 +50,26 @@ def _published_file(hub: str) -> str:
     from huggingface_hub.errors import EntryNotFoundError
 
     found: list[str] = []
-    answers: list[Exception] = []
+    reason = "cannot be reached"
 
     def ask() -> None:
+        nonlocal reason
         for name in _HUB_FILES:
             try:
                 get_hf_file_metadata(hf_hub_url(hub, name), timeout=_NETWORK_PATIENCE)
-            except EntryNotFoundError as error:
-                answers.append(error)
-            except Exception as error:  # whatever it is, there is no download to be had
-                answers.append(error)
+            except EntryNotFoundError:
+                continue
+            except Exception:  # whatever it is, there is no download to be had
                 return
-            else:
-                found.append(name)
-                return
+            found.append(name)
+            return
+        reason = "has no such weights"
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_NETWORK_PATIENCE)
     if found:
         return found[0]
-    absent = bool(answers) and isinstance(answers[-1], EntryNotFoundError)
-    reason = "has no such weights" if absent else "cannot be reached"
     raise BackboneError(
         f"the weights of {hub} are not on this machine and the model hub {reason}; "
         f"give them with {argument('weights')}, or use {argument('backbone', 'builtin')}"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
+    from paint_search.report.tables import Table
+
 NEIGHBOURS = 10
 """Works learned from that are shown beside each error."""
 MOST_ERRORS = 60
@@ -38,7 +40,7 @@ class ErrorPage:
         vectors: (n, d) of all works, any norm, to find neighbours by.
         captions: n names of works.
         picture: row -> its picture, about as large as it is shown.
-        tables: of figures, each with columns (right-aligned where they start with ``>``) and rows.
+        tables: of figures.
         figure: drawn from the same figures.
         made: (what, how) lines about how the figures came about.
     """
@@ -49,7 +51,7 @@ class ErrorPage:
     vectors: Vectors
     captions: Sequence[str]
     picture: Callable[[int], Image.Image]
-    tables: Sequence[tuple[Sequence[str], Sequence[Sequence[str]]]]
+    tables: Sequence[Table]
     figure: Figure
     made: Sequence[tuple[str, str]]
 
@@ -57,9 +59,7 @@ class ErrorPage:
 def shown_rows(result: Classification, vectors: Vectors) -> tuple[Ints, Ints]:
     """Return the rows of the errors shown, (e,), and of the neighbours of each, (e, k).
 
-    Args:
-        result: what a model made of its works.
-        vectors: (n, d) of all works, any norm.
+    ``vectors`` are those of all works, (n, d), of any norm.
     """
     tested, learned = result.split.tested, result.split.learned
     rows = tested[result.errors[:MOST_ERRORS]]
@@ -68,14 +68,8 @@ def shown_rows(result: Classification, vectors: Vectors) -> tuple[Ints, Ints]:
     return rows, learned[order[:, :NEIGHBOURS]]
 
 
-def write_error_page(out: Path, page: ErrorPage, done: Callable[[], None] = lambda: None) -> None:
-    """Write the page.
-
-    Args:
-        out: the file; replaced only once the new one is complete.
-        page: what it shows.
-        done: called after each error.
-    """
+def write_error_page(out: Path, page: ErrorPage) -> None:
+    """Write the page."""
     result = page.result
     write_page(
         out,
@@ -86,11 +80,11 @@ def write_error_page(out: Path, page: ErrorPage, done: Callable[[], None] = lamb
         tested=len(result.truth),
         wrong=len(result.errors),
         most=MOST_ERRORS,
-        errors=_errors(page, done),
+        errors=_errors(page),
     )
 
 
-def _errors(page: ErrorPage, done: Callable[[], None]) -> Iterator[dict[str, object]]:
+def _errors(page: ErrorPage) -> Iterator[dict[str, object]]:
     """Yield what is shown of each error, so that pictures are made one error at a time."""
     result = page.result
     members = len(result.ensemble.model.calibrated_classifiers_)
@@ -113,4 +107,3 @@ def _errors(page: ErrorPage, done: Callable[[], None]) -> Iterator[dict[str, obj
                 for other, label in zip(neighbours, labels, strict=True)
             ],
         }
-        done()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
+    from paint_search.report.tables import Table
+
 K = 10
 """Neighbours shown of each query, on either side."""
 _CHANGED, _MIDDLE, _KEPT = 12, 4, 4
@@ -47,7 +49,7 @@ class FidelityPage:
         kept: which share of each work's neighbours stayed; of `K` neighbours, too.
         captions: n names of artists, titles.
         picture: row -> its picture, about as large as it is shown.
-        table: of figures: columns, right-aligned where they start with ``>``, and rows.
+        table: of figures.
         said: sentences below it.
         figure: drawn from the same figures.
         made: (what, how) lines about how the figures came about.
@@ -60,7 +62,7 @@ class FidelityPage:
     kept: NeighboursKept
     captions: Sequence[tuple[str, str]]
     picture: Callable[[int], Image.Image]
-    table: tuple[Sequence[str], Sequence[Sequence[str]]]
+    table: Table
     said: Sequence[str]
     figure: Figure
     made: Sequence[tuple[str, str]]
@@ -84,13 +86,7 @@ def choose_works(kept: NeighboursKept) -> Choice:
 def write_fidelity_page(
     out: Path, page: FidelityPage, done: Callable[[], None] = lambda: None
 ) -> None:
-    """Write the page.
-
-    Args:
-        out: the file; replaced only once the new one is complete.
-        page: what it shows.
-        done: called after each query.
-    """
+    """Write the page; ``done`` is called after each query."""
     units = [unit_rows(vectors, np.float32) for vectors in (page.full, page.compact)]
     choice = choose_works(page.kept)
     write_page(
@@ -129,9 +125,7 @@ def _others(unit: Vectors, row: int) -> Ints:
 def _side(here: Ints, there: Ints) -> Iterator[tuple[int, str, bool]]:
     """Yield the nearest works, where they stand here and there, and whether both sides have them.
 
-    Args:
-        here: (n - 1,) all works but one, by their likeness to it.
-        there: the same works, by the other vectors.
+    Each side holds all works but one, (n - 1,), the most like it first.
     """
     for place, row in enumerate(here[:K].tolist(), start=1):
         other = int(np.flatnonzero(there == row)[0]) + 1

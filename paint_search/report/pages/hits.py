@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 def write_hits(
     out: Path, queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path]
 ) -> None:
-    """Write the page.
-
-    Args:
-        out: the file to write.
-        queries: files that were looked for.
-        hits: what was found.
-        files: where each hit's file lies.
-    """
+    """Write the page on what files were looked for, what was found, and where its files lie."""
     from paint_search.indexer.images.thumbnails import thumbnail
 
     write_page(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,20 +110,16 @@ def _checked_count(projections: Sequence[Projection], paintings: MapPaintings) -
     if not projections:
         raise EvalError("A map page needs at least one projection.")
     count = len(projections[0].coordinates)
-    lengths = {
-        **{projection.name: len(projection.coordinates) for projection in projections},
-        "titles": len(paintings.titles),
-        "artists": len(paintings.artists),
-        "neighbours": len(paintings.neighbours),
-        **{name: len(values) for name, values in paintings.fields.items()},
+    neighbours = paintings.neighbours
+    columns: dict[str, Sized] = {
+        **{projection.name: projection.coordinates for projection in projections},
+        **{"titles": paintings.titles, "artists": paintings.artists, "neighbours": neighbours},
+        **paintings.fields,
     }
-    for name, length in lengths.items():
-        if length != count:
-            raise EvalError(f"The map has {count} paintings, but {name!r} has {length}.")
-    if (
-        paintings.neighbours.ndim != 2
-        or not ((paintings.neighbours >= -1) & (paintings.neighbours < count)).all()
-    ):
+    for name, column in columns.items():
+        if len(column) != count:
+            raise EvalError(f"The map has {count} paintings, but {name!r} has {len(column)}.")
+    if neighbours.ndim != 2 or not ((neighbours >= -1) & (neighbours < count)).all():
         raise EvalError(f"Neighbours must be an (n, k) array of rows from -1 to {count - 1}.")
     return count
 

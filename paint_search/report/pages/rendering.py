@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from paint_search.files import replacing
 from paint_search.report.plots.style import svg
+from paint_search.report.tables import cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,6 +76,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    made.filters |= {"format_as": format, "jpeg": jpeg, "sha256": _sha256, "svg": _svg}
+    made.filters |= {"cell": cell, "format_as": format, "jpeg": jpeg}
+    made.filters |= {"sha256": _sha256, "svg": _svg}
     made.globals["asset"] = _asset
     return made

@@ -19,6 +19,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paint_search.errors import EvalError
+from paint_search.eval import (
+    artist_similarity,
+    centroids,
+    hierarchy,
+    likely_duplicates,
+    outliers,
+    retrieval,
+    silhouettes,
+    typical_works,
+)
 from paint_search.report.groups import group_values
 from paint_search.report.pages.rendering import write_page
 from paint_search.report.plots.labels import dendrogram_figure, heat_map_figure, interval_figure
@@ -133,14 +143,7 @@ class ReportPage:
 def write_report(
     out: Path, page: ReportPage, date: str, done: Callable[[], None] = lambda: None
 ) -> None:
-    """Write the report as one HTML file.
-
-    Args:
-        out: the file; replaced only once the new one is complete.
-        page: what it is about.
-        date: of the report, as it is to be read.
-        done: called after each of the `SECTIONS`.
-    """
+    """Write the report, of a date as it is to be read; ``done`` is called after each section."""
     write_page(
         out,
         "report.html",
@@ -166,25 +169,20 @@ def _sections(page: ReportPage, done: Callable[[], None]) -> Iterator[dict[str, 
 
 def _numbers(page: ReportPage) -> dict[str, object]:
     """How many works, artists, years; the most frequent values of each field; typical works."""
-    from paint_search.eval.outliers import typical_works
-
     if not page.titles:
         raise EvalError("The collection is empty: no painting is indexed.")
     ranked = page.ranked
-    rows = [("paintings", f"{len(page.titles):,}")]
+    rows: list[tuple[str, object]] = [("paintings", len(page.titles))]
     if ranked:
         most, middle = ranked[0], ranked[len(ranked) // 2]
         single = sum(count == 1 for _, count in ranked)
-        rows += [
-            (page.many, f"{len(ranked):,}"),
-            (f"{page.many} of a single work", f"{single:,}"),
-        ]
+        rows += [(page.many, len(ranked)), (f"{page.many} of a single work", single)]
         if single < len(ranked):
             rows += [
                 (f"most works of one {page.one}", f"{most[1]:,} ({most[0]})"),
-                (f"works of the {page.one} in the middle", f"{middle[1]:,}"),
+                (f"works of the {page.one} in the middle", middle[1]),
             ]
-    rows.append((f"works without {page.one}", f"{list(page.labels).count(None):,}"))
+    rows.append((f"works without {page.one}", list(page.labels).count(None)))
     rows += [(name, _describe(values)) for name, values in page.fields.items()]
     columns = {page.one: page.labels, **page.fields}
     frequent = {name: top for name, values in columns.items() if (top := _top(name, values))}
@@ -203,13 +201,12 @@ def _describe(values: Sequence[object]) -> str:
     return f"{len(set(given)):,} different{lacking}"
 
 
-def _top(name: str, values: Sequence[object]) -> list[tuple[str, str]]:
+def _top(name: str, values: Sequence[object]) -> list[tuple[str, int]]:
     """Return the most frequent values of a text field that is shared by works."""
     groups = group_values(name, values)
     if groups.numbers is not None or len(groups.names) < 2 or groups.counts.max() < 2:
         return []
-    counted = zip(groups.names, groups.counts.tolist(), strict=True)
-    return [(value, f"{count:,}") for value, count in counted][:_TOP]
+    return list(zip(groups.names, groups.counts.tolist(), strict=True))[:_TOP]
 
 
 def _map(page: ReportPage) -> dict[str, object]:
@@ -233,10 +230,6 @@ def _as_given(page: ReportPage) -> dict[str, object]:
 
 def _likeness(page: ReportPage) -> dict[str, object]:
     """The heat map and the tree of those of most works."""
-    from paint_search.eval.artists import artist_similarity
-    from paint_search.eval.clusters import centroids, hierarchy
-    from paint_search.eval.outliers import typical_works
-
     page.several(2, "draw a tree of likeness")
     labels = page.only([name for name, _ in page.ranked[:_SHOWN_LABELS]])
     names, centres = centroids(page.vectors, labels)
@@ -266,8 +259,6 @@ def _likeness(page: ReportPage) -> dict[str, object]:
 
 def _pairs(page: ReportPage) -> dict[str, object]:
     """The closest and the farthest pairs, each with the two works that are closest across it."""
-    from paint_search.eval.artists import artist_similarity
-
     names = page.several(3, "say which two are closest")
     similarity = artist_similarity(page.vectors, page.only(names))
     return {
@@ -293,8 +284,6 @@ def _disjoint(similarity: ArtistSimilarity, keys: Floats) -> Iterator[ArtistPair
 
 def _silhouettes(page: ReportPage) -> dict[str, object]:
     """How well artists stand apart, all together and two by two."""
-    from paint_search.eval.silhouette import silhouettes
-
     least = _LEAST_WORKS if len(page.having(_LEAST_WORKS)) > 1 else 2
     several = page.having(2)
     if len(several) < 2:
@@ -318,7 +307,7 @@ def _silhouettes(page: ReportPage) -> dict[str, object]:
         "least": least,
         "result": result,
         "rows": [
-            (place, pair.a, pair.b, f"{pair.value:.3f}", f"{pair.low:.3f} to {pair.high:.3f}")
+            (place, pair.a, pair.b, pair.value, (pair.low, pair.high))
             for place, pair in _best_and_worst(result)
         ],
     }
@@ -340,8 +329,6 @@ def _best_and_worst(result: Silhouette) -> list[tuple[str, PairSilhouette]]:
 
 def _retrieval(page: ReportPage) -> dict[str, object]:
     """How often the nearest works are by the same artist, and who is taken for whom."""
-    from paint_search.eval.retrieval import retrieval
-
     if not page.having(2):
         raise EvalError(
             f"Every {page.one} here has a single work at most, so that no work has another "
@@ -360,12 +347,11 @@ def _retrieval(page: ReportPage) -> dict[str, object]:
         "rows": [*_precision(page.one, result), (blindly, "", f"{chance:.1%}", "")],
         "least": least,
         "hardest": [
-            (row.label, f"{row.queries:,}", f"{row.p_at_1:.1%}", f"{row.hit:.1%}", f"{row.ap:.1%}")
+            (row.label, row.queries, f"{row.p_at_1:.1%}", f"{row.hit:.1%}", f"{row.ap:.1%}")
             for row in result.hardest(_LISTED, least)
         ],
         "confusions": [
-            (row.label, row.taken_for, f"{row.count:,}", f"{row.share:.0%}")
-            for row in confused[:_LISTED]
+            (row.label, row.taken_for, row.count, f"{row.share:.0%}") for row in confused[:_LISTED]
         ],
     }
 
@@ -387,7 +373,6 @@ def _precision(one: str, result: Retrieval) -> Iterator[tuple[str, str, str, str
 
 def _duplicates(page: ReportPage) -> dict[str, object]:
     """Pairs of files that are likely one picture."""
-    from paint_search.eval import likely_duplicates
     from paint_search.search.query import COPY_BITS
 
     if page.nearest is None:
@@ -398,8 +383,6 @@ def _duplicates(page: ReportPage) -> dict[str, object]:
 
 def _outliers(page: ReportPage) -> dict[str, object]:
     """Works unlike any other by their artist, with the artist's most typical work."""
-    from paint_search.eval.outliers import outliers
-
     if not page.having(_LEAST_WORKS):
         raise EvalError(
             f"It takes {_LEAST_WORKS} works by one {page.one} to say that one of them is "

@@ -10,19 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from paint_search.errors import EvalError
 from paint_search.eval.inputs import Bools, Floats, Ints
 from paint_search.report.groups import OTHER, PALETTE
-from paint_search.report.plots.style import (
-    INK,
-    LINE,
-    SOFT,
-    check_lengths,
-    drawing,
-    short_label,
-)
+from paint_search.report.plots.style import INK, LINE, SOFT, check_lengths, drawing, short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +65,7 @@ def confusion_figure(
 
     Args:
         confusion: (c, c) how many works of each class (row) were told as each (column).
-        names: the classes.
+        names: the c classes.
         title: above the figure.
         plane: the works in the plane of two features.
         curves: of each member of an ensemble of nets, loss and accuracy by epoch.
@@ -115,6 +107,8 @@ def _draw_plane(axes: Axes, plane: Plane) -> None:
     Raises:
         EvalError: lengths that do not agree.
     """
+    from matplotlib.colors import to_rgba_array
+
     points, codes = plane.points, plane.codes
     check_lengths(len(points), codes=codes, emphasised=plane.emphasised, wrong=plane.wrong)
     colours = np.array([*PALETTE, *[OTHER] * max(0, len(plane.names) - len(PALETTE))])
@@ -125,7 +119,7 @@ def _draw_plane(axes: Axes, plane: Plane) -> None:
         across, down = np.meshgrid(np.linspace(left, right, _GRID), np.linspace(bottom, top, _GRID))
         found = plane.predict(np.stack([across.ravel(), down.ravel()], axis=1))
         axes.imshow(
-            _rgb(colours)[found].reshape(_GRID, _GRID, 3) * _PALE + (1 - _PALE),
+            to_rgba_array(colours)[found, :3].reshape(_GRID, _GRID, 3) * _PALE + (1 - _PALE),
             origin="lower", extent=(left, right, bottom, top), aspect="auto",
             interpolation="nearest",
         )  # fmt: skip
@@ -220,9 +214,3 @@ def _draw_curves(
             axes.tick_params(labelbottom=False)
             axes.set_ylim(bottom=0)
             axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
-
-
-def _rgb(colours: npt.NDArray[np.str_]) -> Floats:
-    from matplotlib.colors import to_rgb
-
-    return np.array([to_rgb(colour) for colour in colours])

@@ -10,14 +10,7 @@ import numpy as np
 
 from paint_search.errors import EvalError
 from paint_search.report.groups import PALETTE
-from paint_search.report.plots.style import (
-    DASHED,
-    INK,
-    LINE,
-    SOFT,
-    drawing,
-    short_label,
-)
+from paint_search.report.plots.style import DASHED, INK, LINE, SOFT, drawing, short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

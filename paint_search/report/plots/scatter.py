@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paint_search.report.groups import NOT_GIVEN, OTHER
-from paint_search.report.plots.style import (
-    SOFT,
-    check_lengths,
-    drawing,
-    short_label,
-)
+from paint_search.report.plots.style import SOFT, check_lengths, drawing, short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,13 +49,8 @@ def scatter_figure(
         if labels is not None and len(points) <= _FEW_POINTS:
             axes.margins(x=0.2)
             for point, label in zip(points, labels, strict=True):
-                axes.text(
-                    *point,
-                    "\N{NO-BREAK SPACE}" * 2 + short_label(label),
-                    fontsize=7.5,
-                    va="center",
-                    color=SOFT,
-                )
+                text = "\N{NO-BREAK SPACE}" * 2 + short_label(label)
+                axes.text(*point, text, fontsize=7.5, va="center", color=SOFT)
         _name_axes(axes, projection)
         axes.set_title(title, pad=12)
         _legend(axes, groups, left=1.02 if projection.dims == 2 else 1.2)
@@ -76,21 +66,15 @@ def _name_axes(axes: Axes, projection: Projection) -> None:
 def _legend(axes: Axes, groups: Groups, left: float) -> None:
     from matplotlib.lines import Line2D
 
-    shown = [
-        (f"{short_label(name)} ({count:,})", colour)
-        for name, count, colour in zip(groups.names, groups.counts, groups.colours, strict=True)
-        if colour != OTHER
-    ]
-    grey = [
-        (name, count)
-        for name, count, colour in zip(groups.names, groups.counts, groups.colours, strict=True)
-        if colour == OTHER
-    ]
+    shown, grey = [], dict[str, int]()
+    for name, count, colour in zip(groups.names, groups.counts, groups.colours, strict=True):
+        if colour == OTHER:
+            grey[name] = count
+        else:
+            shown.append((f"{short_label(name)} ({count:,})", colour))
     if grey:
-        paintings = sum(count for _, count in grey)
-        only_missing = [name for name, _ in grey] == [NOT_GIVEN]
-        what = NOT_GIVEN if only_missing else f"{len(grey):,} other groups"
-        shown.append((f"{what} ({paintings:,})", OTHER))
+        what = NOT_GIVEN if list(grey) == [NOT_GIVEN] else f"{len(grey):,} other groups"
+        shown.append((f"{what} ({sum(grey.values()):,})", OTHER))
     dots = [Line2D([], [], marker="o", linestyle="", color=colour) for _, colour in shown]
     axes.legend(
         dots, [text for text, _ in shown], title=groups.field, loc="upper left",

@@ -8,9 +8,8 @@ write-ahead log, so a killed process loses nothing that was written.
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -18,12 +17,9 @@ import qdrant_edge as edge
 
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
-from paint_search.search.filters import Filter
 from paint_search.search.recall import choose_effort
 from paint_search.search.stores.base import Match, VectorName, VectorQuery
-from paint_search.search.stores.engine import Dialect, Engine, as_matches, as_record
-
-_PAGE: Final = 512
+from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
 
 #: The engine writes through memory maps, where a full disk kills the process; it is never let
 #: closer than this. Twice the 32 MiB in which it grows its files.
@@ -200,22 +196,6 @@ class EdgeStore(Engine):
         )
         return {record.id: record for record in map(as_record, found)}
 
-    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
-        """Yield all points that match, in the order of their ids, one page in memory at a time."""
-        condition, offset = self.dialect.translate(where), None
-        while True:
-            request = edge.ScrollRequest(
-                offset=offset,
-                limit=_PAGE,
-                filter=condition,
-                with_payload=True,
-                with_vector=vectors,
-            )
-            page, offset = self._guard(partial(self._shard.scroll, request))
-            yield from map(as_record, page)
-            if offset is None:
-                return
-
     def search(self, query: VectorQuery) -> list[list[Match]]:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
         query = replace(query, limit=min(query.limit, max(1, self._shard.info().points_count)))
@@ -324,6 +304,12 @@ class EdgeStore(Engine):
     def close(self) -> None:
         """Flush and let go of the shard."""
         self._guard(self._shard.close)
+
+    def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
+        request = edge.ScrollRequest(
+            offset=offset, limit=PAGE, filter=condition, with_payload=True, with_vector=vectors
+        )
+        return self._guard(lambda: self._shard.scroll(request))
 
     def _schema(self) -> Mapping[str, Any]:
         return self._shard.info().payload_schema

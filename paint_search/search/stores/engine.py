@@ -5,9 +5,9 @@ field of a payload gets an index. The classes of the two packages are alike but 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, as_number
 from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName
+
+PAGE: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,19 @@ class Engine(ABC):
     @abstractmethod
     def _count(self, condition: Any) -> int:
         """Count the points that meet a condition of the engine's own."""
+
+    @abstractmethod
+    def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
+        """Return a page of points by their ids, and where the next begins; None for the end."""
+
+    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
+        """Yield all points that match, in the order of their ids, one page in memory at a time."""
+        condition, offset = self.dialect.translate(where), None
+        while True:
+            page, offset = self._page(condition, offset, vectors)
+            yield from map(as_record, page)
+            if offset is None:
+                return
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""

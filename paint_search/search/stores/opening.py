@@ -57,11 +57,15 @@ def next_place(index: Path, place: Place) -> Place:
     Raises:
         StoreError: the server is out of reach.
     """
-    if place.embedded:
-        return place.successor(lambda name: (index / name).exists())
-    from paint_search.search.stores.qdrant.collection import free_successor
+    return place.successor(lambda made: _taken(index, made))
 
-    return free_successor(place)
+
+def _taken(index: Path, place: Place) -> bool:
+    if place.embedded:
+        return (index / place.name).exists()
+    from paint_search.search.stores.qdrant.collection import exists
+
+    return exists(place)
 
 
 def delete_store(index: Path, place: Place) -> None:
@@ -81,9 +85,7 @@ def delete_store(index: Path, place: Place) -> None:
 def check_reach(place: Place) -> None:
     """Raise StoreError if ``place`` is a server's and cannot be reached; creates nothing."""
     if not place.embedded:
-        from paint_search.search.stores.qdrant.collection import ping
-
-        ping(place)
+        _taken(Path(), place)
 
 
 def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":

@@ -117,21 +117,16 @@ class Points:
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced."""
         fresh = {record.id: record for record in records}
-        halves = {
-            name: [self._half(record, name) for record in fresh.values()]
-            for name in self._dimensions
-        }
         with self._transaction():
             self._remove(fresh)
             self._index_fields(name for record in fresh.values() for name in record.payload)
-            (last,) = self._base.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence")
-            labels = range(last[0] + 1, last[0] + 1 + len(fresh))
-            payloads = map(_payload, fresh.values())
-            rows = zip(labels, fresh, payloads, strict=True)
-            self._base.executemany("INSERT INTO points VALUES (?, ?, ?)", rows)
-            for name, vectors in halves.items():
-                stored = ((n, half) for n, half in zip(labels, vectors, strict=True) if half)
-                self._base.executemany(f"INSERT INTO {name} VALUES (?, ?)", stored)  # noqa: S608
+            insert = "INSERT INTO points (id, payload) VALUES (?, ?)"
+            for record in fresh.values():
+                label = self._base.execute(insert, [record.id, _payload(record)]).lastrowid
+                for kind in self._dimensions.keys() & record.vectors.keys():
+                    half = self._units(record.vectors[kind][None], kind).astype(np.float16)
+                    row = [label, half.tobytes()]
+                    self._base.execute(f"INSERT INTO {kind} VALUES (?, ?)", row)  # noqa: S608
 
     def set_payloads(self, records: Sequence[Record]) -> None:
         """Replace the payloads of existing points and leave their vectors alone."""
@@ -258,11 +253,6 @@ class Points:
             compact and self._floats(compact, "compact")[0],
         )
         return Record(key, json.loads(payload), *vectors)
-
-    def _half(self, record: Record, kind: VectorName) -> bytes | None:
-        """Return a vector as it is stored."""
-        vector = record.vectors.get(kind)
-        return None if vector is None else self._units(vector[None], kind).astype("f2").tobytes()
 
     def _units(self, vectors: Floats, kind: VectorName) -> Floats:
         """Return finite vectors, (n, d), of the right length with unit norms; zeros stay zeros."""

@@ -7,7 +7,7 @@ Reads and writes text, never touches a store. Secrets have no place in it.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Self, cast, get_args
+from typing import Any, Final, Literal, Self, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from paint_search.errors import UsageError, argument
@@ -93,10 +93,10 @@ class Place:
         """Tell whether both name one place, whatever their settings and generations."""
         return (self.kind, self.base, self.server) == (other.kind, other.base, other.server)
 
-    def successor(self, taken: Callable[[str], bool]) -> Self:
-        """Return the place of the next generation whose name is not taken."""
+    def successor(self, taken: Callable[[Self], bool]) -> Self:
+        """Return the place of the next generation that is not taken."""
         made = replace(self, generation=self.generation + 1)
-        while taken(made.name):
+        while taken(made):
             made = replace(made, generation=made.generation + 1)
         return made
 
@@ -112,55 +112,39 @@ class Place:
             LookupError, TypeError, ValueError: the record is not of that form.
         """
         kind, server, base = record["kind"], record["server"], str(record["base"])
-        if kind not in get_args(Kind) or (kind == "qdrant") != (server is not None):
-            raise ValueError("unknown kind of store")
-        if server is None and base != "store":
-            raise ValueError("the store lies in the index itself")
-        if server is not None:
-            try:
-                written = cls.parse(f"{server}/{base}")
-            except UsageError as error:
-                raise ValueError(str(error)) from error
-            if (written.server, written.base) != (server, base):
-                raise ValueError("the store is no place of a server")
-        given = {
-            name: str(value)
-            for name, value in record["settings"].items()
-            if name not in _RETIRED.get(kind, ())
-        }
-        settings = _checked(kind, given, "the manifest")
-        return cls(kind, base, int(record["generation"]), server, settings)
+        known = {n: v for n, v in record["settings"].items() if n not in _RETIRED.get(kind, ())}
+        head = str(kind) if server is None else f"{server}/{base}"
+        try:
+            written = cls.parse(f"{head}?{urlencode(known)}")
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        if (written.kind, written.server, written.base) != (kind, server, base):
+            raise ValueError(f"{kind} keeps nothing at {head}")
+        return replace(written, generation=int(record["generation"]))
 
 
 def _settings(kind: Kind, query: str, text: str) -> Mapping[str, Setting]:
+    settings: dict[str, Setting] = {}
+    known, where = _SETTINGS[kind], argument("store", text)
     try:
         pairs = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError as error:
         raise UsageError(
-            f"cannot read the settings of {argument('store', text)}: write ?key=value&key=value"
+            f"cannot read the settings of {where}: write ?key=value&key=value"
         ) from error
-    try:
-        return _checked(kind, pairs, argument("store", text))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _checked(kind: Kind, pairs: Mapping[str, str], where: str) -> Mapping[str, Setting]:
-    settings: dict[str, Setting] = {}
-    known = _SETTINGS[kind]
     for name, value in pairs.items():
         if name in _RETIRED.get(kind, ()):
-            raise ValueError(
+            raise UsageError(
                 f"{where}: {kind} takes no {name} any more; name an index with ?factory=, and "
                 "paint-search info shows its measured recall"
             )
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has none"
-            raise ValueError(f"{where}: there is no setting {name!r}; {kind} {has}")
+            raise UsageError(f"{where}: there is no setting {name!r}; {kind} {has}")
         try:
             settings[name] = known[name](value)
         except (ValueError, KeyError):
-            raise ValueError(f"{where}: {value!r} is no value of {name}") from None
+            raise UsageError(f"{where}: {value!r} is no value of {name}") from None
     return settings
 
 
@@ -175,12 +159,6 @@ def _flag(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
-def _quantization(text: str) -> str:
-    if text not in ("int8", "binary"):
-        raise ValueError(text)
-    return text
-
-
 _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
     "edge": {},
     "faiss": {"factory": str},
@@ -189,7 +167,7 @@ _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
         "replicas": _positive,
         "consistency": _positive,
         "on_disk": _flag,
-        "quantization": _quantization,
+        "quantization": {"int8": "int8", "binary": "binary"}.__getitem__,
     },
 }
 

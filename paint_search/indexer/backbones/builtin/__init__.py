@@ -10,7 +10,7 @@ from paint_search.indexer.backbones.builtin.descriptors import (
     VERSION,
     describe,
     measure_blocks,
-    measure_neutral,
+    oklab,
     stored_neutral,
 )
 
@@ -20,6 +20,6 @@ __all__ = [
     "VERSION",
     "describe",
     "measure_blocks",
-    "measure_neutral",
+    "oklab",
     "stored_neutral",
 ]

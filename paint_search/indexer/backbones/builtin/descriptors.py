@@ -33,8 +33,6 @@ _WEIGHTS: Final = {
     "contrast": 0.6,
     "style": 2.0,
 }
-_NEUTRAL_PICTURES: Final = 12
-_STYLE_FLOOR: Final = 1e-3  # keeps a style entry that never varies from being blown up
 _EPSILON: Final = 1e-5  # variance below which a pixel feature counts as constant
 
 
@@ -55,17 +53,7 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     check_squares(pixels, INPUT_SIZE)
     if not len(pixels):
         return np.empty((0, DIMENSION), dtype=np.float32)
-    return _joined(measure_blocks(pixels))
-
-
-def measure_blocks(pixels: NDArray[np.uint8]) -> dict[str, Array]:
-    """Measure the six blocks of a description by name, each (n, d), before any weight.
-
-    Args:
-        pixels: as ``describe`` takes them, n >= 1.
-    """
-    with one_blas_thread():
-        return _blocks(map(_oklab, pixels))
+    return _joined(measure_blocks(map(oklab, pixels)))
 
 
 def _joined(blocks: dict[str, Array]) -> Array:
@@ -82,19 +70,24 @@ def _joined(blocks: dict[str, Array]) -> Array:
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
-def _blocks(pictures: Iterable[Array]) -> dict[str, Array]:
-    """Raw blocks, each (n, d), of pictures given as Oklab planes (3, INPUT_SIZE, INPUT_SIZE)."""
+def measure_blocks(pictures: Iterable[Array]) -> dict[str, Array]:
+    """Measure the six blocks of descriptions by name, each (n, d), before any weight.
+
+    Args:
+        pictures: one or more, as Oklab planes (3, INPUT_SIZE, INPUT_SIZE).
+    """
     sheet = Sheet()
-    rows = [sheet.measure(lab) for lab in pictures]
-    colour, layout, contour, touch, contrast, style = map(np.stack, zip(*rows, strict=True))
-    return {
-        "colour": _hellinger(colour),
-        "layout": layout,
-        "contour": _hellinger(contour),
-        "touch": _hellinger(touch),
-        "contrast": _hellinger(contrast),
-        "style": _logarithm(style),
-    }
+    with one_blas_thread():
+        rows = [sheet.measure(lab) for lab in pictures]
+        colour, layout, contour, touch, contrast, style = map(np.stack, zip(*rows, strict=True))
+        return {
+            "colour": _hellinger(colour),
+            "layout": layout,
+            "contour": _hellinger(contour),
+            "touch": _hellinger(touch),
+            "contrast": _hellinger(contrast),
+            "style": _logarithm(style),
+        }
 
 
 def _logarithm(moments: NDArray[np.float64]) -> Array:
@@ -121,57 +114,16 @@ def _hellinger(shares: NDArray[np.float64] | Array) -> Array:
 
 @lru_cache(maxsize=1)
 def stored_neutral() -> tuple[dict[str, Array], Array]:
-    """Return what ``measure_neutral`` measured when this version was made.
+    """Return where blocks are measured from, by name, and the spread of the style block.
 
-    Stored, because measuring takes 0.3 s, which every query would wait for.
+    The mean and the spread over neutral pictures, as ``training/neutral.py`` measured them.
     """
     stored = resources.files(__package__).joinpath(f"{VERSION}.npz")
     with stored.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in _WEIGHTS}, arrays["spread"]
 
 
-def measure_neutral() -> tuple[dict[str, Array], Array]:
-    """Mean of every block, and spread of the style block, over the neutral pictures.
-
-    Measured from this origin, unrelated paintings score low. The legacy generator is used as its
-    stream is frozen: every release of numpy draws the same pictures.
-    """
-    random = np.random.RandomState(0)
-    blocks = _blocks(_neutral_picture(random) for _ in range(_NEUTRAL_PICTURES))
-    origin = {name: blocks[name].mean(axis=0) for name in _WEIGHTS}
-    spread = blocks["style"].std(axis=0) + np.float32(_STYLE_FLOOR)
-    return origin, spread
-
-
-def _neutral_picture(random: np.random.RandomState) -> Array:
-    """Oklab planes of one draw: five flat regions under a texture, both of power-law spectrum.
-
-    Power-law spectra and occluding regions are the two classical models of natural images
-    (Field 1987; Ruderman 1997). The constants give it a typical painting's range and grain.
-    """
-    regions = _power_noise(random, 1.9, 5).argmax(0)
-    palette = random.normal(size=(3, 5))
-    slope = random.uniform(0.9, 1.8)
-    texture = np.vstack([_power_noise(random, slope, 1), _power_noise(random, slope + 0.2, 2)])
-    spread = np.array([0.18, 0.024, 0.024]) * np.exp(0.3 * random.normal(size=2))[[0, 1, 1]]
-    mean = np.array([0.54, 0.01, 0.03]) + np.array([0.13, 0.02, 0.03]) * random.normal(size=3)
-    mix = 0.75**0.5 * palette[:, regions] + 0.25**0.5 * texture
-    lab = mean[:, None, None] + spread[:, None, None] * mix
-    lab[0] = np.clip(lab[0], 0, 1)
-    return np.asarray(lab, dtype=np.float32)
-
-
-def _power_noise(random: np.random.RandomState, slope: float, count: int) -> Array:
-    """Gaussian fields (count, INPUT_SIZE, INPUT_SIZE) of amplitude f^-slope and unit variance."""
-    n = INPUT_SIZE
-    frequency = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n))
-    frequency[0, 0] = np.inf
-    real, imaginary = random.normal(size=(2, count, *frequency.shape))
-    field = np.fft.irfft2((real + 1j * imaginary) * frequency**-slope, s=(n, n))
-    return np.asarray(field / field.std((1, 2), keepdims=True), dtype=np.float32)
-
-
-def _oklab(image: NDArray[np.uint8]) -> Array:
+def oklab(image: NDArray[np.uint8]) -> Array:
     """Oklab planes (3, n, n) of sRGB (n, n, 3): lightness 0..1, green-red and blue-yellow.
 
     Bjorn Ottosson, "A perceptual color space for image processing", 2020.

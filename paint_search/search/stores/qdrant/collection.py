@@ -102,18 +102,10 @@ def _check(
         )
 
 
-def ping(place: Place) -> None:
-    """Raise StoreError unless the server answers and takes the API key; creates nothing."""
+def exists(place: Place) -> bool:
+    """Tell whether there is a collection; raise StoreError unless the server takes the API key."""
     with closing(Wire(place)) as wire:
-        wire.call(lambda: wire.client.collection_exists(place.name))
-
-
-def free_successor(place: Place) -> Place:
-    """Return a free place for the same points written anew, on the same server."""
-    with closing(Wire(place)) as wire:
-        return place.successor(
-            lambda name: bool(wire.call(lambda: wire.client.collection_exists(name)))
-        )
+        return bool(wire.call(lambda: wire.client.collection_exists(place.name)))
 
 
 def delete_collection(place: Place) -> None:

@@ -6,7 +6,7 @@ may fill one collection. Never keeps anything on this machine.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, cast
@@ -14,16 +14,14 @@ from typing import Any, Final, cast
 from qdrant_client import models
 
 from paint_search.painting import Record, Value
-from paint_search.search.filters import Filter
 from paint_search.search.stores.base import Maker, Match, VectorName, VectorQuery
-from paint_search.search.stores.engine import Dialect, Engine, as_matches, as_record
+from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
 from paint_search.search.stores.qdrant.collection import enter
 from paint_search.search.stores.qdrant.wire import Wire
 from paint_search.search.stores.uri import Place
 
 _UPLOAD: Final = 128  # 1.3 MB at 2,048 dimensions
 _PARALLEL: Final = 4
-_PAGE: Final = 512
 
 _EF: Final = 256
 
@@ -133,23 +131,6 @@ class QdrantStore(Engine):
         )
         return {record.id: record for record in map(as_record, found)}
 
-    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
-        """Yield all points that match, in the order of their ids, one page in memory at a time."""
-        condition, offset = self.dialect.translate(where), None
-        while True:
-            page, offset = self._ask(
-                self._client.scroll,
-                self._name,
-                scroll_filter=condition,
-                limit=_PAGE,
-                offset=offset,
-                with_payload=True,
-                with_vectors=vectors,
-            )
-            yield from map(as_record, page)
-            if offset is None:
-                return
-
     def search(self, query: VectorQuery) -> list[list[Match]]:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
         condition = self.dialect.translate(query.where, query.without)
@@ -212,6 +193,18 @@ class QdrantStore(Engine):
 
     def _info(self) -> models.CollectionInfo:
         return cast("models.CollectionInfo", self._call(self._client.get_collection, self._name))
+
+    def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
+        page: tuple[Sequence[Any], Any] = self._ask(
+            self._client.scroll,
+            self._name,
+            scroll_filter=condition,
+            limit=PAGE,
+            offset=offset,
+            with_payload=True,
+            with_vectors=vectors,
+        )
+        return page
 
     def _schema(self) -> Mapping[str, Any]:
         self._drain()

@@ -7,7 +7,7 @@ rejected is never sent again. Every call made through here may be repeated witho
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -41,7 +41,25 @@ _AGAIN: Final = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
-_REFUSED: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+_REFUSED: Final = (
+    "the Qdrant server {server} refuses the API key ({words}); set {key} in the environment"
+)
+_MEANINGS: Final[Mapping[object, str]] = {
+    grpc.StatusCode.UNAUTHENTICATED: _REFUSED,
+    grpc.StatusCode.PERMISSION_DENIED: _REFUSED,
+    grpc.StatusCode.NOT_FOUND: (
+        "the Qdrant server {server} has no collection {name!r} (any more); "
+        "if another machine has compressed it, copy that machine's index folder"
+    ),
+    grpc.StatusCode.UNIMPLEMENTED: (
+        "{server} is no Qdrant server, or an old one ({words}); version 1.16 or "
+        "newer is needed, and its gRPC port, usually 6334"
+    ),
+}
+_UNREACHED: Final = (
+    "the Qdrant server {server} cannot be reached ({words}); see that it runs "
+    "and that this is its gRPC port, then run the same command to go on"
+)
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -112,28 +130,13 @@ class Wire:
 
     def _explained(self, error: Exception) -> StoreError:
         code = error.code() if isinstance(error, grpc.RpcError) else None
-        words = _details(error)
-        if code in _REFUSED:
-            return StoreError(
-                f"the Qdrant server {self._server} refuses the API key ({words}); set {API_KEY} "
-                "in the environment"
-            )
-        if code == grpc.StatusCode.NOT_FOUND:
-            return StoreError(
-                f"the Qdrant server {self._server} has no collection {self._name!r} (any more); "
-                "if another machine has compressed it, copy that machine's index folder"
-            )
-        if code == grpc.StatusCode.UNIMPLEMENTED:
-            return StoreError(
-                f"{self._server} is no Qdrant server, or an old one ({words}); version 1.16 or "
-                "newer is needed, and its gRPC port, usually 6334"
-            )
+        said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
         if _passes(error):
-            return StoreError(
-                f"the Qdrant server {self._server} cannot be reached ({words}); see that it runs "
-                "and that this is its gRPC port, then run the same command to go on"
-            )
-        return StoreError(f"the Qdrant server {self._server} rejected the request: {words}")
+            said = _UNREACHED
+        words = _details(error)
+        return StoreError(
+            said.format(server=self._server, name=self._name, words=words, key=API_KEY)
+        )
 
 
 def _patience() -> float:
