@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
-import time
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from academy import EVIL, Held, read_academy
-from conftest import COMMAND, Cli, Outcome, copy_tree
+from conftest import Cli, Outcome, copy_tree
 from pages import Elements, opened, running_browser
 from PIL import Image
 from studied import read_csv
@@ -207,15 +206,19 @@ def test_one_that_fails_does_not_stop_the_others(in_academy: Path, cli: Cli) -> 
 def test_an_interrupted_study_shows_what_was_finished(in_academy: Path, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     options = [*QUICK, "--method", "autoencoder", "--dims", 8, "--csv", table]
-    with subprocess.Popen(
-        [*COMMAND, *map(str, options)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        while not table.exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate()
-    assert process.returncode == 130
-    assert re.search(r"^pca +8 ", out, re.MULTILINE)
+    program = (
+        "import os, signal, sys\n"
+        "def watch(event, args):\n"  # as soon as the first method's row is in the table
+        f"    if event == 'import' and os.path.exists({str(table)!r}):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(watch)\n"
+        "from paint_search.cli.app import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, options)], capture_output=True, text=True
+    )
+    assert done.returncode == 130
+    assert re.search(r"^pca +8 ", done.stdout, re.MULTILINE)
     assert [row["method"] for row in read_csv(table)] == ["pca"]
 
 

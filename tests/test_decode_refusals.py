@@ -145,7 +145,7 @@ def test_a_decompression_bomb_is_refused_at_once_without_memory(tmp_path: Path) 
     reason, megabytes = done.stdout.splitlines()
     assert reason == (
         "50000 x 50000 pixels need 2500 million decoded, above the limit of 200 million; "
-        "raise --max-pixels"
+        "raise max_pixels"
     )
     assert int(megabytes) < 50
     assert done.stderr == ""
