@@ -98,8 +98,8 @@ def _closed(rng: b.Rng, shape: str, count: int) -> list[b.Stroke]:
     way, closed = b.pick(rng, ["around", "around", *ways]), rng.random() < 0.5
     start = rng.integers(4) / 4 if shape == "square" else rng.uniform()
     if way == "around":
-        width, gap = rng.uniform(0.14, 0.62), -rng.uniform(0.04, 0.08) - 0.05 * (count == 1)
-        sweep = 1 / count + (rng.uniform(0.01, 0.05) if closed else gap)
+        width, gap = rng.uniform(0.14, 0.62), (0.07, 0.22) if count == 1 else (0.04, 0.08)
+        sweep = 1 / count + (rng.uniform(0.01, 0.05) if closed else -rng.uniform(*gap))
         paths = [_arc(rng, shape, start + k / count, sweep) for k in range(count)]
     elif way == "filled" and shape == "square":
         width = 1.7 / count * (1.12 if closed else rng.uniform(0.62, 0.82))
@@ -112,7 +112,7 @@ def _closed(rng: b.Rng, shape: str, count: int) -> list[b.Stroke]:
         width, paths = rng.uniform(0.1, 0.2), [path * np.linspace(1, 0.4, len(path))]
     else:
         width, turn = rng.uniform(0.12, 0.24), np.exp(2j * np.pi * rng.uniform())
-        paths = [_arc(rng, shape, start, 1.05 if closed else 0.87)]
+        paths = [_arc(rng, shape, start, 1.05 if closed else rng.uniform(0.78, 0.92))]
         for at in rng.permutation(np.arange(1, count) / count - 0.5) * 1.1:
             half = (1 - width) * (1 - at**2) ** 0.5
             half = half + 0.9 * width if way == "crossed" else half * rng.uniform(0.2, 0.5)
@@ -150,10 +150,10 @@ def _arc(rng: b.Rng, shape: str, start: float, sweep: float) -> b.Path:
     path = np.exp(2j * np.pi * turn)
     if shape == "square":
         corners = 0.85 * np.array([1 + 1j, -1 + 1j, -1 - 1j, 1 - 1j])
-        corners += rng.normal(0, 0.03, (4, 2)) @ [1, 1j]
+        corners += rng.normal(0, 0.04, (4, 2)) @ [1, 1j]
         path = np.asarray(np.interp(turn * 4 % 4, range(5), [*corners, corners[0]]), np.complex128)
     dents = [rng.normal(0, 0.02 / k**0.5) * np.cos(2 * np.pi * k * turn + k) for k in (2, 3, 5)]
-    return np.asarray((path.real * rng.uniform(0.9, 1) + 1j * path.imag) * (1 + sum(dents)))
+    return np.asarray((path.real * rng.uniform(0.86, 1) + 1j * path.imag) * (1 + sum(dents)))
 
 
 def _line(rng: b.Rng, half: float, bend: float) -> b.Path:
