@@ -148,6 +148,7 @@ measures = hnp.arrays(
 COUNTS = np.array([name in ink.COUNTS for name in ink.MEASURES])
 
 
+@settings(deadline=None)
 @given(measures, st.integers(0, 30))
 def test_stored_in_half_precision_the_measures_can_be_read_back(
     values: np.ndarray, top: int
