@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 HUB_CACHE = tempfile.TemporaryDirectory(prefix="paint-search-hub-")
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=HUB_CACHE.name, HF_HUB_CACHE=HUB_CACHE.name)
@@ -32,6 +33,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"{count} skipped: {reason.removeprefix('Skipped: ')}")
 
+
+#: No property is a timed test: machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 WORKS = 3
 TINY = "timm:test_resnet"
