@@ -18,6 +18,7 @@ A message names arguments as its reader knows them: ``str(error)`` as Python doe
 
 import re
 import shlex
+from importlib.util import find_spec
 
 _ARGUMENT = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
 
@@ -34,6 +35,19 @@ def argument(name: str, value: object = None, option: str | None = None) -> str:
     python = name if value is None else f"{name}={value!r}"
     typed = option if value is None else f"{option} {shlex.quote(str(value))}"
     return f"\ue000{python}\ue001{typed}\ue002"
+
+
+def missing_libraries(extra: str, *modules: str) -> str | None:
+    """Return which libraries are missing and what installs them, for a message; None if none.
+
+    Args:
+        extra: of this package, which installs them.
+        modules: as Python imports them.
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if not missing:
+        return None
+    return f"{' and '.join(missing)}: pip install 'paint-search[{extra}]'"
 
 
 class PaintSearchError(Exception):

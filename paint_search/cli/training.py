@@ -58,8 +58,7 @@ def train(
     """
     pictures = _pictures(folder, labels, table, label, index)
     learned, judged = pictures.sides(seed)
-    from paint_search.indexer.backbones.engines import find_device
-    from paint_search.train import CURVE, Recipe, begin, learn, save_weights
+    from paint_search.train import CURVE, Recipe, begin, find_device, learn, save_weights
 
     where = find_device(device)
     network = begin(backbone, weights, seed)

@@ -122,7 +122,7 @@ def sync(collection: Collection, request: Request) -> Summary:
         pipeline = Pipeline(
             number=run,
             store=entrance,
-            by_hash=lambda hashes: _by_hash(store, hashes, vectors=True),
+            by_hash=partial(_by_hash, store, vectors=True) if store.count() else None,
             labels=label_source(manifest.labels, table, root),
             preprocessing=manifest.backbone.preprocessing,
             engine=engine,
@@ -183,7 +183,7 @@ def require_images(folder: Path) -> None:
 
 
 class _Engine:
-    """Chooses the embedder when the first batch has come, and remembers what was measured."""
+    """Makes the embedder when the first batch has come, and remembers which it is."""
 
     def __init__(
         self, collection: Collection, request: Request, note: Callable[[str], None]
@@ -197,7 +197,6 @@ class _Engine:
         embedder, self.choice = self._model.index_embedder(
             pixels,
             pending,
-            measured=self.choice,
             weights_file=self._request.weights,
             device=self._request.device,
             note=self._note,

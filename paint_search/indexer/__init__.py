@@ -5,8 +5,9 @@ summary. What was done before is asked of the store, so that a killed run goes o
 index.
 """
 
+from paint_search.indexer.backbones.engines import BATCH
 from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.indexer.pipeline import BATCH, Pipeline, Summary
+from paint_search.indexer.pipeline import Pipeline, Summary
 from paint_search.indexer.shared import one_blas_thread
 
 __all__ = ["BATCH", "FeatureCache", "Pipeline", "Summary", "one_blas_thread"]

@@ -1,38 +1,43 @@
 """Scan -> decode -> embed -> store, overlapped: threads decode while the engine embeds.
 
-Only what is new or changed is opened; memory is bounded by the batch and the queue, never by the
+Only what is new or changed is opened, once; memory is bounded by what is under way, never by the
 corpus. The store is the only memory of what was done, so a killed run is continued by the next.
 """
 
 import itertools
 import os
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from queue import SimpleQueue
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.errors import ImageError, NotAnImageError
-from paint_search.indexer.backbones.engines import Embedder
+from paint_search.errors import BackboneError, ImageError, NotAnImageError, argument
+from paint_search.indexer.backbones.engines import BATCH, Embedder
 from paint_search.indexer.corpus.labels import LabelSource
 from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.indexer.corpus.skips import SkipList
-from paint_search.indexer.images.decode import Decoded, decode
+from paint_search.indexer.images.decode import decode
 from paint_search.indexer.images.perceptual_hash import look
 from paint_search.indexer.images.preprocessing import Preprocessing
-from paint_search.indexer.shared import one_blas_thread
+from paint_search.indexer.shared import cores, one_blas_thread
 from paint_search.painting import Painting, Progress, Record, painting_id
 
-#: Images embedded at once. On a CPU 8 to 32 run equally fast, and fewer hold less memory.
-BATCH: Final = 16
+#: Files that the store is asked about at once: by their paths, and by their contents.
 _PAGE: Final = 512
+_CONTENTS: Final = 128
+
+#: Files under way for each core that decodes.
+_AHEAD: Final = 4
+
 _CHECKPOINT_SECONDS: Final = 10.0
 
 State = Literal["new", "changed", "relabelled", "unchanged"]
@@ -124,7 +129,19 @@ class _Task:
         return self.record(None, old["_hash"], old["_look"], old["_run"])
 
 
-Batch = list[tuple[_Task, Decoded]]
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A file that was read and decoded, in a thread.
+
+    ``digest`` is the hash of its content, ``look`` the perceptual hash; ``vector`` is that of the
+    same content under another path, where the store knows one.
+    """
+
+    task: _Task
+    pixels: NDArray[np.uint8]
+    digest: str
+    look: str
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +151,8 @@ class Pipeline:
     Attributes:
         number: larger than that of any run before.
         store: where points go.
-        by_hash: finds stored points, with vectors, by the content hashes of their files.
+        by_hash: finds stored points, with vectors, by the content hashes of their files; None
+            where there were no points when the run began.
         labels: what is known of each file.
         preprocessing: what the backbone wants its pixels to look like.
         engine: makes the embedder when the first batch is there to measure engines with.
@@ -146,7 +164,7 @@ class Pipeline:
 
     number: int
     store: Sink
-    by_hash: Callable[[Sequence[str]], Iterable[Record]]
+    by_hash: Callable[[Sequence[str]], Iterable[Record]] | None
     labels: LabelSource
     preprocessing: Preprocessing
     engine: Callable[[NDArray[np.uint8], int], Embedder]
@@ -165,27 +183,27 @@ class Pipeline:
         total = plan["new"] + plan["changed"]
         summary.unchanged = plan["unchanged"]
         self.report(Progress(0, total))
-        decoded = self._decoded(self._pending(walk(self.skips.add), summary), summary)
+        pending = self._pending(walk(self.skips.add), summary)
         with one_blas_thread():  # not batch by batch: starting its threads again costs more
-            self._work_through(decoded, total, summary)
+            self._work_through(pending, total, summary)
         summary.interrupted = self.cancelled()
         summary.skipped = self.skips.count
         self.store.flush()
 
-    def _work_through(
-        self, decoded: Iterator[tuple[_Task, Decoded]], total: int, summary: Summary
-    ) -> None:
-        """Embed and store what has been decoded, batch by batch."""
+    def _work_through(self, tasks: Iterator[_Task], total: int, summary: Summary) -> None:
+        """Decode, embed and store, whatever is ready first."""
         done, saved = 0, time.monotonic()
-        for batch, vectors in self._embedded(_batched(decoded, BATCH), total, summary):
+        pictures = self._recognised(self._decoded(tasks, summary))
+        for batch, vectors in self._embedded(pictures, total, summary):
             self.store.upsert(
                 [
-                    task.record(vector, decoded.digest, look(decoded.pixels), self.number)
-                    for (task, decoded), vector in zip(batch, vectors, strict=True)
+                    picture.task.record(vector, picture.digest, picture.look, self.number)
+                    for picture, vector in zip(batch, vectors, strict=True)
                 ]
             )
-            for task, _ in batch:
-                setattr(summary, task.state, getattr(summary, task.state) + 1)
+            for picture in batch:
+                state = picture.task.state
+                setattr(summary, state, getattr(summary, state) + 1)
             done += len(batch)
             skipped = self.skips.count
             words = f"{skipped:,} skipped" if skipped else ""
@@ -214,28 +232,33 @@ class Pipeline:
                 summary.relabelled += len(renamed)
             yield from (task for task in page if task.state in ("new", "changed"))
 
-    def _decoded(self, tasks: Iterator[_Task], summary: Summary) -> Iterator[tuple[_Task, Decoded]]:
-        """Decode in threads, a bounded number of files ahead of the engine, in order."""
-        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    def _decoded(self, tasks: Iterator[_Task], summary: Summary) -> Iterator[_Picture]:
+        """Decode in threads, a bounded number of files ahead, and yield them as they are ready."""
+        workers = cores()
+        # What is recognised goes on by pages; the next page is decoded meanwhile.
+        ahead = _AHEAD * workers + (_CONTENTS if self.by_hash else 0)
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
-        def submit(task: _Task) -> Future[Decoded]:
-            return pool.submit(decode, task.file.location, self.preprocessing, self.max_pixels)
+        def submit(task: _Task) -> Future[_Picture]:
+            return pool.submit(self._decode, task)
 
         try:
-            for task, future in _in_order(tasks, submit, lambda: 2 * BATCH):
+            for task, future in _as_finished(tasks, submit, lambda: ahead):
                 if self.cancelled():
                     return
-                finished = self._finish(task, future, summary)
-                if finished:
-                    yield finished
+                picture = self._finish(task, future, summary)
+                if picture:
+                    yield picture
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _finish(
-        self, task: _Task, future: Future[Decoded], summary: Summary
-    ) -> tuple[_Task, Decoded] | None:
+    def _decode(self, task: _Task) -> _Picture:
+        made = decode(task.file.location, self.preprocessing, self.max_pixels)
+        return _Picture(task, made.pixels, made.digest, look(made.pixels))
+
+    def _finish(self, task: _Task, future: Future[_Picture], summary: Summary) -> _Picture | None:
         try:
-            return task, future.result()
+            return future.result()
         except NotAnImageError as error:
             suffix = PurePosixPath(task.file.path).suffix.lower()
             if suffix not in Image.registered_extensions():
@@ -247,30 +270,39 @@ class Pipeline:
             self.skips.add(task.file.path, error.for_command_line())
         return None
 
+    def _recognised(self, pictures: Iterator[_Picture]) -> Iterator[_Picture]:
+        """Give files whose content is stored already the vector that it has there."""
+        if self.by_hash is None:
+            yield from pictures
+            return
+        for page in _batched(pictures, _CONTENTS):
+            found = self.by_hash([picture.digest for picture in page])
+            known = {r.payload["_hash"]: r.vector for r in found if r.vector is not None}
+            for picture in page:
+                yield replace(picture, vector=known.get(picture.digest))
+
     def _embedded(
-        self, batches: Iterator[Batch], total: int, summary: Summary
-    ) -> Iterator[tuple[Batch, list[Vector]]]:
-        """Embed as many batches at a time as the engine has lanes, in order."""
+        self, pictures: Iterator[_Picture], total: int, summary: Summary
+    ) -> Iterator[tuple[list[_Picture], list[Vector]]]:
+        """Embed as many batches at a time as the engine has lanes, and yield them as they end."""
         embedder: Embedder | None = None
 
-        def submit(batch: Batch) -> Future[list[Vector]]:
+        def batches() -> Iterator[list[_Picture]]:
+            while batch := list(itertools.islice(pictures, embedder.batch if embedder else BATCH)):
+                yield batch
+
+        def submit(batch: list[_Picture]) -> Future[list[Vector]]:
             nonlocal embedder
-            vectors = self._known_vectors(batch)
-            unknown = [decoded.pixels for _, decoded in batch if decoded.digest not in vectors]
+            unknown = [picture.pixels for picture in batch if picture.vector is None]
             summary.embedded += len(unknown)
             if unknown and embedder is None:
                 embedder = self.engine(np.stack(unknown), total)
-            return pool.submit(_complete, batch, vectors, embedder)
+            return pool.submit(_complete, batch, embedder)
 
         with ThreadPoolExecutor(thread_name_prefix="embed") as pool:
-            ahead = _in_order(batches, submit, lambda: embedder.lanes if embedder else 0)
-            for batch, future in ahead:
+            lanes = _as_finished(batches(), submit, lambda: embedder.lanes if embedder else 0)
+            for batch, future in lanes:
                 yield batch, future.result()
-
-    def _known_vectors(self, batch: Batch) -> dict[str, Vector]:
-        """Find the vectors of files whose content is already stored under another path."""
-        found = self.by_hash([decoded.digest for _, decoded in batch])
-        return {r.payload["_hash"]: r.vector for r in found if r.vector is not None}
 
 
 def gone(records: Iterable[Record], root: Path) -> Iterator[Record]:
@@ -284,13 +316,24 @@ def gone(records: Iterable[Record], root: Path) -> Iterator[Record]:
             continue
 
 
-def _complete(batch: Batch, known: Mapping[str, Vector], embedder: Embedder | None) -> list[Vector]:
-    """Return the vectors of a batch: those that are known by content, and the embedder's."""
-    pixels = [decoded.pixels for _, decoded in batch if decoded.digest not in known]
-    made = iter(embedder.embed(np.stack(pixels)) if embedder and pixels else ())
-    return [
-        known[decoded.digest] if decoded.digest in known else next(made) for _, decoded in batch
-    ]
+def _complete(batch: Sequence[_Picture], embedder: Embedder | None) -> list[Vector]:
+    """Return the vectors of a batch: those that are known by content, and the embedder's.
+
+    Raises:
+        BackboneError: the embedder's are not finite.
+    """
+    unknown = [picture for picture in batch if picture.vector is None]
+    made: Iterator[Vector] = iter(())
+    if embedder and unknown:
+        vectors = embedder.embed(np.stack([picture.pixels for picture in unknown]))
+        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(broken):
+            raise BackboneError(
+                f"the backbone gives {unknown[broken[0]].task.file.path} numbers that are not "
+                f"finite: its weights are damaged; make another index with {argument('weights')}"
+            )
+        made = iter(vectors)
+    return [next(made) if picture.vector is None else picture.vector for picture in batch]
 
 
 def _batched(items: Iterator[_In], size: int) -> Iterator[list[_In]]:
@@ -298,14 +341,19 @@ def _batched(items: Iterator[_In], size: int) -> Iterator[list[_In]]:
         yield batch
 
 
-def _in_order(
+def _as_finished(
     items: Iterator[_In], submit: Callable[[_In], Future[_Out]], ahead: Callable[[], int]
 ) -> Iterator[tuple[_In, Future[_Out]]]:
-    """Yield items with the work on them, in order, while that on ``ahead()`` later ones goes on."""
-    running: deque[tuple[_In, Future[_Out]]] = deque()
+    """Yield items with the work on them as it ends, while that on ``ahead()`` others goes on."""
+    running: dict[Future[_Out], _In] = {}
+    finished: SimpleQueue[Future[_Out]] = SimpleQueue()
     for item in items:
-        running.append((item, submit(item)))
-        if len(running) > ahead():
-            yield running.popleft()
+        future = submit(item)
+        running[future] = item
+        future.add_done_callback(finished.put)
+        while len(running) > ahead() or not finished.empty():
+            future = finished.get()
+            yield running.pop(future), future
     while running:
-        yield running.popleft()
+        future = finished.get()
+        yield running.pop(future), future

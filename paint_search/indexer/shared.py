@@ -44,6 +44,13 @@ def one_blas_thread() -> AbstractContextManager[object]:
     return limit
 
 
+def cores() -> int:
+    """Return how many cores this process may use: its affinity, and the limit of its cgroup."""
+    from joblib import cpu_count  # a tenth of a second, which a query must not wait for
+
+    return int(cpu_count())
+
+
 @lru_cache(maxsize=1)
 def _controller() -> ThreadpoolController:
     """Find the libraries once: it takes a millisecond."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Trained,
         begin,
         embed,
+        find_device,
         learn,
         save_weights,
     )
@@ -30,6 +31,7 @@ __all__ = [
     "Trained",
     "begin",
     "embed",
+    "find_device",
     "learn",
     "save_weights",
 ]
@@ -43,6 +45,7 @@ _HOMES = {
     "Trained": "learning",
     "begin": "learning",
     "embed": "learning",
+    "find_device": "learning",
     "learn": "learning",
     "save_weights": "learning",
 }

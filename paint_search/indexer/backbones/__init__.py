@@ -13,11 +13,10 @@ from paint_search.indexer.backbones.engines import (
     LEAST_COSINE,
     Embedder,
     EngineChoice,
-    OnnxEmbedder,
+    OpenVinoEmbedder,
     TorchEmbedder,
-    fastest_engine,
-    find_device,
-    torch_engines,
+    exact_enough,
+    load_openvino,
 )
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import (
@@ -29,7 +28,7 @@ from paint_search.indexer.backbones.registry import (
 )
 
 if TYPE_CHECKING:
-    from paint_search.indexer.backbones.timm_network import Network, build_network, export_onnx
+    from paint_search.indexer.backbones.timm_network import Network, build_network, export_openvino
 
 __all__ = [
     "AUTO",
@@ -42,18 +41,17 @@ __all__ = [
     "EngineChoice",
     "Model",
     "Network",
-    "OnnxEmbedder",
+    "OpenVinoEmbedder",
     "TorchEmbedder",
     "build_network",
-    "export_onnx",
-    "fastest_engine",
+    "exact_enough",
+    "export_openvino",
     "find_backbone",
-    "find_device",
-    "torch_engines",
+    "load_openvino",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Network", "build_network", "export_onnx"):  # they import torch and timm
+    if name in ("Network", "build_network", "export_openvino"):  # they import torch and timm
         return getattr(import_module("paint_search.indexer.backbones.timm_network"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,22 +1,23 @@
-"""Batches of pixels -> vectors, by the fastest engine of this machine that is still exact enough.
+"""Batches of pixels -> vectors, by the one engine of a device: OpenVINO on CPUs, torch on GPUs.
 
-An engine is a way to run a backbone: ONNX Runtime, torch in float32 or bfloat16, CUDA. All take
-(n, size, size, 3) uint8 and return (n, d) float32 with unit rows. Knows nothing of files or stores.
+An engine takes (n, size, size, 3) uint8 and returns (n, d) float32 with unit rows. Where it
+computes in less than float32, a first batch shows whether that is exact enough. Knows nothing of
+files of paintings or of stores.
 """
 
 import copy
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import ctypes
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import BackboneError, UsageError, argument
+from paint_search.errors import BackboneError, argument
 from paint_search.indexer.backbones.builtin.descriptors import describe
 
 if TYPE_CHECKING:
@@ -24,20 +25,33 @@ if TYPE_CHECKING:
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 
-#: Least cosine between an engine's vector and plain float32, for every image of the first batch.
+Precision = Literal["f32", "bf16", "f16"]
+
+#: Least cosine between an engine's vector and float32's, for every image of the first batch.
 LEAST_COSINE: Final = 0.999
 
-_TRIAL: Final = 4  # images
+#: Images at once on a CPU, where 1 to 32 run equally fast, and fewer hold less memory.
+BATCH: Final = 16
 
-ONNX: Final = "onnxruntime fp32"
+#: Of a GPU: most images at once, and the share of its free memory that they may take.
+_GPU_BATCH: Final = 512
+_GPU_SHARE: Final = 0.7
+
+#: Compiling a network takes about a minute, which a third more speed pays back at so many images.
+_WORTH_COMPILING: Final = 100_000
 
 
 class Embedder(Protocol):
-    """Runs a backbone; ``lanes`` is how many calls at the same time use the machine best."""
+    """Runs a backbone; calls from ``lanes`` threads at the same time use the machine best."""
 
     @property
     def lanes(self) -> int:
         """How many threads should call ``embed`` at the same time."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many images a call should have."""
         ...
 
     def embed(self, pixels: NDArray[np.uint8], /) -> NDArray[np.float32]:
@@ -46,187 +60,323 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """The engine that ran last, in which precision.
+
+    ``cosine`` is the least to float32 over the first batch; None where float32 itself ran.
+    """
+
+    engine: str
+    precision: str
+    cosine: float | None = None
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "EngineChoice":
+        """Read the record back from a manifest; those of version 0.1 name no precision.
+
+        Raises:
+            KeyError, TypeError, ValueError: the record is not of that form.
+        """
+        cosine = record["cosine"]
+        return cls(
+            engine=str(record["engine"]),
+            precision=str(record.get("precision", "")),
+            cosine=None if cosine is None else float(cosine),
+        )
+
+    def describe(self) -> str:
+        """Say in a phrase which engine it is, and how exact."""
+        words = f"{self.engine}, {self.precision}".rstrip(", ")
+        return (
+            words if self.cosine is None else f"{words}, cosine to f32 {self.cosine:.4f} at least"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class FormulaEmbedder:
     """A formula that needs no weights: the descriptors, or the measures of ink on paper."""
 
     embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     lanes: int = 1
+    batch: int = BATCH
 
 
-class OnnxEmbedder:
-    """An exported backbone in ONNX Runtime, on the CPU.
+class OpenVinoEmbedder:
+    """A network in OpenVINO, on the CPU.
 
     The built-in network is shown the descriptors of a painting beside its pixels.
-    With one lane a call uses all cores, the quickest for one image. With as many lanes as cores
-    each call keeps to one core and waits for no other, the quickest for many images.
+
+    Args:
+        file: an OpenVINO or ONNX network.
+        many: for many images: each call keeps to one stream, and waits for no other. Else a call
+            uses all cores, the quickest for one image.
+        precision: that it computes in.
 
     Raises:
-        BackboneError: the file is missing or not an ONNX network.
+        BackboneError: the file is damaged, or this processor cannot run it.
     """
 
-    def __init__(self, file: Path, lanes: int = 1) -> None:
-        import onnxruntime
+    batch = BATCH
 
-        self.lanes = lanes
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if lanes > 1:
-            options.intra_op_num_threads = 1
-        # Idle compute threads give their core to the decoders at once.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    def __init__(self, file: Path, *, many: bool = False, precision: Precision = "f32") -> None:
+        settings = {
+            "PERFORMANCE_HINT": "THROUGHPUT" if many else "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision,
+            "ENABLE_CPU_PINNING": False,  # the decoders share the cores
+        }
+        openvino = load_openvino()
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(file), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's errors have no public common type
+            network = openvino.Core().compile_model(file, "CPU", settings)
+        except Exception as error:  # OpenVINO has no public common type of errors
+            reason = str(error).strip().splitlines()[-1]
             raise BackboneError(
-                f"the backbone {file} cannot be loaded ({error}); run paint-search index again "
-                f"with {argument('weights')} to write it anew"
+                f"the backbone {file} cannot be loaded ({reason}); make another index with "
+                f"{argument('weights')} to write it anew, on a processor with AVX2"
             ) from error
-        self._is_shown_descriptors = len(self._session.get_inputs()) > 1
+        self.lanes = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if many else 1
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.lanes):
+            self._idle.put(network.create_infer_request())
+        self._is_shown_descriptors = len(network.inputs) > 1
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the unit-norm embeddings, (n, d)."""
-        inputs: dict[str, NDArray[Any]] = {"pixels": pixels}
-        if self._is_shown_descriptors:
-            inputs["descriptors"] = describe(pixels)
-        vectors: NDArray[np.float32] = self._session.run(None, inputs)[0]
-        return vectors
+        inputs = [pixels, describe(pixels)] if self._is_shown_descriptors else [pixels]
+        request = self._idle.get()
+        try:
+            vectors: NDArray[np.float32] = request.infer(inputs)[0]
+            return vectors
+        finally:
+            self._idle.put(request)
 
 
 class TorchEmbedder:
-    """A network in torch on a device; ``plain`` runs it eagerly in float32, as the reference."""
+    """A network in torch: on GPUs, or on the CPU where OpenVINO cannot run it.
 
-    lanes = 1
+    Each device has two lanes, so that one batch is copied while another is computed.
 
-    def __init__(self, network: "Network", device: str, precision: str, plain: bool) -> None:
-        import torch
-
-        self._device = device
-        self._plain = plain
-        self._network = network
-        if not plain:
-            self._network = copy.deepcopy(network).to(device)
-            self._network.model.to(getattr(torch, precision))
-            self._network.model.to(memory_format=torch.channels_last)
-
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the unit-norm embeddings, (n, d)."""
-        import torch
-
-        with torch.inference_mode():
-            batch = torch.from_numpy(pixels).to(self._device)
-            vectors: NDArray[np.float32] = self._network(batch).float().cpu().numpy()
-        return vectors
-
-
-@dataclass(frozen=True, slots=True)
-class EngineChoice:
-    """The engine in use, what it was measured at, and on which machine.
-
-    ``cosine`` is the least over the first batch, against plain float32.
+    Args:
+        network: as it was built, in float32 on the CPU.
+        devices: torch's names of them; each gets a copy.
+        precision: that of autocast.
+        compiled: whether to compile the network.
+        batch: most images at once; None for as many as the memory of the smallest GPU holds. It
+            is halved whenever a GPU runs out of memory.
     """
 
-    engine: str
-    images_per_second: float
-    cosine: float
-    machine: str
+    def __init__(
+        self,
+        network: "Network",
+        devices: Sequence[str],
+        precision: Precision = "f32",
+        *,
+        compiled: bool = False,
+        batch: int | None = None,
+    ) -> None:
+        lanes = [
+            lane for device in devices for lane in _lanes(network, device, precision, compiled)
+        ]
+        self.lanes = len(lanes)
+        self.batch = batch or min(lane.fitting() for lane in lanes)
+        self._idle: SimpleQueue[_Lane] = SimpleQueue()
+        for lane in lanes:
+            self._idle.put(lane)
 
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "EngineChoice":
-        """Read the record back from a manifest.
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the unit-norm embeddings, (n, d).
 
         Raises:
-            KeyError, TypeError, ValueError: the record is not of that form.
+            BackboneError: a GPU has no memory for even one image.
         """
-        return cls(
-            engine=str(record["engine"]),
-            images_per_second=float(record["images_per_second"]),
-            cosine=float(record["cosine"]),
-            machine=str(record["machine"]),
-        )
+        import torch
 
-    def describe(self) -> str:
-        """Say in a phrase which engine it is and how it was found."""
-        return (
-            f"{self.engine}, measured at {self.images_per_second:.0f} images/s, "
-            f"cosine to float32 {self.cosine:.4f} at least"
-        )
-
-
-def torch_engines(network: "Network", device: str) -> Mapping[str, Callable[[], Embedder]]:
-    """Return the makers of the torch engines that fit a device, ``cpu`` or ``cuda``."""
-    precisions = ("float16", "bfloat16", "float32") if device == "cuda" else ("bfloat16", "float32")
-    return {
-        f"torch {device} {precision}": partial(
-            TorchEmbedder, network, device, precision, plain=False
-        )
-        for precision in precisions
-    }
+        lane = self._idle.get()
+        try:
+            return lane.embed(pixels)
+        except torch.OutOfMemoryError as error:
+            if len(pixels) == 1:
+                raise BackboneError(
+                    f"{lane.device} has no memory left for one image; free some, or use "
+                    f"{argument('device', 'cpu')}"
+                ) from error
+            half = len(pixels) // 2
+            self.batch = max(1, min(self.batch, half))
+        finally:
+            self._idle.put(lane)
+        return np.concatenate([self.embed(pixels[:half]), self.embed(pixels[half:])])
 
 
-def find_device(wanted: str) -> str:
-    """Return ``cuda`` or ``cpu`` for ``auto``, or the wanted one if this machine has it.
+class _Lane:
+    """One way through a device: a stream of its own, and a pinned buffer that copies start from."""
 
-    Raises:
-        UsageError: CUDA was asked for and is not there.
+    def __init__(self, network: "Network", device: str, precision: Precision) -> None:
+        import torch
+
+        self.device = device
+        self._network = network
+        types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+        self._dtype = types[precision]
+        self._stream: Any = None
+        if device.startswith("cuda"):
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pinned: Any = None  # a tensor, as large as the largest batch so far
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
+        kind = self.device.partition(":")[0]
+        half = self._dtype is not torch.float32
+        with torch.inference_mode(), torch.autocast(kind, self._dtype, enabled=half):
+            batch = torch.from_numpy(pixels)
+            if self._stream is None:
+                return np.asarray(self._network(batch).float().numpy())
+            with torch.cuda.stream(self._stream):
+                if self._pinned is None or len(self._pinned) < len(batch):
+                    self._pinned = torch.empty_like(batch, pin_memory=True)
+                start = self._pinned[: len(batch)].copy_(batch)
+                made = self._network(start.to(self.device, non_blocking=True)).float()
+                vectors = made.to("cpu", non_blocking=True)
+            self._stream.synchronize()  # of this lane: the others go on
+            return np.asarray(vectors.numpy())
+
+    def fitting(self) -> int:
+        """Return how many images the device's free memory holds beside another lane's."""
+        import torch
+
+        if self._stream is None:
+            return BATCH
+        size, tried = self._network.preprocessing.size, 8
+        sample = np.zeros((tried, size, size, 3), dtype=np.uint8)
+        self.embed(sample)  # what is loaded and chosen once is no image's
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        self.embed(sample)
+        each = max(1, (torch.cuda.max_memory_allocated(self.device) - before) // tried)
+        free = torch.cuda.mem_get_info(self.device)[0] * _GPU_SHARE / 2
+        return int(min(_GPU_BATCH, max(1, 2 ** int(np.log2(max(1, free / each))))))
+
+
+def _lanes(network: "Network", device: str, precision: Precision, compiled: bool) -> list[_Lane]:
+    import torch
+
+    if not device.startswith("cuda"):
+        return [_Lane(network, device, precision)]
+    there = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last)
+    if compiled:
+        there.model = torch.compile(there.model)  # type: ignore[assignment]
+    return [_Lane(there, device, precision) for _ in range(2)]
+
+
+def torch_on_gpus(
+    network: "Network", pixels: NDArray[np.uint8], pending: int, note: Callable[[str], None]
+) -> tuple[Embedder, EngineChoice]:
+    """Return the network on all GPUs, in float16 where that is exact enough.
+
+    Args:
+        network: as it was built.
+        pixels: the first batch, (n, size, size, 3).
+        pending: how many images are to be embedded; for many the network is compiled.
+        note: takes one line, where compiling failed.
     """
     import torch
 
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            f"{argument('device', 'cuda')}: torch finds no GPU here; use "
-            f"{argument('device', 'auto')}"
-        )
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    name = f"torch {torch.__version__} on {len(devices)} x {torch.cuda.get_device_name(0)}"
+
+    def make(precision: Precision) -> Embedder:
+        if pending >= _WORTH_COMPILING:
+            try:
+                made = TorchEmbedder(network, devices, precision, compiled=True)
+                made.embed(pixels[:1])
+                return made
+            except Exception as error:  # compilers and drivers raise nearly anything
+                note(f"the network could not be compiled, and runs as it is ({error})")
+        return TorchEmbedder(network, devices, precision)
+
+    return exact_enough(name, "f16", make, pixels)
 
 
-def fastest_engine(
-    network: "Network",
-    makers: Mapping[str, Callable[[], Embedder]],
-    pixels: NDArray[np.uint8],
-    machine: str,
-    note: Callable[[str], None],
-) -> tuple[Embedder, EngineChoice]:
-    """Keep the fastest engine that agrees with plain float32 on every image of a first batch.
-
-    The engines are ranked on a few images; in that order, the first whose vectors all reach
-    ``LEAST_COSINE`` is taken.
+def openvino_on_cpu(file: Path, pixels: NDArray[np.uint8]) -> tuple[Embedder, EngineChoice]:
+    """Return the network for many images, in bfloat16 where that is quick and exact enough.
 
     Args:
-        network: the backbone; run eagerly in float32 on the CPU, it is the reference.
-        makers: engine name -> how to make it.
+        file: an OpenVINO or ONNX network.
         pixels: the first batch, (n, size, size, 3).
-        machine: named in the choice, so that another machine measures again.
-        note: told of each engine that cannot run here, and why.
 
     Raises:
-        BackboneError: no engine reproduces the reference.
+        BackboneError: the file is damaged, or this processor cannot run it.
     """
-    trials = []
-    for name, make in makers.items():
+    version = load_openvino().__version__.partition("-")[0]
+
+    def make(precision: Precision) -> Embedder:
+        return OpenVinoEmbedder(file, many=True, precision=precision)
+
+    fast: Precision = "bf16" if _multiplies_bfloat16() else "f32"
+    return exact_enough(f"OpenVINO {version} on the CPU", fast, make, pixels)
+
+
+def exact_enough(
+    name: str,
+    fast: Precision,
+    make: Callable[[Precision], Embedder],
+    pixels: NDArray[np.uint8],
+) -> tuple[Embedder, EngineChoice]:
+    """Return the engine in the fast precision if it keeps to float32, else in float32.
+
+    It does where every image of the first batch has a cosine of ``LEAST_COSINE`` or more.
+
+    Args:
+        name: of the engine.
+        fast: the precision to try.
+        make: the engine in a precision.
+        pixels: the first batch, (n, size, size, 3).
+    """
+    engine = make(fast)
+    if fast == "f32":
+        return engine, EngineChoice(name, fast)
+    exact = make("f32")
+    cosine = float(np.einsum("nd,nd->n", engine.embed(pixels), exact.embed(pixels)).min())
+    if cosine >= LEAST_COSINE:
+        return engine, EngineChoice(name, fast, round(cosine, 6))
+    return exact, EngineChoice(name, "f32")
+
+
+def count_gpus() -> int:
+    """Return how many CUDA devices the driver shows, without the seconds that torch takes."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def _multiplies_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 in tiles (AMX): without, f32 is quicker."""
+    if "BF16" not in load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return False
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "amx_bf16" in flags
+
+
+def load_openvino() -> Any:
+    """Import OpenVINO, which then sends nobody word of it.
+
+    Its converter calls home through a package of its own unless that cannot be imported.
+    """
+    telemetry = "openvino_telemetry"
+    if "openvino" not in sys.modules and telemetry not in sys.modules:
+        sys.modules[telemetry] = None  # type: ignore[assignment]
         try:
-            engine = make()
-            engine.embed(pixels[:1])  # the first call compiles and allocates
-            trials.append((_rate(engine, pixels[:_TRIAL])[0], name, engine))
-        except (RuntimeError, NotImplementedError, BackboneError) as error:
-            note(f"the engine {name} cannot run here ({error})")
-    reference = TorchEmbedder(network, "cpu", "float32", plain=True).embed(pixels)
-    for _, name, engine in sorted(trials, key=lambda trial: -trial[0]):
-        rate, vectors = _rate(engine, pixels)
-        cosine = float(np.einsum("nd,nd->n", vectors, reference).min())
-        if cosine >= LEAST_COSINE:
-            return engine, EngineChoice(name, round(rate, 1), round(cosine, 6), machine)
-    raise BackboneError(
-        "no engine of this machine reproduces the backbone's float32 vectors; are its weights "
-        "damaged (NaN or infinite)?"
-    )
+            import openvino
+        finally:
+            del sys.modules[telemetry]
+        return openvino
+    import openvino
 
-
-def _rate(engine: Embedder, pixels: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
-    """Return images per second, and the vectors."""
-    parts = np.array_split(pixels, min(engine.lanes, len(pixels)))
-    with ThreadPoolExecutor(len(parts)) as pool:
-        start = time.perf_counter()
-        vectors = np.concatenate(list(pool.map(engine.embed, parts)))
-        return len(pixels) / (time.perf_counter() - start), vectors
+    return openvino

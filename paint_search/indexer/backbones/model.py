@@ -1,11 +1,10 @@
-"""The backbone of one index: found, built, exported for queries, and run for indexing.
+"""The backbone of one index: found, built, converted, and run for indexing and for queries.
 
-Ties the registry, the weights, the network and the engines together. The exported network in the
-index folder is enough to index and to query; torch is imported only where it pays.
+Ties the registry, the weights, the network and the engines together. The converted network in the
+index folder is enough to index and to query on a CPU; torch is imported for GPUs, and for the
+rare network that OpenVINO cannot run.
 """
 
-import os
-import platform
 import shutil
 from collections.abc import Callable
 from importlib import resources
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import BackboneError, UsageError, argument
+from paint_search.errors import BackboneError, UsageError, argument, missing_libraries
 from paint_search.files import replacing
 from paint_search.indexer.backbones import engines, weights
 from paint_search.indexer.backbones.registry import (
@@ -28,15 +27,21 @@ from paint_search.indexer.backbones.registry import (
     find_backbone,
 )
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
+from paint_search.indexer.shared import cores
 
 if TYPE_CHECKING:
     from paint_search.indexer.backbones.timm_network import Network
 
-_EXPORT: Final = "backbone.onnx"
+_CONVERTED: Final = "backbone.xml"  # with its weights in backbone.bin
 _SHIPPED: Final = "network.onnx"
+_OWN: Final = "backbone.onnx"  # also what version 0.1 converted to
+_STATE: Final = "backbone.safetensors"  # of what OpenVINO cannot run
 
-#: Below this many images, importing torch (4 s) costs more than its faster engine saves.
-_WORTH_TORCH: Final = 128
+#: What a backbone of timm is built with.
+_TORCH: Final = ("torch", "torchvision", "timm", "huggingface_hub", "safetensors")
+
+#: Below this many images a GPU saves less time than importing torch costs (4 s).
+_WORTH_A_GPU: Final = 256
 
 
 class Model:
@@ -60,7 +65,7 @@ class Model:
         fit: Fit | None,
         note: Callable[[str], None],
     ) -> "Model":
-        """Find the weights of the backbone ``name``, build it, and export it into ``folder``.
+        """Find the weights of the backbone ``name``, build it, and convert it into ``folder``.
 
         Args:
             name: a backbone, or ``auto``: ResNet-50, else the built-in, said through ``note``.
@@ -77,29 +82,40 @@ class Model:
         if isinstance(backbone, OwnBackbone):
             if weights_file is not None:
                 raise UsageError(f"{argument('weights')}: the backbone {name!r} has no weights")
-            return cls(_install(backbone, fit, folder / _EXPORT), folder)
+            return cls(_install(backbone, fit, folder / _OWN), folder)
+        missing = missing_libraries("torch", *_TORCH)
         try:
+            if missing:
+                raise BackboneError(f"the backbone {name!r} needs {missing}")
             file = weights_file or _find_weights(backbone)
         except BackboneError:
             if name != AUTO:
                 raise
+            lacks = missing or "its weights, which are not here and the model hub is out of reach"
             note(
-                "ResNet-50's weights are not on this machine and the model hub cannot be reached: "
-                f"using the built-in backbone ({BUILT_IN!r}). For ResNet-50, index anew with "
-                "--weights FILE."
+                f"using the built-in backbone ({BUILT_IN!r}), since ResNet-50 needs {lacks}; for "
+                "ResNet-50, index anew with --backbone resnet50 --weights FILE"
             )
             return cls.create(BUILT_IN, folder, weights_file=None, fit=fit, note=note)
-        from paint_search.indexer.backbones.timm_network import build_network, export_onnx
+        from paint_search.indexer.backbones import timm_network
 
-        network, record = build_network(backbone, file, fit)
-        with replacing(folder / _EXPORT) as fresh:
-            export_onnx(network, record.preprocessing.size, fresh)
+        network, record = timm_network.build_network(backbone, file, fit)
+        try:
+            converted = folder / _CONVERTED
+            with replacing(converted.with_suffix(".bin")), replacing(converted) as fresh:
+                timm_network.export_openvino(network, fresh)
+        except BackboneError as error:
+            note(f"{error}; torch runs it, which starts more slowly")
+            with replacing(folder / _STATE) as fresh:
+                weights.save_weights(network.model, fresh)
         return cls(record, folder, network)
 
     def query_embedder(self) -> engines.Embedder:
-        """Return the embedder of queries: ONNX Runtime or the built-in; torch is never imported."""
+        """Return the embedder of queries, quick for one; it needs torch where nothing else can."""
         if self._query_embedder is None:
-            self._query_embedder = self._exported(lanes=1)
+            self._query_embedder = self._formula(lanes=1) or self._unconverted()
+        if self._query_embedder is None:
+            self._query_embedder = engines.OpenVinoEmbedder(self._converted())
         return self._query_embedder
 
     def index_embedder(
@@ -107,73 +123,102 @@ class Model:
         pixels: NDArray[np.uint8],
         pending: int,
         *,
-        measured: engines.EngineChoice | None,
         weights_file: Path | None,
         device: str,
         note: Callable[[str], None],
     ) -> tuple[engines.Embedder, engines.EngineChoice | None]:
-        """Return the fastest sound embedder for many images, and how it was chosen.
+        """Return the embedder for many images, and which engine it is; None for a formula.
 
         Args:
-            pixels: the first batch, (n, size, size, 3), to measure engines with.
+            pixels: the first batch, (n, size, size, 3), which shows whether it is exact enough.
             pending: how many images are to be embedded.
-            measured: the choice of an earlier run; taken over on the same machine.
             weights_file: where the weights are, instead of the cache.
             device: ``auto``, ``cpu`` or ``cuda``.
-            note: takes one line for the user, on each engine that cannot run here.
+            note: takes one line for the user, such as why a GPU is not used.
 
         Raises:
-            BackboneError: the weights are not those of this index, or no engine is sound.
+            BackboneError: the weights are not those of this index, or what is in its folder is
+                damaged.
             UsageError: ``cuda`` was asked for and cannot be used.
         """
-        machine = _machine(device)
-        lanes = os.cpu_count() or 1
-        if isinstance(REGISTRY.get(self.record.name), OwnBackbone):
+        if device == "cuda" or (device == "auto" and engines.count_gpus()):
+            obstacle = self._obstacle(pending if device == "auto" else None, weights_file)
+            if obstacle is None:
+                network = self._find_network(weights_file)
+                assert network is not None  # noqa: S101 - else it was the obstacle
+                return engines.torch_on_gpus(network, pixels, pending, note)
             if device == "cuda":
-                raise UsageError(
-                    f"{argument('device', device)}: the backbone {self.record.name!r} runs on the "
-                    "CPU only"
-                )
-            return self._exported(lanes), None
-        known = measured if measured and measured.machine == machine else None
-        prefers_onnx = known is not None and known.engine == engines.ONNX
-        small = pending < _WORTH_TORCH and self._network is None
-        network = None
-        if device == "cuda" or not (prefers_onnx or small):
-            network = self._find_network(weights_file)
-        if network is None:
-            if device == "cuda":
-                raise UsageError(
-                    f"{argument('device', device)} needs the weights, which are not in the cache; "
-                    f"give them with {argument('weights')}"
-                )
-            return self._exported(lanes), known
-        makers: dict[str, Callable[[], engines.Embedder]] = {}
-        if device != "cuda":
-            makers[engines.ONNX] = lambda: self._exported(lanes)
-        makers |= engines.torch_engines(network, engines.find_device(device))
-        if known is not None and known.engine in makers:
-            return makers[known.engine](), known
-        return engines.fastest_engine(network, makers, pixels, machine, note)
+                raise UsageError(f"{argument('device', device)}: {obstacle}")
+            note(f"this machine has a GPU, and the CPU is used: {obstacle}")
+        formula = self._formula(lanes=cores())
+        if formula is not None:
+            return formula, None
+        slow = self._unconverted()
+        if slow is not None:
+            return slow, engines.EngineChoice("torch on the CPU", "f32")
+        return engines.openvino_on_cpu(self._converted(), pixels)
 
-    def _exported(self, lanes: int) -> engines.Embedder:
-        record, file = self.record, self._folder / _EXPORT
-        own = REGISTRY.get(record.name)
-        if isinstance(own, OwnBackbone):
-            needs = record.fingerprint if own.describe else record.weights
-            if not needs.endswith(own.version):
-                raise BackboneError(
-                    f"the index {self._folder} was made with {needs}, and this version of "
-                    f"paint-search has {own.version}: their vectors cannot be compared; make "
-                    "another index for it"
-                )
-            if own.describe:
-                return engines.FormulaEmbedder(own.describe)
-            if not file.is_file():
-                raise BackboneError(
-                    f"{file} is missing; restore it from a backup, or make another index"
-                )
-        return engines.OnnxEmbedder(file, lanes)
+    def _obstacle(self, pending: int | None, weights_file: Path | None) -> str | None:
+        """Say why the GPUs cannot be used or are not worth it; None where nothing is amiss."""
+        name = self.record.name
+        if isinstance(REGISTRY.get(name), OwnBackbone):
+            return f"the backbone {name!r} runs on the CPU only"
+        if pending is not None and pending < _WORTH_A_GPU:
+            return f"{pending} images are done there before torch has started"
+        missing = missing_libraries("torch", *_TORCH)
+        if missing:
+            return f"a GPU needs {missing}"
+        import torch
+
+        if not torch.cuda.is_available():
+            return "torch finds no GPU here"
+        if self._find_network(weights_file) is None:
+            return f"the weights are not in the cache; give them with {argument('weights')}"
+        return None
+
+    def _formula(self, lanes: int) -> engines.FormulaEmbedder | None:
+        """Return the embedder of a backbone of our own that is a formula alone.
+
+        Raises:
+            BackboneError: this version of the package has another formula, or the formula that
+                the network is shown is another.
+        """
+        own = REGISTRY.get(self.record.name)
+        if not isinstance(own, OwnBackbone):
+            return None
+        needs = self.record.fingerprint if own.describe else self.record.weights
+        if not needs.endswith(own.version):
+            raise BackboneError(
+                f"the index {self._folder} was made with {needs}, and this version of "
+                f"paint-search has {own.version}: their vectors cannot be compared; make "
+                "another index for it"
+            )
+        return engines.FormulaEmbedder(own.describe, lanes) if own.describe else None
+
+    def _unconverted(self) -> engines.TorchEmbedder | None:
+        """Return the embedder of a network that OpenVINO cannot run."""
+        state = self._folder / _STATE
+        if not state.is_file():
+            return None
+        missing = missing_libraries("torch", *_TORCH)
+        if missing:
+            raise BackboneError(f"the backbone {self.record.name!r} needs {missing}")
+        from paint_search.indexer.backbones.timm_network import build_network
+
+        backbone = find_backbone(self.record.name)
+        network, _ = build_network(backbone, state, self.record.preprocessing.fit)
+        return engines.TorchEmbedder(network, ["cpu"])
+
+    def _converted(self) -> Path:
+        """Return the network in the folder, or raise BackboneError."""
+        for name in (_CONVERTED, _OWN):
+            if (self._folder / name).is_file():
+                return self._folder / name
+        own = isinstance(REGISTRY.get(self.record.name), OwnBackbone)
+        raise BackboneError(
+            f"{self._folder / (_OWN if own else _CONVERTED)} is missing; restore it from a "
+            "backup, or make another index"
+        )
 
     def check_weights(self, weights_file: Path) -> None:
         """Raise BackboneError unless this is the file that the index was made with."""
@@ -188,7 +233,7 @@ class Model:
             )
 
     def _find_network(self, weights_file: Path | None) -> "Network | None":
-        """Return the torch network if its weights are at hand; the export serves where not."""
+        """Return the torch network if its weights are at hand."""
         if self._network is None:
             backbone = find_backbone(self.record.name)
             file = weights_file or weights.cached_weights(_hub(backbone))
@@ -235,11 +280,3 @@ def _hub(backbone: Backbone) -> str:
     from paint_search.indexer.backbones.timm_network import hub_of
 
     return hub_of(backbone)
-
-
-def _machine(device: str) -> str:
-    """Describe what decides which engine is fastest, without naming the machine."""
-    from importlib.metadata import version  # slow to import, and only wanted here
-
-    versions = [f"{name} {version(name)}" for name in ("torch", "onnxruntime")]
-    return f"{platform.machine()}, {os.cpu_count()} cores, {device}, {', '.join(versions)}"

@@ -1,12 +1,11 @@
 """A timm model with its preprocessing inside: uint8 pixels in, unit-norm embeddings out.
 
-The normalisation of the pixels is part of the network, and so of its ONNX export: what runs at
-query time cannot drift from what ran at index time. Imports torch and timm, so import it late.
+The normalisation of the pixels is part of the network, and so of its export: what runs at query
+time cannot drift from what ran at index time. Imports torch and timm, so import it late.
 """
 
 import contextlib
 import io
-import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from timm.models import PretrainedCfg, generate_default_cfgs, register_model
 from torch import nn
 
 from paint_search.errors import BackboneError, argument
+from paint_search.indexer.backbones.engines import load_openvino
 from paint_search.indexer.backbones.registry import Backbone, BackboneRecord, Pooling
 from paint_search.indexer.backbones.weights import fingerprint, load_weights
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
@@ -44,10 +44,8 @@ class Network(nn.Module):
             self.register_buffer(name, scaled, persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the embeddings, computed in the precision of the model's own weights."""
-        precision = next(self.model.parameters()).dtype
-        images = pixels.permute(0, 3, 1, 2).float()
-        images = ((images - self.mean) / self.std).to(precision)
+        """Return the embeddings."""
+        images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
         if self.pooling == "features":
             features = self.model.forward_features(images).mean(dim=(2, 3))  # type: ignore[operator]
         elif self.pooling == "pools":
@@ -128,30 +126,28 @@ def make_network(backbone: Backbone, fit: Fit | None = None) -> Network:
     return Network(model, preprocessing, backbone.pooling)
 
 
-def export_onnx(network: Network, size: int, file: Path) -> None:
-    """Write the network as ONNX, for any number of images of ``size`` pixels a side.
+def export_openvino(network: Network, file: Path) -> None:
+    """Write the network for OpenVINO, for any number of images, as ``file`` and its weights.
+
+    Args:
+        network: with its weights, in float32.
+        file: ends in ``.xml``; the weights go beside it, in one that ends in ``.bin``.
 
     Raises:
-        BackboneError: the architecture has operations that ONNX lacks.
+        BackboneError: the architecture has operations that OpenVINO lacks.
     """
+    openvino = load_openvino()
+    size = network.preprocessing.size
     sample = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    shape = ([-1, size, size, 3], openvino.Type.u8)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            torch.onnx.export(
-                network,
-                (sample,),
-                str(file),
-                input_names=["pixels"],
-                output_names=["embedding"],
-                dynamic_shapes=({0: torch.export.Dim("images")},),
-                external_data=False,
-                verbose=False,
-                dynamo=True,
-            )
-        except Exception as error:  # the exporter has no common error type
-            raise BackboneError(f"this backbone cannot be exported to ONNX: {error}") from error
+            made = openvino.convert_model(network, example_input=(sample,), input=[shape])
+        except Exception as error:  # the converter has no common error type
+            reason = str(error).strip().splitlines()[-1]
+            raise BackboneError(f"OpenVINO cannot run this backbone: {reason}") from error
+    openvino.save_model(made, file, compress_to_fp16=False)
 
 
 def _configuration(backbone: Backbone) -> Any:

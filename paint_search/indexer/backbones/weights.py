@@ -105,7 +105,23 @@ def load_weights(model: "torch.nn.Module", file: Path) -> None:
             f"{len(unknown)} unknown, {len(reshaped)} of another shape (first: {example}); "
             f"name the model they belong to with {argument('backbone', 'timm:NAME')}"
         )
+    broken = next((name for name in own if name in state and not _finite(state[name])), None)
+    if broken is not None:
+        raise BackboneError(
+            f"{file} is damaged: {broken} holds numbers that are not finite; get the file anew"
+        )
     model.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
+
+
+def save_weights(model: "torch.nn.Module", file: Path) -> None:
+    """Write a model's weights as safetensors."""
+    from safetensors.torch import save_model
+
+    save_model(model, str(file))
+
+
+def _finite(weights: "torch.Tensor") -> bool:
+    return bool(weights.isfinite().all())
 
 
 def _read_state(file: Path) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Any image file -> a square of sRGB pixels as the backbone wants it, or the reason why not.
 
-Reads by content, never by extension. Large files are reduced while decoding, one at a time, and
-nothing above the pixel limit is decoded at all. Never prints and never raises but ImageError.
+Reads by content, never by extension. Large files are reduced while decoding, as many at a time as
+memory allows, and nothing above the pixel limit is decoded at all. Never prints and never raises
+but ImageError.
 """
 
 import hashlib
 import io
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,8 +28,8 @@ from paint_search.indexer.shared import shared
 #: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
 MAX_PIXELS = 200_000_000
 
-#: Images above this many pixels take turns, so that the bound above holds for all threads together.
-_LARGE = 25_000_000
+#: Files up to so many bytes are read once, into memory; larger ones once for their hash, and again.
+_WHOLE = 16 * 1024 * 1024
 
 #: Pixels converted at a time while a large picture is made smaller.
 _STRIP = 1_000_000
@@ -41,7 +43,33 @@ _REFUSED_FORMATS = frozenset(
 #: Source pixels kept per target pixel and axis before the final, better resampling.
 _OVERSAMPLING = 1.3
 
-_one_large_at_a_time = threading.Lock()
+
+class _PixelBudget:
+    """Lets threads decode at once what fits together: the bound above holds for all of them.
+
+    Whoever waits for room is not overtaken, however small the others are.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        self._most = self._free = pixels
+        self._turn, self._changed = threading.Lock(), threading.Condition()
+
+    @contextmanager
+    def spend(self, pixels: int) -> Iterator[None]:
+        """Wait until so many pixels may be held, and hold them; more than all count as all."""
+        pixels = min(pixels, self._most)
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify()
+
+
+_budget = _PixelBudget(MAX_PIXELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +98,7 @@ def decode(
     try:
         if isinstance(source, Image.Image | np.ndarray):
             return _from_memory(source, preprocessing)
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+        with _opened(source) as stream:
             digest = hashlib.file_digest(stream, _blake2b).hexdigest()
             stream.seek(0)
             return Decoded(np.asarray(_picture(stream, preprocessing, max_pixels)), digest)
@@ -102,6 +130,17 @@ def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preproc
     return Decoded(np.asarray(_fitted(picture, preprocessing)), digest)
 
 
+def _opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
+    """Return what to read a file from: its content where that is small, else the file."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    stream = source.open("rb")
+    if os.fstat(stream.fileno()).st_size > _WHOLE:
+        return stream
+    with stream:
+        return io.BytesIO(stream.read(_WHOLE + 1))
+
+
 def _blake2b() -> Any:
     return hashlib.blake2b(digest_size=16)
 
@@ -116,9 +155,7 @@ def _picture(stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int) -
                 f"{width} x {height} pixels need {pixels / 1e6:.0f} million decoded, above the "
                 f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
             )
-        if pixels <= _LARGE:
-            return _fitted(image, preprocessing)
-        with _one_large_at_a_time:
+        with _budget.spend(pixels):
             return _fitted(image, preprocessing)
 
 
