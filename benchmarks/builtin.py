@@ -24,7 +24,7 @@ from PIL import Image
 
 from paint_search.eval import retrieval, same_label_auc
 from paint_search.indexer.backbones.builtin.descriptors import INPUT_SIZE, describe
-from paint_search.indexer.backbones.engines import OnnxEmbedder
+from paint_search.indexer.backbones.engines import OpenVinoEmbedder
 from paint_search.indexer.backbones.registry import find_backbone
 from paint_search.indexer.corpus.labels import label_source
 from paint_search.indexer.corpus.scan import scan
@@ -73,13 +73,13 @@ def histogram(pixels: Pixels) -> Vectors:
 
 
 def mobilenet(file: Path) -> tuple[Embed, Preprocessing]:
-    """Return MobileNetV2 with ImageNet weights, in ONNX Runtime."""
-    from paint_search.indexer.backbones.timm_network import build_network, export_onnx
+    """Return MobileNetV2 with ImageNet weights, in OpenVINO."""
+    from paint_search.indexer.backbones.timm_network import build_network, export_openvino
 
     network, record = build_network(find_backbone(MOBILENET), file, "squash")
     with tempfile.TemporaryDirectory() as folder:
-        export_onnx(network, record.preprocessing.size, Path(folder) / "mobilenet.onnx")
-        return OnnxEmbedder(Path(folder) / "mobilenet.onnx").embed, record.preprocessing
+        export_openvino(network, Path(folder) / "mobilenet.xml")
+        return OpenVinoEmbedder(Path(folder) / "mobilenet.xml").embed, record.preprocessing
 
 
 def quality(options: argparse.Namespace) -> None:
@@ -94,7 +94,7 @@ def quality(options: argparse.Namespace) -> None:
         backbones: dict[str, tuple[Embed, Preprocessing]] = {
             "histogram": (histogram, SQUARE),
             "descriptors": (describe, SQUARE),
-            "builtin": (OnnxEmbedder(folder / "network.onnx").embed, SQUARE),
+            "builtin": (OpenVinoEmbedder(folder / "network.onnx").embed, SQUARE),
         }
         if options.mobilenet:
             backbones["MobileNetV2"] = mobilenet(options.mobilenet)
@@ -156,7 +156,7 @@ def darker(image: Image.Image) -> Image.Image:
 def copies(options: argparse.Namespace) -> None:
     """Print recall@1: of how many copies the nearest painting is the one they were made from."""
     files = [file for file, _ in core_paintings(options.paintings, options.table)]
-    embed = OnnxEmbedder(SHIPPED).embed
+    embed = OpenVinoEmbedder(SHIPPED).embed
     originals = np.concatenate([embed(pixels) for pixels in blocks(files, SQUARE)])
     for change in (cropped, darker, recompressed, resized):
         right = 0

@@ -29,9 +29,9 @@ from sklearn.random_projection import SparseRandomProjection
 
 from paint_search.compress import choose_hold_out, make_compressor
 from paint_search.eval import Fidelity, fidelity
-from paint_search.indexer.backbones.engines import fastest_engine, find_device, torch_engines
+from paint_search.indexer.backbones.engines import openvino_on_cpu
 from paint_search.indexer.backbones.registry import REGISTRY
-from paint_search.indexer.backbones.timm_network import build_network
+from paint_search.indexer.backbones.timm_network import build_network, export_openvino
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.indexer.images.decode import decode
 from paint_search.painting import painting_id
@@ -218,8 +218,8 @@ def extract(works: list[Work], weights: Path, folder: Path) -> None:
             decoded = pool.map(lambda file: decode(file, record.preprocessing).pixels, files)
             pixels = np.stack(list(decoded))
         if embedder is None:
-            engines = torch_engines(network, find_device("auto"))
-            embedder, choice = fastest_engine(network, engines, pixels, "", print)
+            export_openvino(network, folder / "vgg16.xml")
+            embedder, choice = openvino_on_cpu(folder / "vgg16.xml", pixels)
             print(choice.describe())
         cache.append([work.id for work in batch], embedder.embed(pixels))
     print(f"{len(missing) / (time.monotonic() - start):.1f} images/s")

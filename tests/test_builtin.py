@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_info
 from paint_search import Index
 from paint_search.errors import BackboneError, UsageError
 from paint_search.indexer import one_blas_thread
-from paint_search.indexer.backbones import REGISTRY, OnnxEmbedder
+from paint_search.indexer.backbones import REGISTRY, OpenVinoEmbedder
 from paint_search.indexer.backbones.builtin import INPUT_SIZE
 from paint_search.indexer.images import Preprocessing
 
@@ -33,8 +33,8 @@ DIMENSION = REGISTRY["builtin"].dimension
 
 
 @pytest.fixture(scope="module")
-def embedder() -> OnnxEmbedder:
-    return OnnxEmbedder(NETWORK)
+def embedder() -> OpenVinoEmbedder:
+    return OpenVinoEmbedder(NETWORK)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def pictures(painted: Path) -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def originals(embedder: OnnxEmbedder, pictures: list[Image.Image]) -> NDArray[np.float32]:
+def originals(embedder: OpenVinoEmbedder, pictures: list[Image.Image]) -> NDArray[np.float32]:
     return embedder.embed(squares(pictures))
 
 
@@ -85,7 +85,7 @@ def test_a_painting_is_described_by_itself_in_any_batch_and_thread(
     pictures: list[Image.Image], originals: NDArray[np.float32]
 ) -> None:
     pixels = squares(pictures)
-    engine = OnnxEmbedder(NETWORK, lanes=2)
+    engine = OpenVinoEmbedder(NETWORK, many=True)
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(engine.embed, np.array_split(pixels, 7)))
     np.testing.assert_allclose(np.concatenate(parts), originals, atol=1e-4)
@@ -112,7 +112,7 @@ def darker(image: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("change", [smaller, recompressed, cropped, darker])
 def test_the_nearest_painting_of_a_copy_is_its_original(
     change: Callable[[Image.Image], Image.Image],
-    embedder: OnnxEmbedder,
+    embedder: OpenVinoEmbedder,
     pictures: list[Image.Image],
     originals: NDArray[np.float32],
 ) -> None:
@@ -122,7 +122,7 @@ def test_the_nearest_painting_of_a_copy_is_its_original(
 
 
 def test_the_edges_of_a_painting_count(
-    embedder: OnnxEmbedder, pictures: list[Image.Image], originals: NDArray[np.float32]
+    embedder: OpenVinoEmbedder, pictures: list[Image.Image], originals: NDArray[np.float32]
 ) -> None:
     framed = squares(pictures[:5])
     framed[:, :4] = framed[:, -4:] = (255, 0, 0)

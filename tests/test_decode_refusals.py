@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import subprocess
@@ -11,9 +10,7 @@ import threading
 import time
 import warnings
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -251,66 +248,54 @@ def test_threads_decode_what_one_thread_decodes(tmp_path: Path) -> None:
     assert results == dict.fromkeys(range(4), True)
 
 
-class Meeting:
-    """Sees how many files are read at one time, deep inside their pictures."""
+METERED = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image, ImageFile
+from paint_search.indexer.images import Preprocessing, decode
 
-    def __init__(self, patience: float) -> None:
-        self.patience, self.most, self._lock = patience, 0, threading.Lock()
-        self._inside, self._begun = 0, threading.Barrier(2)
-        self._met = threading.Event()
+side = int(sys.argv[1])
+lock, gone = threading.Lock(), threading.Event()
+inside = most = 0
 
-    def wait(self) -> None:
-        with self._lock:
-            self._inside += 1
-            self.most = max(self.most, self._inside)
-            if self.most > 1:
-                self._met.set()
-        self._met.wait(self.patience)
-        with self._lock:
-            self._inside -= 1
+class Metered(ImageFile.ImageFile):
+    format = "METERED"
+    def _open(self):
+        if self.fp.read(7) != b"METERED":
+            raise SyntaxError("another format")
+        self._mode, self._size = "L", (side, side)
+    def load(self):
+        global inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        gone.wait(float(sys.argv[2]) if most < 2 else 0)
+        if most == 2:
+            gone.set()
+        with lock:
+            inside -= 1
+        self._size, self.im = (50, 50), Image.core.fill("L", (50, 50), 0)
 
-    def begin(self) -> None:
-        self._begun.wait(timeout=30)
-
-
-class Watched(io.FileIO):
-    """An open picture, read once to be hashed and again to be decoded, which is watched."""
-
-    def __init__(self, file: Path, meeting: Meeting) -> None:
-        super().__init__(file)
-        self.meeting, self.hashed, self.seen = meeting, False, False
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if not self.hashed:
-            self.hashed = True
-            self.meeting.begin()
-        return super().seek(offset, whence)
-
-    def read(self, size: int | None = -1) -> bytes:
-        if self.hashed and not self.seen and self.tell() > 20_000:
-            self.seen = True
-            self.meeting.wait()
-        return super().read(-1 if size is None else size)
+Image.init()
+Image.register_open("METERED", Metered)
+with ThreadPoolExecutor(2) as pool:
+    made = list(pool.map(lambda _: decode(b"METERED", Preprocessing(48, "squash")), range(2)))
+print(most, made[0].pixels.shape)
+"""
 
 
 @pytest.mark.parametrize(
-    ("side", "patience", "together"), [(5100, 0.3, 1), (1000, 30, 2)], ids=["large", "small"]
+    ("side", "patience", "together"),
+    [("12000", "0.3", 1), ("9000", "30", 2)],
+    ids=["too much at once", "fits"],
 )
-def test_large_pictures_are_decoded_one_at_a_time(
-    tmp_path: Path, side: int, patience: float, together: int
+def test_pictures_are_decoded_together_as_far_as_memory_allows(
+    side: str, patience: str, together: int
 ) -> None:
-    """More than 25 million pixels need memory that many threads at a time might not have."""
-    Image.new("1", (side, side)).save(tmp_path / "x.png", compress_level=0)
-    meeting = Meeting(patience)
-
-    class WatchedPath(type(tmp_path)):  # type: ignore[misc]
-        def open(self, *_: Any) -> Watched:  # type: ignore[override]
-            return Watched(tmp_path / "x.png", meeting)
-
-    with ThreadPoolExecutor(2) as pool:
-        decoded = list(pool.map(lambda _: decode(WatchedPath(tmp_path), PLAIN), range(2)))
-    assert [image.pixels.shape for image in decoded] == [(48, 48, 3)] * 2
-    assert meeting.most == together
+    """Two of 144 million pixels are more than the 200 million that are held at once."""
+    command = [sys.executable, "-c", METERED, side, patience]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == [str(together), "(48, 48, 3)\n"]
 
 
 def test_the_hash_is_of_the_bytes_and_not_of_the_name(tmp_path: Path) -> None:

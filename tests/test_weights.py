@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_pth_and_safetensors_give_the_same_vectors(tiny_weights: Path, tmp_path:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), dtype=np.uint8)
     pixels[1] //= 4
     vectors = [
-        TorchEmbedder(network(file), "cpu", "float32", plain=True).embed(pixels)
+        TorchEmbedder(network(file), ["cpu"]).embed(pixels)
         for file in (tiny_weights, tmp_path / "plain.pth", tmp_path / "checkpoint.pth")
     ]
     np.testing.assert_array_equal(vectors[0], vectors[1])
@@ -136,7 +137,10 @@ def test_weights_that_are_not_finite_are_not_indexed(
     save_file(state, three / "nan.safetensors")
     outcome = cli("index", "paintings", "--backbone", TINY, "--weights", "nan.safetensors")
     assert outcome.code == 1
-    assert "damaged" in outcome.err
+    assert "nan.safetensors is damaged" in outcome.err
+    assert "not finite" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (three / ".paint-search").exists()
 
 
 def test_other_weights_than_the_index_was_made_with_are_refused(
@@ -166,23 +170,22 @@ def test_a_name_carries_settings_to_timm(tiny_weights: Path, tmp_path: Path) -> 
 
 def test_a_missing_export_is_said(tiny_museum: Path, tmp_path: Path, cli: Cli) -> None:
     home = copy_tree(tiny_museum / ".paint-search", tmp_path / "index")
-    (home / "backbone.onnx").unlink()
+    (home / "backbone.xml").unlink()
     query = sorted((tiny_museum / "paintings").rglob("*.jpg"))[0]
     (tmp_path / "query.jpg").write_bytes(query.read_bytes())
     outcome = cli("similar", tmp_path / "query.jpg", "--index", home)
     assert outcome.code == 1
-    assert "backbone.onnx" in outcome.err
+    assert "backbone.xml" in outcome.err
     assert outcome.err.count("\n") == 1
 
 
-def test_the_first_run_says_its_engine_and_none_that_cannot_run(
-    tiny_weights: Path, three: Path, cli: Cli
-) -> None:
+def test_an_index_knows_its_engine(tiny_weights: Path, three: Path, cli: Cli) -> None:
     with Index.create(three / "paintings", backbone=TINY, weights=tiny_weights) as index:
-        (note,) = index.add().notes
-    engine = cli.ok("info", "--json").json["manifest"]["engine"]["engine"]
-    assert engine in ("onnxruntime fp32", "torch cpu bfloat16", "torch cpu float32")
-    assert note.startswith(f"engine: {engine}, measured at ")
+        assert index.add().notes == []
+    engine = cli.ok("info", "--json").json["manifest"]["engine"]
+    assert engine["engine"].startswith("OpenVINO ")
+    assert engine["precision"] in ("bf16", "f32")
+    assert f"{engine['engine']}, {engine['precision']}" in cli.ok("info").out
 
 
 def test_cuda_is_not_silently_replaced(
@@ -198,6 +201,76 @@ def test_cuda_is_not_silently_replaced(
         pytest.raises(UsageError, match="cuda"),
     ):
         index.add(device="cuda", weights=tiny_weights)
+
+
+def test_a_network_that_openvino_cannot_run_is_run_by_torch_and_said(three: Path, cli: Cli) -> None:
+    import timm
+    import torch
+    from safetensors.torch import save_model
+
+    @timm.models.register_model
+    def eigen_net(pretrained: bool = False, **options: Any) -> torch.nn.Module:
+        """Mean colours, and the roots of their covariance, which OpenVINO has no operation for."""
+
+        class EigenNet(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.mix = torch.nn.Linear(9, 8)
+
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                flat = images.flatten(2)
+                _, vectors = torch.linalg.eigh(flat @ flat.transpose(1, 2))
+                made: torch.Tensor = self.mix(vectors.abs().flatten(1))
+                return made
+
+        return EigenNet()
+
+    torch.manual_seed(0)
+    save_model(eigen_net(), "eigen.safetensors")
+    outcome = cli.ok(
+        "index", "paintings", "--backbone", "timm:eigen_net", "--weights", "eigen.safetensors"
+    )
+    (line,) = [line for line in outcome.err.splitlines() if "OpenVINO" in line]
+    assert "torch runs it" in line
+    assert cli.ok("info", "--json").json["manifest"]["engine"]["engine"] == "torch on the CPU"
+    (three / "query.jpg").write_bytes((three / "paintings/1.jpg").read_bytes())
+    (hit, *_) = cli.ok("similar", "query.jpg", "--json").json["hits"]
+    assert hit["path"] == "1.jpg"
+    assert hit["score"] > 0.999
+
+
+HUSHED = """
+import os, sys
+for name in ("CI", "DO_NOT_TRACK", "PAINT_SEARCH_INDEX"):
+    os.environ.pop(name, None)
+met = []
+def watch(event, given):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen"):
+        if given[0] != "/sbin/ldconfig":  # asked where a library is
+            met.append((event, str(given)))
+sys.addaudithook(watch)
+if sys.argv[1] == "loud":
+    import openvino
+else:
+    from paint_search import Index
+    with Index.create(*sys.argv[1:3], backbone=sys.argv[3], weights=sys.argv[4]) as index:
+        index.add()
+        index.similar(next(iter(index.root.glob("*.jpg"))).read_bytes())
+print("openvino" in sys.modules, "openvino_telemetry" in sys.modules)
+print(met)
+"""
+
+
+def test_indexing_converting_and_asking_open_no_socket(three: Path, tiny_weights: Path) -> None:
+    """OpenVINO's converter calls home unless it is kept from it."""
+
+    def watched(*arguments: str | Path) -> list[str]:
+        command = [sys.executable, "-c", HUSHED, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    assert watched("paintings", "home", TINY, tiny_weights) == ["True False", "[]"]
+    assert watched("loud")[0] == "True True", "the check sees what it looks for"
 
 
 @pytest.fixture
@@ -272,4 +345,4 @@ def test_cached_weights_are_found_without_a_network(three: Path, hub_cache: Path
     assert "3 new" in outcome.out
     record = cli.ok("info", "--json").json["manifest"]["backbone"]
     assert (record["weights"], record["dimension"]) == ("model.safetensors", 96)
-    assert (three / ".paint-search/backbone.onnx").stat().st_size > 100_000
+    assert (three / ".paint-search/backbone.bin").stat().st_size > 100_000

@@ -16,9 +16,9 @@ from discriminant import Discriminant, fit_discriminant
 from numpy.typing import NDArray
 
 from paint_search.indexer.backbones.builtin import descriptors
-from paint_search.indexer.backbones.engines import OnnxEmbedder
+from paint_search.indexer.backbones.engines import OpenVinoEmbedder
 from paint_search.indexer.backbones.registry import find_backbone
-from paint_search.indexer.backbones.timm_network import Network, build_network, export_onnx
+from paint_search.indexer.backbones.timm_network import Network, build_network, export_openvino
 
 Floats = NDArray[np.float32]
 
@@ -53,8 +53,8 @@ def ask_teacher(corpus: Corpus, backbone: str, weights: Path, out: Path) -> NDAr
         return cached(file)
     network, record = build_network(find_backbone(backbone), weights, "squash")
     regions = Regions(network.model, record.preprocessing, network.pooling).eval()
-    export_onnx(regions, record.preprocessing.size, out / "teacher.onnx")
-    engine = OnnxEmbedder(out / "teacher.onnx")
+    export_openvino(regions, out / "teacher.xml")
+    engine = OpenVinoEmbedder(out / "teacher.xml")
 
     def fill(start: int, stop: int) -> NDArray[np.float16]:
         pixels = pixels_of(corpus.files[start:stop], record.preprocessing.size)

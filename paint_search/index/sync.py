@@ -201,8 +201,6 @@ class _Engine:
             device=self._request.device,
             note=self._note,
         )
-        if self.choice is not None:
-            self._note(f"engine: {self.choice.describe()}")
         return embedder
 
 

@@ -28,7 +28,12 @@ from paint_search.indexer.backbones.registry import (
 )
 
 if TYPE_CHECKING:
-    from paint_search.indexer.backbones.timm_network import Network, build_network, export_openvino
+    from paint_search.indexer.backbones.timm_network import (
+        Network,
+        build_network,
+        export_openvino,
+        make_network,
+    )
 
 __all__ = [
     "AUTO",
@@ -48,10 +53,12 @@ __all__ = [
     "export_openvino",
     "find_backbone",
     "load_openvino",
+    "make_network",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Network", "build_network", "export_openvino"):  # they import torch and timm
+    if name in ("Network", "build_network", "export_openvino", "make_network"):
+        # They import torch and timm.
         return getattr(import_module("paint_search.indexer.backbones.timm_network"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

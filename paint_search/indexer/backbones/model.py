@@ -146,7 +146,9 @@ class Model:
             if obstacle is None:
                 network = self._find_network(weights_file)
                 assert network is not None  # noqa: S101 - else it was the obstacle
-                return engines.torch_on_gpus(network, pixels, pending, note)
+                embedder, choice = engines.torch_on_gpus(network, pixels, pending, note)
+                note(f"engine: {choice.describe()}")
+                return embedder, choice
             if device == "cuda":
                 raise UsageError(f"{argument('device', device)}: {obstacle}")
             note(f"this machine has a GPU, and the CPU is used: {obstacle}")
