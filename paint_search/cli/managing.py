@@ -35,7 +35,7 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         ("backbone", f"{backbone.name}, {backbone.dimension} dimensions"),
         ("weights", f"{backbone.weights} ({backbone.fingerprint[:16]})"),
         ("preprocessing", backbone.preprocessing.describe()),
-        ("engine", engine.describe() if engine else "built in"),
+        ("engine", engine.describe() if engine else "a formula"),
         ("vectors", _sizes(facts)),
         *_compression(facts),
         ("store", str(manifest.store)),

@@ -6,10 +6,12 @@ changed. Pictures are decoded and embedded as the index does it.
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
@@ -97,8 +99,11 @@ def embed(collection: Collection, pictures: Iterable[Picture]) -> Iterator[NDArr
 def decode_and_embed(
     collection: Collection, pictures: Iterable[Picture], purpose: str = "embedded"
 ) -> Iterator[tuple[Decoded, NDArray[np.float32]]]:
-    """Yield each picture as the backbone sees it, and its embedding, (d,) with unit norm."""
-    wanted = collection.manifest.backbone.preprocessing
+    """Yield each picture as the backbone sees it, and its embedding, (d,) with unit norm.
+
+    In order; of many pictures, a few batches are in memory at a time.
+    """
+    wanted, backbone = collection.manifest.backbone.preprocessing, collection.backbone
 
     def read(picture: Picture) -> Decoded:
         try:
@@ -106,12 +111,33 @@ def decode_and_embed(
         except ImageError as error:
             raise type(error)(f"{name_query(picture)} cannot be {purpose}: {error}") from error
 
-    stream = iter(pictures)
-    with ThreadPoolExecutor(thread_name_prefix="decode") as pool:
-        while batch := list(itertools.islice(stream, _BATCH)):
-            decoded = list(pool.map(read, batch))
-            pixels = np.stack([one.pixels for one in decoded])
-            yield from zip(decoded, collection.backbone.query_embedder().embed(pixels), strict=True)
+    batches = iter(partial(_take, iter(pictures)), [])
+    first = [read(picture) for picture in next(batches, [])]
+    if not first:
+        return
+    pixels = np.stack([one.pixels for one in first])
+    if len(first) < _BATCH:
+        yield from zip(first, backbone.query_embedder().embed(pixels), strict=True)
+        return
+    embedder, _ = backbone.batch_embedder(pixels)
+    yield from zip(first, embedder.embed(pixels), strict=True)
+
+    def work(batch: list[Picture]) -> tuple[list[Decoded], NDArray[np.float32]]:
+        decoded = [read(picture) for picture in batch]
+        return decoded, embedder.embed(np.stack([one.pixels for one in decoded]))
+
+    with ThreadPoolExecutor(embedder.lanes, thread_name_prefix="embed") as pool:
+        under_way: deque[Future[tuple[list[Decoded], NDArray[np.float32]]]] = deque()
+        for batch in batches:
+            under_way.append(pool.submit(work, batch))
+            if len(under_way) > embedder.lanes:
+                yield from zip(*under_way.popleft().result(), strict=True)
+        while under_way:
+            yield from zip(*under_way.popleft().result(), strict=True)
+
+
+def _take(pictures: Iterator[Picture]) -> list[Picture]:
+    return list(itertools.islice(pictures, _BATCH))
 
 
 def find_indexed(collection: Collection, painting: str | Path) -> Record | None:

@@ -38,7 +38,7 @@ class Manifest:
         root: the corpus folder, relative to the index folder where both are on one drive.
         labels: ``folder`` or a pattern.
         table: the table of labels, written like ``root``; None without one.
-        engine: the engine measured fastest; None before the first run, and for the built-in.
+        engine: what embedded last; None before the first run, and for a formula.
         background: what scores usually are; None where the index has too few labels to say.
         store: where the points are.
         vectors: the kinds of vectors that the store keeps; none yet where those of the backbone

@@ -155,7 +155,7 @@ class Pipeline:
             where there were no points when the run began.
         labels: what is known of each file.
         preprocessing: what the backbone wants its pixels to look like.
-        engine: makes the embedder when the first batch is there to measure engines with.
+        engine: makes the embedder when the first batch is there to see how exact it is.
         skips: where files that cannot be used are noted.
         max_pixels: limit of the decoder.
         report: called with the progress after every batch.

@@ -122,7 +122,7 @@ def _making(manifest: Manifest) -> list[tuple[str, str]]:
         ("model", f"{backbone.name}, {backbone.dimension:,} numbers a painting"),
         ("weights", f"{backbone.weights} (SHA-256 {backbone.fingerprint[:16]}...)"),
         ("pictures as the model sees them", backbone.preprocessing.describe()),
-        ("engine", manifest.engine.describe() if manifest.engine else "built in"),
+        ("engine", manifest.engine.describe() if manifest.engine else "a formula"),
         ("indexed", f"{manifest.created}, with paint-search {manifest.made_with}"),
         ("reported", f"{date.today().isoformat()}, with paint-search {version('paint-search')}"),
         ("measured with", ", ".join(f"{name} {version(name)}" for name in _MEASURED_WITH)),

@@ -306,13 +306,11 @@ def openvino_on_cpu(file: Path, pixels: NDArray[np.uint8]) -> tuple[Embedder, En
     Raises:
         BackboneError: the file is damaged, or this processor cannot run it.
     """
-    version = load_openvino().__version__.partition("-")[0]
-
     def make(precision: Precision) -> Embedder:
         return OpenVinoEmbedder(file, many=True, precision=precision)
 
     fast: Precision = "bf16" if _multiplies_bfloat16() else "f32"
-    return exact_enough(f"OpenVINO {version} on the CPU", fast, make, pixels)
+    return exact_enough("OpenVINO on the CPU", fast, make, pixels)
 
 
 def exact_enough(

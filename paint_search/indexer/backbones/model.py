@@ -152,6 +152,19 @@ class Model:
             if device == "cuda":
                 raise UsageError(f"{argument('device', device)}: {obstacle}")
             note(f"this machine has a GPU, and the CPU is used: {obstacle}")
+        return self.batch_embedder(pixels)
+
+    def batch_embedder(
+        self, pixels: NDArray[np.uint8]
+    ) -> tuple[engines.Embedder, engines.EngineChoice | None]:
+        """Return the embedder for many images on the CPU, and its engine; None for a formula.
+
+        Args:
+            pixels: the first batch, (n, size, size, 3), which shows whether it is exact enough.
+
+        Raises:
+            BackboneError: what is in the index's folder is damaged.
+        """
         formula = self._formula(lanes=cores())
         if formula is not None:
             return formula, None
