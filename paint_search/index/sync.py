@@ -124,10 +124,9 @@ def sync(collection: Collection, request: Request) -> Summary:
             store=entrance,
             by_hash=partial(_by_hash, store, vectors=True) if store.count() else None,
             labels=label_source(manifest.labels, table, root),
-            preprocessing=manifest.backbone.preprocessing,
+            reader=collection.backbone.reader(request.max_pixels),
             engine=engine,
             skips=skips,
-            max_pixels=request.max_pixels,
             report=request.report,
             cancelled=request.cancelled,
         )

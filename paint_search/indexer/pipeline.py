@@ -1,4 +1,4 @@
-"""Scan -> decode -> embed -> store, overlapped: threads decode while the engine embeds.
+"""Scan -> decode -> embed -> store, overlapped: workers decode while the engine embeds.
 
 Only what is new or changed is opened, once; memory is bounded by what is under way, never by the
 corpus. The store is the only memory of what was done, so a killed run is continued by the next.
@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,23 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.errors import BackboneError, ImageError, NotAnImageError, argument
+from paint_search.errors import (
+    BackboneError,
+    ImageError,
+    NotAnImageError,
+    PaintSearchError,
+    argument,
+)
 from paint_search.indexer.backbones.engines import BATCH, Embedder
 from paint_search.indexer.corpus.labels import LabelSource
 from paint_search.indexer.corpus.scan import ScannedFile, Walk
 from paint_search.indexer.corpus.skips import SkipList
-from paint_search.indexer.images.decode import decode
-from paint_search.indexer.images.perceptual_hash import look
-from paint_search.indexer.images.preprocessing import Preprocessing
-from paint_search.indexer.shared import cores, one_blas_thread
+from paint_search.indexer.decoders import Read, Reader, decoders
+from paint_search.indexer.shared import one_blas_thread
 from paint_search.painting import Painting, Progress, Record, painting_id
 
 #: Files that the store is asked about at once: by their paths, and by their contents.
 _PAGE: Final = 512
 _CONTENTS: Final = 128
 
-#: Files under way for each core that decodes.
-_AHEAD: Final = 4
+#: Files that go to a worker together, and how many times as many are under way for each.
+_TOGETHER: Final = 4
+_AHEAD: Final = 2
 
 _CHECKPOINT_SECONDS: Final = 10.0
 
@@ -110,37 +116,28 @@ class _Task:
         stored = Painting.from_payload(payload).labels()
         return "unchanged" if stored == self.labels else "relabelled"
 
-    def record(self, vector: Vector | None, digest: str, seen: str, run: int) -> Record:
-        """Return the point to store; ``seen`` is the perceptual hash, ``run`` the run's number."""
-        bookkeeping = {
-            "_size": self.file.size,
-            "_mtime_ns": self.file.mtime_ns,
-            "_hash": digest,
-            "_look": seen,
-            "_run": run,
-        }
-        payload = {"path": self.file.path, **self.labels, **bookkeeping}
-        return Record(painting_id(self.file.path), payload, vector)
+    def record(self, vector: Vector, read: Read, run: int) -> Record:
+        """Return the point to store; ``run`` is the run's number."""
+        return self._point(vector, {"_hash": read.digest, "_look": read.look, "_run": run})
 
     def relabelled(self) -> Record:
         """Return the point that is there already, with the labels of now and without its vector."""
         assert self.known is not None  # noqa: S101 - else the file is new
         old = self.known.payload
-        return self.record(None, old["_hash"], old["_look"], old["_run"])
+        return self._point(None, {name: old[name] for name in ("_hash", "_look", "_run")})
+
+    def _point(self, vector: Vector | None, bookkeeping: Mapping[str, Any]) -> Record:
+        stamp = {"_size": self.file.size, "_mtime_ns": self.file.mtime_ns}
+        payload = {"path": self.file.path, **self.labels, **stamp, **bookkeeping}
+        return Record(painting_id(self.file.path), payload, vector)
 
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A file that was read and decoded, in a thread.
-
-    ``digest`` is the hash of its content, ``look`` the perceptual hash; ``vector`` is that of the
-    same content under another path, where the store knows one.
-    """
+    """A file that was read; ``vector`` is that of the same content elsewhere, if known."""
 
     task: _Task
-    pixels: NDArray[np.uint8]
-    digest: str
-    look: str
+    read: Read
     vector: Vector | None = None
 
 
@@ -154,10 +151,9 @@ class Pipeline:
         by_hash: finds stored points, with vectors, by the content hashes of their files; None
             where there were no points when the run began.
         labels: what is known of each file.
-        preprocessing: what the backbone wants its pixels to look like.
+        reader: reads files as the backbone wants them.
         engine: makes the embedder when the first batch is there to see how exact it is.
         skips: where files that cannot be used are noted.
-        max_pixels: limit of the decoder.
         report: called with the progress after every batch.
         cancelled: asked between batches; once true, the run ends after the batch in flight.
     """
@@ -166,10 +162,9 @@ class Pipeline:
     store: Sink
     by_hash: Callable[[Sequence[str]], Iterable[Record]] | None
     labels: LabelSource
-    preprocessing: Preprocessing
+    reader: Reader
     engine: Callable[[NDArray[np.uint8], int], Embedder]
     skips: SkipList
-    max_pixels: int
     report: Callable[[Progress], None]
     cancelled: Callable[[], bool]
 
@@ -193,11 +188,11 @@ class Pipeline:
     def _work_through(self, tasks: Iterator[_Task], total: int, summary: Summary) -> None:
         """Decode, embed and store, whatever is ready first."""
         done, saved = 0, time.monotonic()
-        pictures = self._recognised(self._decoded(tasks, summary))
+        pictures = self._recognised(self._decoded(tasks, total, summary))
         for batch, vectors in self._embedded(pictures, total, summary):
             self.store.upsert(
                 [
-                    picture.task.record(vector, picture.digest, picture.look, self.number)
+                    picture.task.record(vector, picture.read, self.number)
                     for picture, vector in zip(batch, vectors, strict=True)
                 ]
             )
@@ -232,43 +227,39 @@ class Pipeline:
                 summary.relabelled += len(renamed)
             yield from (task for task in page if task.state in ("new", "changed"))
 
-    def _decoded(self, tasks: Iterator[_Task], summary: Summary) -> Iterator[_Picture]:
-        """Decode in threads, a bounded number of files ahead, and yield them as they are ready."""
-        workers = cores()
-        # What is recognised goes on by pages; the next page is decoded meanwhile.
-        ahead = _AHEAD * workers + (_CONTENTS if self.by_hash else 0)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    def _decoded(self, tasks: Iterator[_Task], total: int, summary: Summary) -> Iterator[_Picture]:
+        """Read files a bounded number ahead, and yield what can be used as it is ready."""
+        with decoders(total) as (pool, workers):
 
-        def submit(task: _Task) -> Future[_Picture]:
-            return pool.submit(self._decode, task)
+            def submit(some: list[_Task]) -> Future[list[Read | ImageError]]:
+                return pool.submit(self.reader, [task.file.location for task in some])
 
-        try:
-            for task, future in _as_finished(tasks, submit, lambda: ahead):
+            # What is recognised goes on by pages; the next page is read meanwhile.
+            ahead = _AHEAD * workers + (_CONTENTS // _TOGETHER if self.by_hash else 0)
+            for some, future in _as_finished(_batched(tasks, _TOGETHER), submit, lambda: ahead):
                 if self.cancelled():
                     return
-                picture = self._finish(task, future, summary)
-                if picture:
-                    yield picture
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                try:
+                    made = future.result()
+                except BrokenProcessPool as error:
+                    raise PaintSearchError(
+                        f"a process that decodes was killed at {some[0].file.path} or one of the "
+                        "files after it: there was not enough memory, or the file breaks the "
+                        "decoder; what was finished is kept, and the next run goes on from there"
+                    ) from error
+                for task, read in zip(some, made, strict=True):
+                    if isinstance(read, ImageError):
+                        self._skip(task, read, summary)
+                    else:
+                        yield _Picture(task, read)
 
-    def _decode(self, task: _Task) -> _Picture:
-        made = decode(task.file.location, self.preprocessing, self.max_pixels)
-        return _Picture(task, made.pixels, made.digest, look(made.pixels))
-
-    def _finish(self, task: _Task, future: Future[_Picture], summary: Summary) -> _Picture | None:
-        try:
-            return future.result()
-        except NotAnImageError as error:
-            suffix = PurePosixPath(task.file.path).suffix.lower()
-            if suffix not in Image.registered_extensions():
-                summary.ignored += 1
-                return None
-            reason = "the file is empty" if task.file.size == 0 else error.for_command_line()
-            self.skips.add(task.file.path, reason)
-        except ImageError as error:
-            self.skips.add(task.file.path, error.for_command_line())
-        return None
+    def _skip(self, task: _Task, error: ImageError, summary: Summary) -> None:
+        suffix = PurePosixPath(task.file.path).suffix.lower()
+        if isinstance(error, NotAnImageError) and suffix not in Image.registered_extensions():
+            summary.ignored += 1
+            return
+        empty = isinstance(error, NotAnImageError) and task.file.size == 0
+        self.skips.add(task.file.path, "the file is empty" if empty else error.for_command_line())
 
     def _recognised(self, pictures: Iterator[_Picture]) -> Iterator[_Picture]:
         """Give files whose content is stored already the vector that it has there."""
@@ -276,10 +267,10 @@ class Pipeline:
             yield from pictures
             return
         for page in _batched(pictures, _CONTENTS):
-            found = self.by_hash([picture.digest for picture in page])
+            found = self.by_hash([picture.read.digest for picture in page])
             known = {r.payload["_hash"]: r.vector for r in found if r.vector is not None}
             for picture in page:
-                yield replace(picture, vector=known.get(picture.digest))
+                yield replace(picture, vector=known.get(picture.read.digest))
 
     def _embedded(
         self, pictures: Iterator[_Picture], total: int, summary: Summary
@@ -293,10 +284,10 @@ class Pipeline:
 
         def submit(batch: list[_Picture]) -> Future[list[Vector]]:
             nonlocal embedder
-            unknown = [picture.pixels for picture in batch if picture.vector is None]
+            unknown = [picture.read for picture in batch if picture.vector is None]
             summary.embedded += len(unknown)
             if unknown and embedder is None:
-                embedder = self.engine(np.stack(unknown), total)
+                embedder = self.engine(np.stack([read.pixels for read in unknown]), total)
             return pool.submit(_complete, batch, embedder)
 
         with ThreadPoolExecutor(thread_name_prefix="embed") as pool:
@@ -325,7 +316,9 @@ def _complete(batch: Sequence[_Picture], embedder: Embedder | None) -> list[Vect
     unknown = [picture for picture in batch if picture.vector is None]
     made: Iterator[Vector] = iter(())
     if embedder and unknown:
-        vectors = embedder.embed(np.stack([picture.pixels for picture in unknown]))
+        pixels = np.stack([picture.read.pixels for picture in unknown])
+        given = [d for picture in unknown if (d := picture.read.description) is not None]
+        vectors = embedder.embed(pixels, np.stack(given) if given else None)
         broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(broken):
             raise BackboneError(

@@ -46,7 +46,7 @@ def one_blas_thread() -> AbstractContextManager[object]:
 
 def cores() -> int:
     """Return how many cores this process may use: its affinity, and the limit of its cgroup."""
-    from joblib import cpu_count  # a tenth of a second, which a query must not wait for
+    from loky import cpu_count  # a tenth of a second, which a query must not wait for
 
     return int(cpu_count())
 

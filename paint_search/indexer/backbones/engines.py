@@ -54,8 +54,13 @@ class Embedder(Protocol):
         """How many images a call should have."""
         ...
 
-    def embed(self, pixels: NDArray[np.uint8], /) -> NDArray[np.float32]:
-        """Return the unit-norm embeddings, (n, d), of (n, size, size, 3) sRGB pixels."""
+    def embed(
+        self, pixels: NDArray[np.uint8], descriptions: NDArray[np.float32] | None = None, /
+    ) -> NDArray[np.float32]:
+        """Return the unit-norm embeddings, (n, d), of (n, size, size, 3) sRGB pixels.
+
+        ``descriptions`` are those of the backbone, where it has any and they are known already.
+        """
         ...
 
 
@@ -96,9 +101,15 @@ class EngineChoice:
 class FormulaEmbedder:
     """A formula that needs no weights: the descriptors, or the measures of ink on paper."""
 
-    embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     lanes: int = 1
     batch: int = BATCH
+
+    def embed(
+        self, pixels: NDArray[np.uint8], descriptions: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the unit-norm embeddings, (n, d): the descriptions themselves."""
+        return self.describe(pixels) if descriptions is None else descriptions
 
 
 class OpenVinoEmbedder:
@@ -139,9 +150,13 @@ class OpenVinoEmbedder:
             self._idle.put(network.create_infer_request())
         self._is_shown_descriptors = len(network.inputs) > 1
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(
+        self, pixels: NDArray[np.uint8], descriptions: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Return the unit-norm embeddings, (n, d)."""
-        inputs = [pixels, describe(pixels)] if self._is_shown_descriptors else [pixels]
+        inputs: list[NDArray[Any]] = [pixels]
+        if self._is_shown_descriptors:
+            inputs.append(describe(pixels) if descriptions is None else descriptions)
         request = self._idle.get()
         try:
             vectors: NDArray[np.float32] = request.infer(inputs)[0]
@@ -182,7 +197,9 @@ class TorchEmbedder:
         for lane in lanes:
             self._idle.put(lane)
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(
+        self, pixels: NDArray[np.uint8], descriptions: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Return the unit-norm embeddings, (n, d).
 
         Raises:
@@ -306,6 +323,7 @@ def openvino_on_cpu(file: Path, pixels: NDArray[np.uint8]) -> tuple[Embedder, En
     Raises:
         BackboneError: the file is damaged, or this processor cannot run it.
     """
+
     def make(precision: Precision) -> Embedder:
         return OpenVinoEmbedder(file, many=True, precision=precision)
 

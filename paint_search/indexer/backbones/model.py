@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from paint_search.errors import BackboneError, UsageError, argument, missing_libraries
 from paint_search.files import replacing
 from paint_search.indexer.backbones import engines, weights
+from paint_search.indexer.backbones.builtin.descriptors import describe
 from paint_search.indexer.backbones.registry import (
     AUTO,
     BUILT_IN,
@@ -26,6 +27,7 @@ from paint_search.indexer.backbones.registry import (
     OwnBackbone,
     find_backbone,
 )
+from paint_search.indexer.decoders import Reader
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
 from paint_search.indexer.shared import cores
 
@@ -153,6 +155,12 @@ class Model:
                 raise UsageError(f"{argument('device', device)}: {obstacle}")
             note(f"this machine has a GPU, and the CPU is used: {obstacle}")
         return self.batch_embedder(pixels)
+
+    def reader(self, max_pixels: int) -> Reader:
+        """Return what reads files as this backbone wants them."""
+        own = REGISTRY.get(self.record.name)
+        works_from = (own.describe or describe) if isinstance(own, OwnBackbone) else None
+        return Reader(self.record.preprocessing, max_pixels, works_from)
 
     def batch_embedder(
         self, pixels: NDArray[np.uint8]

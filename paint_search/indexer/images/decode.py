@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,9 @@ from paint_search.indexer.shared import shared
 
 #: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
 MAX_PIXELS = 200_000_000
+
+#: Most that are decoded at the same time, in millions.
+MEGAPIXELS = MAX_PIXELS // 1_000_000
 
 #: Files up to so many bytes are read once, into memory; larger ones once for their hash, and again.
 _WHOLE = 16 * 1024 * 1024
@@ -45,31 +48,40 @@ _OVERSAMPLING = 1.3
 
 
 class _PixelBudget:
-    """Lets threads decode at once what fits together: the bound above holds for all of them.
+    """Lets workers decode at once what fits together: the bound above holds for all of them.
 
     Whoever waits for room is not overtaken, however small the others are.
     """
 
-    def __init__(self, pixels: int) -> None:
-        self._most = self._free = pixels
-        self._turn, self._changed = threading.Lock(), threading.Condition()
+    def __init__(self, turn: AbstractContextManager[Any], megapixels: threading.Semaphore) -> None:
+        self._turn, self._free = turn, megapixels
 
     @contextmanager
     def spend(self, pixels: int) -> Iterator[None]:
         """Wait until so many pixels may be held, and hold them; more than all count as all."""
-        pixels = min(pixels, self._most)
-        with self._turn, self._changed:
-            self._changed.wait_for(lambda: self._free >= pixels)
-            self._free -= pixels
+        units = min(MEGAPIXELS, -(-pixels // 1_000_000))
+        with self._turn:
+            for _ in range(units):
+                self._free.acquire()
         try:
             yield
         finally:
-            with self._changed:
-                self._free += pixels
-                self._changed.notify()
+            for _ in range(units):
+                self._free.release()
 
 
-_budget = _PixelBudget(MAX_PIXELS)
+_budget = _PixelBudget(threading.Lock(), threading.Semaphore(MEGAPIXELS))
+
+
+def share_budget(turn: AbstractContextManager[Any], megapixels: threading.Semaphore) -> None:
+    """Spend from what other processes spend from too.
+
+    Args:
+        turn: a lock of them all.
+        megapixels: a semaphore of them all, made with ``MEGAPIXELS``.
+    """
+    global _budget
+    _budget = _PixelBudget(turn, megapixels)
 
 
 @dataclass(frozen=True, slots=True)
