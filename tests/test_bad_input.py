@@ -209,6 +209,12 @@ def without_backbone(text: str) -> str:
     return json.dumps(record)
 
 
+def cosine_in_words(text: str) -> str:
+    record = json.loads(text)
+    record["engine"] = {"engine": "x", "precision": "f32", "cosine": "close"}
+    return json.dumps(record)
+
+
 DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
     "empty": (lambda text: "", "damaged"),
     "cut short": (lambda text: text[:200], "damaged"),
@@ -218,13 +224,7 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
     "no format": (lambda text: "{}", "damaged"),
     "a word for the format": (lambda text: '{"format": "one"}', "damaged"),
     "no backbone": (without_backbone, "damaged"),
-    "a rate in words": (
-        lambda text: text.replace(
-            '"engine": null',
-            '"engine": {"engine": "x", "images_per_second": "fast", "cosine": 1, "machine": "x"}',
-        ),
-        "damaged",
-    ),
+    "a cosine in words": (cosine_in_words, "damaged"),
     "too deep": (lambda text: "[" * 100_000, "damaged"),
     "newer": (later, "format 999"),
 }

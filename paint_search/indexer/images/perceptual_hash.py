@@ -35,4 +35,4 @@ def _lowest_waves() -> NDArray[np.float64]:
     number, place = np.arange(8)[:, None], np.arange(32)
     waves = np.cos(np.pi / 32 * number * (place + 0.5)) * np.sqrt(2 / 32)
     waves[0] /= np.sqrt(2)
-    return waves
+    return np.asarray(waves)
