@@ -8,6 +8,6 @@ index.
 from paint_search.indexer.backbones.engines import BATCH
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.indexer.pipeline import Pipeline, Summary
-from paint_search.indexer.shared import one_blas_thread
+from paint_search.indexer.shared import cores, one_blas_thread
 
-__all__ = ["BATCH", "FeatureCache", "Pipeline", "Summary", "one_blas_thread"]
+__all__ = ["BATCH", "FeatureCache", "Pipeline", "Summary", "cores", "one_blas_thread"]
