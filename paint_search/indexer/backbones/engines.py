@@ -124,7 +124,7 @@ class OpenVinoEmbedder:
         precision: that it computes in.
 
     Raises:
-        BackboneError: the file is damaged, or this processor cannot run it.
+        BackboneError: the file is damaged.
     """
 
     batch = BATCH
@@ -141,8 +141,8 @@ class OpenVinoEmbedder:
         except Exception as error:  # OpenVINO has no public common type of errors
             reason = str(error).strip().splitlines()[-1]
             raise BackboneError(
-                f"the backbone {file} cannot be loaded ({reason}); make another index with "
-                f"{argument('weights')} to write it anew, on a processor with AVX2"
+                f"the backbone {file} cannot be loaded ({reason}); restore it from a backup, or "
+                "make another index"
             ) from error
         self.lanes = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if many else 1
         self._idle: SimpleQueue[Any] = SimpleQueue()
@@ -321,7 +321,7 @@ def openvino_on_cpu(file: Path, pixels: NDArray[np.uint8]) -> tuple[Embedder, En
         pixels: the first batch, (n, size, size, 3).
 
     Raises:
-        BackboneError: the file is damaged, or this processor cannot run it.
+        BackboneError: the file is damaged.
     """
 
     def make(precision: Precision) -> Embedder:
