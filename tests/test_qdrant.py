@@ -192,6 +192,24 @@ def test_uploads_of_many_points_overlap(server: QdrantServer, home: Path) -> Non
     store.close()
 
 
+def test_a_new_index_uploads_while_it_embeds_and_asks_for_nothing_it_cannot_have(
+    server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    two = threading.Barrier(2)
+
+    def hold(method: str) -> None:
+        if method == "Upsert":
+            two.wait(timeout=20)
+
+    server.during = hold
+    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
+    assert not two.broken
+    first = server.calls.index("Upsert")
+    last = len(server.calls) - 1 - server.calls[::-1].index("Upsert")
+    assert server.calls[first : last + 1] == ["Upsert"] * 2, "known contents are not looked for"
+    assert server.count("works") == 30
+
+
 def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: Cli) -> None:
     cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
     with Index.open() as one, Index.open() as other:

@@ -188,6 +188,37 @@ def test_an_index_knows_its_engine(tiny_weights: Path, three: Path, cli: Cli) ->
     assert f"{engine['engine']}, {engine['precision']}" in cli.ok("info").out
 
 
+DRIVER = """
+int cuInit(unsigned int flags) { return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to make a driver with")
+def test_a_gpu_that_is_not_used_is_said_with_the_reason(
+    tiny_weights: Path, three: Path, cli: Cli
+) -> None:
+    (three / "driver.c").write_text(DRIVER)
+    subprocess.run(["cc", "-shared", "-o", "libcuda.so.1", "driver.c"], check=True)
+    environment = os.environ | {"LD_LIBRARY_PATH": str(three)}
+    for index, reason, arguments in (
+        ("own", "the backbone 'builtin' runs on the CPU only", ("--backbone", "builtin")),
+        (
+            "tiny",
+            "3 images are done there before torch has started",
+            ("--backbone", TINY, "--weights", str(tiny_weights)),
+        ),
+    ):
+        command = [*COMMAND, "index", "paintings", "--index", index, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert f"this machine has a GPU, and the CPU is used: {reason}\n" in done.stderr
+        done = subprocess.run(
+            [*command[:-len(arguments)], "--device", "cpu"], capture_output=True, text=True,
+            check=True, env=environment,
+        )  # fmt: skip
+        assert "GPU" not in done.stderr
+
+
 def test_cuda_is_not_silently_replaced(
     tiny_museum: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
