@@ -3,7 +3,8 @@
 PaintSearchError
 ├── UsageError         the call makes no sense (exit code 2)
 ├── ImageError         one image file cannot be used; the indexer skips it
-│   └── NotAnImageError  it is no image at all
+│   ├── NotAnImageError  it is no image at all
+│   └── OwnPictureError  it was written by this program
 ├── BackboneError      unknown backbone, missing or unfit weights, or another model than the index's
 ├── IndexMissingError  there is no index where one was looked for
 ├── ManifestError      the index's manifest is damaged or newer than this program
@@ -75,6 +76,10 @@ class ImageError(PaintSearchError):
 
 class NotAnImageError(ImageError):
     """The file's content is no image, or of a kind that is not read."""
+
+
+class OwnPictureError(ImageError):
+    """The picture is one that this program made of an index: a sheet, a plot, a map."""
 
 
 class BackboneError(PaintSearchError):

@@ -23,7 +23,7 @@ from images import (
 from PIL import Image, ImageCms
 from torchvision import transforms
 
-from paint_search.indexer.images import Fit, Preprocessing, decode, is_image
+from paint_search.indexer.images import Fit, Preprocessing, decode, is_picture
 
 NO_IMAGE = "not an image, or of a kind that cannot be read"
 CUT_SHORT = "damaged image: the file is cut short"
@@ -68,7 +68,7 @@ def test_the_content_counts_and_not_the_name(
     tmp_path: Path, name: str, kind: str, options: dict[str, Any], tolerance: float
 ) -> None:
     file = saved(picture(), tmp_path / name, kind, **options)
-    assert is_image(file)
+    assert is_picture(file)
     same_as(picture(), tolerance, file)
 
 

@@ -24,7 +24,8 @@ from paint_search.files import replacing
 from paint_search.indexer.corpus.labels import FOLDER, label_source
 from paint_search.indexer.corpus.scan import scan
 from paint_search.indexer.corpus.table import LabelTable
-from paint_search.indexer.images.decode import decode, is_image
+from paint_search.indexer.images.decode import decode
+from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.images.preprocessing import Preprocessing
 
 #: Labels that the network is taught to tell apart, where the corpus has them.
@@ -117,7 +118,7 @@ def _usable_files(folder: Path, out: Path) -> list[str]:
         known = json.loads(memory.read_text(encoding="utf-8"))
         if known["state"] == state:
             return [str(path) for path in known["usable"]]
-    images = [file for file in found if is_image(file.location)]
+    images = [file for file in found if is_picture(file.location)]
     small = Preprocessing(size=8, fit="squash")
     usable = []
     with ThreadPoolExecutor() as pool:

@@ -1,5 +1,7 @@
 """The command ``paint-search``: its commands, in the order in which a user meets them."""
 
+import warnings
+
 import typer
 
 from paint_search.cli.asking import similar, verify
@@ -42,4 +44,6 @@ app.add_typer(studies)
 
 def main() -> None:
     """Run the command line."""
+    # What is amiss with a picture is said once, by its ImageError.
+    warnings.filterwarnings("ignore", module="PIL")
     app()

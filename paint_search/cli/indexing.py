@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -71,6 +71,10 @@ def index(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Skip images that need more pixels decoded than this.")
     ] = 200_000_000,
+    damaged: Annotated[
+        Literal["skip", "use"],
+        typer.Option(help="skip or use JPEGs that are cut short, as far as they go."),
+    ] = "skip",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     output: Output,
 ) -> Exit:
@@ -108,6 +112,7 @@ def index(
             table=table,
             prune=prune,
             max_pixels=max_pixels,
+            damaged=damaged,
             weights=weights,
             device=device,
             part=share,
@@ -121,7 +126,7 @@ def index(
             output.note(f"note: {warning}")
     if summary.interrupted:
         return Exit.INTERRUPTED
-    return Exit.SOME_SKIPPED if summary.skipped else Exit.DONE
+    return Exit.SOME_SKIPPED if summary.skipped or summary.damaged else Exit.DONE
 
 
 @command
@@ -184,6 +189,8 @@ def _print_summary(output: Output, info: Any, summary: Any) -> None:
     remarks = (
         (summary.gone, "files are gone; --prune drops them from the index"),
         (summary.ignored, "other files are no images and were passed over"),
+        (summary.own, "pictures were written by this program, and passed over"),
+        (summary.damaged, f"damaged files were used as they are; see {info.folder / SKIPPED}"),
         (summary.skipped, f"files were skipped; why: {info.folder / SKIPPED}"),
         (summary.unmatched_files, f"files have no labels; see {info.folder / UNMATCHED}"),
         (summary.unmatched_rows, f"rows of the table have no file; see {info.folder / UNMATCHED}"),

@@ -33,7 +33,7 @@ from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.scan import Part
 from paint_search.indexer.corpus.skips import read_skips
 from paint_search.indexer.feature_cache import CACHE_BYTES
-from paint_search.indexer.images.decode import MAX_PIXELS
+from paint_search.indexer.images.decode import MAX_PIXELS, Damaged
 from paint_search.indexer.images.preprocessing import Fit
 from paint_search.indexer.pipeline import Summary
 from paint_search.painting import Hit, Painting, Progress, Value
@@ -178,6 +178,7 @@ class Index:
         table: str | Path | None = None,
         prune: bool = False,
         max_pixels: int = MAX_PIXELS,
+        damaged: Damaged = "skip",
         weights: str | Path | None = None,
         device: str = "auto",
         part: Part | None = None,
@@ -192,6 +193,7 @@ class Index:
             table: CSV or Parquet file of labels, instead of ``labels``.
             prune: delete paintings whose files are gone.
             max_pixels: most pixels decoded for one image.
+            damaged: ``use`` takes JPEGs that are cut short as far as they go.
             weights: the backbone's weights, where torch is to embed and the cache lacks them.
             device: ``auto``, ``cpu`` or ``cuda``.
             part: index only this part of the files, where several machines share the work.
@@ -209,6 +211,7 @@ class Index:
                 table=None if table is None else Path(table),
                 prune=prune,
                 max_pixels=max_pixels,
+                damaged=damaged,
                 weights=None if weights is None else Path(weights),
                 device=device,
                 part=part,

@@ -10,7 +10,7 @@ from paint_search.index.collection import Collection
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
 from paint_search.index.sync import SKIPPED
-from paint_search.indexer.corpus.skips import read_skips
+from paint_search.indexer.corpus.skips import USED_ALL_THE_SAME, read_skips
 from paint_search.search.recall import Way, measure_recall, measure_ways
 from paint_search.search.stores.base import Store, VectorName
 
@@ -63,7 +63,9 @@ def inspect(collection: Collection) -> IndexInfo:
         root=collection.root,
         manifest=manifest,
         paintings=count,
-        skipped=len(read_skips(folder / SKIPPED)),
+        skipped=sum(
+            not why.startswith(USED_ALL_THE_SAME) for _, why in read_skips(folder / SKIPPED)
+        ),
         fields=store.fields(),
         searched=store.describe(),
         recall=_recall(manifest, store),

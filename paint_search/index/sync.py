@@ -27,7 +27,8 @@ from paint_search.indexer.corpus.labels import label_source
 from paint_search.indexer.corpus.scan import Part, Walk, scan
 from paint_search.indexer.corpus.skips import inside, skip_list
 from paint_search.indexer.corpus.table import LabelTable
-from paint_search.indexer.images.decode import is_image
+from paint_search.indexer.images.decode import Damaged
+from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.pipeline import Pipeline, Summary, gone
 from paint_search.painting import Painting, Progress, Record
 from paint_search.search.filters import Condition
@@ -47,6 +48,7 @@ class Request:
     table: Path | None
     prune: bool
     max_pixels: int
+    damaged: Damaged
     weights: Path | None
     device: str
     part: Part | None
@@ -124,7 +126,7 @@ def sync(collection: Collection, request: Request) -> Summary:
             store=entrance,
             by_hash=partial(_by_hash, store, vectors=True) if store.count() else None,
             labels=label_source(manifest.labels, table, root),
-            reader=collection.backbone.reader(request.max_pixels),
+            reader=collection.backbone.reader(request.max_pixels, request.damaged),
             engine=engine,
             skips=skips,
             report=request.report,
@@ -172,7 +174,7 @@ def require_images(folder: Path) -> None:
     """Raise UsageError if there is no image below ``folder``: mistyped, or a drive not mounted."""
     files = 0
     for file in scan(folder, folder, lambda path, reason: None):
-        if is_image(file.location):
+        if is_picture(file.location):
             return
         files += 1
     raise UsageError(

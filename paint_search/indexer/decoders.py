@@ -5,6 +5,7 @@ the cores. A few files are not worth the start of processes, and are read in thr
 """
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import ImageError
-from paint_search.indexer.images.decode import MEGAPIXELS, decode, share_budget
+from paint_search.indexer.images.decode import MEGAPIXELS, Damaged, decode, share_budget
 from paint_search.indexer.images.perceptual_hash import look
 from paint_search.indexer.images.preprocessing import Preprocessing
 from paint_search.indexer.shared import cores, one_blas_thread
@@ -39,12 +40,14 @@ class Read:
         digest: the hash of its content.
         look: the perceptual hash.
         description: (d,), where the backbone works from descriptions.
+        damage: what is amiss with a picture that is used all the same.
     """
 
     pixels: NDArray[np.uint8]
     digest: str
     look: str
     description: NDArray[np.float32] | None
+    damage: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,14 @@ class Reader:
     Attributes:
         preprocessing: what the backbone wants its pixels to look like.
         max_pixels: limit of the decoder.
+        damaged: whether pictures that are damaged are used as far as they go.
         describe: makes what the backbone works from beside pixels, or instead of them; None where
             pixels are enough.
     """
 
     preprocessing: Preprocessing
     max_pixels: int
+    damaged: Damaged
     describe: Describe | None
 
     def __call__(self, files: Sequence[Path]) -> list[Read | ImageError]:
@@ -68,11 +73,11 @@ class Reader:
 
     def _read(self, file: Path) -> Read | ImageError:
         try:
-            made = decode(file, self.preprocessing, self.max_pixels)
+            made = decode(file, self.preprocessing, self.max_pixels, self.damaged, own=False)
         except ImageError as error:
             return error
         description = self.describe(made.pixels[np.newaxis])[0] if self.describe else None
-        return Read(made.pixels, made.digest, look(made.pixels), description)
+        return Read(made.pixels, made.digest, look(made.pixels), description, made.damage)
 
 
 @contextmanager
@@ -107,5 +112,6 @@ def decoders(pending: int) -> Iterator[tuple[Executor, int]]:
 def _begin(turn: Any, megapixels: Any) -> None:
     """Make a process ready: memory is shared with the others, Ctrl-C is for the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.filterwarnings("ignore", module="PIL")  # an ImageError says what is amiss
     share_budget(turn, megapixels)
     one_blas_thread().__enter__()  # for good

@@ -25,13 +25,14 @@ from paint_search.errors import (
     BackboneError,
     ImageError,
     NotAnImageError,
+    OwnPictureError,
     PaintSearchError,
     argument,
 )
 from paint_search.indexer.backbones.engines import BATCH, Embedder
 from paint_search.indexer.corpus.labels import LabelSource
 from paint_search.indexer.corpus.scan import ScannedFile, Walk
-from paint_search.indexer.corpus.skips import SkipList
+from paint_search.indexer.corpus.skips import USED_ALL_THE_SAME, SkipList
 from paint_search.indexer.decoders import Read, Reader, decoders
 from paint_search.indexer.shared import one_blas_thread
 from paint_search.painting import Painting, Progress, Record, painting_id
@@ -85,6 +86,8 @@ class Summary:
     pruned: int = 0
     skipped: int = 0
     ignored: int = 0
+    own: int = 0
+    damaged: int = 0
     embedded: int = 0
     unmatched_files: int = 0
     unmatched_rows: int = 0
@@ -250,10 +253,16 @@ class Pipeline:
                 for task, read in zip(some, made, strict=True):
                     if isinstance(read, ImageError):
                         self._skip(task, read, summary)
-                    else:
-                        yield _Picture(task, read)
+                        continue
+                    if read.damage:
+                        summary.damaged += 1
+                        self.skips.remark(task.file.path, f"{USED_ALL_THE_SAME}: {read.damage}")
+                    yield _Picture(task, read)
 
     def _skip(self, task: _Task, error: ImageError, summary: Summary) -> None:
+        if isinstance(error, OwnPictureError):
+            summary.own += 1
+            return
         suffix = PurePosixPath(task.file.path).suffix.lower()
         if isinstance(error, NotAnImageError) and suffix not in Image.registered_extensions():
             summary.ignored += 1

@@ -99,6 +99,7 @@ def readable_name(file: Path) -> str:
 def _lay_out(out: Path, tiles: Sequence[Tile | None], columns: int) -> None:
     from PIL import Image, ImageDraw
 
+    from paint_search.indexer.images.formats import signed
     from paint_search.indexer.images.thumbnails import thumbnail
 
     rows = math.ceil(len(tiles) / columns)
@@ -118,7 +119,7 @@ def _lay_out(out: Path, tiles: Sequence[Tile | None], columns: int) -> None:
         _write_caption(draw, left, top + TILE + 8, tile)
     try:
         with replacing(out) as fresh:
-            sheet.save(fresh, quality=92)
+            sheet.save(fresh, quality=92, **signed())
     except ValueError as error:
         raise PaintSearchError(f"cannot write {out}: name a .jpg or .png file") from error
 

@@ -19,7 +19,8 @@ from paint_search.errors import CompressError, ImageError, UsageError
 from paint_search.indexer.corpus.labels import FOLDER, label_source
 from paint_search.indexer.corpus.scan import scan
 from paint_search.indexer.corpus.table import LabelTable
-from paint_search.indexer.images.decode import decode, is_image
+from paint_search.indexer.images.decode import decode
+from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.images.preprocessing import Preprocessing
 
 _LEAST_LABELS = 4
@@ -69,7 +70,7 @@ class Pictures:
             found = [
                 (file.location, source(file.path))
                 for file in scan(folder, folder, lambda path, reason: None)
-                if is_image(file.location)
+                if is_picture(file.location)
             ]
         return cls.of(found, label)
 

@@ -28,6 +28,7 @@ from paint_search.indexer.backbones.registry import (
     find_backbone,
 )
 from paint_search.indexer.decoders import Reader
+from paint_search.indexer.images.decode import Damaged
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
 from paint_search.indexer.shared import cores
 
@@ -156,11 +157,11 @@ class Model:
             note(f"this machine has a GPU, and the CPU is used: {obstacle}")
         return self.batch_embedder(pixels)
 
-    def reader(self, max_pixels: int) -> Reader:
+    def reader(self, max_pixels: int, damaged: Damaged) -> Reader:
         """Return what reads files as this backbone wants them."""
         own = REGISTRY.get(self.record.name)
         works_from = (own.describe or describe) if isinstance(own, OwnBackbone) else None
-        return Reader(self.record.preprocessing, max_pixels, works_from)
+        return Reader(self.record.preprocessing, max_pixels, damaged, works_from)
 
     def batch_embedder(
         self, pixels: NDArray[np.uint8]

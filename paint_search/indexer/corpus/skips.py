@@ -13,6 +13,9 @@ from paint_search.files import replacing
 
 _HEADER = ("path", "reason")
 
+#: What the reason begins with for a file that was indexed.
+USED_ALL_THE_SAME = "indexed as it is"
+
 
 class SkipList:
     """Collects the skips of one run; see `skip_list`."""
@@ -24,6 +27,10 @@ class SkipList:
     def add(self, path: str, reason: str) -> None:
         """Note that the file at this corpus-relative path was not indexed."""
         self.count += 1
+        self.remark(path, reason)
+
+    def remark(self, path: str, reason: str) -> None:
+        """Note what is amiss with a file that was indexed."""
         self._write((path, " ".join(reason.split())))
 
 

@@ -4,7 +4,8 @@ In come files and a preprocessing; out go (h, w, 3) uint8 arrays, perceptual has
 A file that cannot be used is one error with its reason. Called by all that show or embed pictures.
 """
 
-from paint_search.indexer.images.decode import MAX_PIXELS, Decoded, decode, is_image
+from paint_search.indexer.images.decode import MAX_PIXELS, Decoded, decode
+from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.images.perceptual_hash import look
 from paint_search.indexer.images.preprocessing import FITS, Fit, Preprocessing
 from paint_search.indexer.images.thumbnails import decoding, thumbnail
@@ -17,7 +18,7 @@ __all__ = [
     "Preprocessing",
     "decode",
     "decoding",
-    "is_image",
+    "is_picture",
     "look",
     "thumbnail",
 ]

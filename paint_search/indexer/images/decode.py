@@ -13,15 +13,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 
-from paint_search.errors import ImageError, NotAnImageError, argument
+from paint_search.errors import ImageError, OwnPictureError, argument
+from paint_search.indexer.images.formats import decodes_slowly, is_own, open_picture, white_of
 from paint_search.indexer.images.preprocessing import Preprocessing
 from paint_search.indexer.shared import shared
 
@@ -37,11 +38,10 @@ _WHOLE = 16 * 1024 * 1024
 #: Pixels converted at a time while a large picture is made smaller.
 _STRIP = 1_000_000
 
-#: Formats whose Pillow plugins start other programs, decode nothing, or decode (icons, textures) a
-#: picture of another size than they declare.
-_REFUSED_FORMATS = frozenset(
-    {"BLP", "BUFR", "CUR", "EPS", "GRIB", "HDF5", "ICNS", "ICO", "MPEG", "WMF"}
-)
+#: Side of what a JPEG decoder takes at once, and the share of such blocks that may be missing from
+#: a picture that is whole for all that one sees.
+_BLOCK = 16
+_ONLY_THE_END = 0.005
 
 #: Source pixels kept per target pixel and axis before the final, better resampling.
 _OVERSAMPLING = 1.3
@@ -84,18 +84,28 @@ def share_budget(turn: AbstractContextManager[Any], megapixels: threading.Semaph
     _budget = _PixelBudget(turn, megapixels)
 
 
+#: What is made of a damaged picture that can be shown in part.
+Damaged = Literal["skip", "use"]
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The pixels of one file, (size, size, 3) uint8 sRGB, and the BLAKE2b hash of its bytes."""
+    """The pixels of one file, (size, size, 3) uint8 sRGB, and the BLAKE2b hash of its bytes.
+
+    ``damage`` says what is amiss with a picture that was used all the same.
+    """
 
     pixels: NDArray[np.uint8]
     digest: str
+    damage: str | None = None
 
 
 def decode(
     source: Path | bytes | Image.Image | NDArray[np.uint8],
     preprocessing: Preprocessing,
     max_pixels: int = MAX_PIXELS,
+    damaged: Damaged = "skip",
+    own: bool = True,
 ) -> Decoded:
     """Decode a picture and fit it to the square that ``preprocessing`` describes.
 
@@ -103,21 +113,24 @@ def decode(
         source: a file, the bytes of one, an open Pillow image, or (h, w, 3) sRGB pixels.
         preprocessing: what the backbone wants.
         max_pixels: most pixels that are decoded.
+        damaged: whether a JPEG that is cut short is used as far as it goes. One that lacks no
+            more than its end always is.
+        own: whether what this program wrote of an index, sheets and plots, is decoded.
 
     Raises:
         ImageError: with the reason, fit to stand in a skip list.
     """
+    if isinstance(source, Image.Image | np.ndarray):
+        return _from_memory(source, preprocessing)
+    decode_file = partial(_decode_file, source, preprocessing, max_pixels, damaged, own)
     try:
-        if isinstance(source, Image.Image | np.ndarray):
-            return _from_memory(source, preprocessing)
-        with _opened(source) as stream:
-            digest = hashlib.file_digest(stream, _blake2b).hexdigest()
-            stream.seek(0)
-            return Decoded(np.asarray(_picture(stream, preprocessing, max_pixels)), digest)
+        try:
+            return decode_file()
+        except Warning:  # only where the host makes errors of warnings
+            with _hushed():
+                return decode_file()
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
-        raise NotAnImageError("not an image, or of a kind that cannot be read") from error
     except OSError as error:
         raise ImageError(_reason(error)) from error
     except MemoryError as error:
@@ -126,6 +139,23 @@ def decode(
         ) from error
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         raise ImageError(f"damaged image ({type(error).__name__}: {error})") from error
+
+
+def _decode_file(
+    source: Path | bytes, preprocessing: Preprocessing, max_pixels: int, damaged: Damaged, own: bool
+) -> Decoded:
+    with _opened(source) as stream:
+        digest = hashlib.file_digest(stream, _blake2b).hexdigest()
+        stream.seek(0)
+        name = source.name if isinstance(source, Path) else ""
+        try:
+            picture = _picture(stream, name, preprocessing, max_pixels, own)
+            return Decoded(np.asarray(picture), digest)
+        except OSError as error:
+            if error.strerror or "truncated" not in str(error):
+                raise
+            picture, damage = _cut_short(stream, preprocessing, max_pixels, damaged)
+            return Decoded(np.asarray(picture), digest, damage)
 
 
 def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preprocessing) -> Decoded:
@@ -157,18 +187,65 @@ def _blake2b() -> Any:
     return hashlib.blake2b(digest_size=16)
 
 
-def _picture(stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int) -> Image.Image:
-    with _own_rules(), Image.open(stream, formats=_formats()) as image:
-        _shrink_on_load(image, preprocessing)
-        pixels = _pixels_to_decode(image)
-        if pixels > max_pixels:
-            width, height = image.size
+def _picture(
+    stream: IO[bytes], name: str, preprocessing: Preprocessing, max_pixels: int, own: bool = True
+) -> Image.Image:
+    opened = open_picture(stream, name)
+    pixels = opened.size[0] * opened.size[1]
+    if opened.pillow is not None:
+        if not own and is_own(opened.pillow):
+            raise OwnPictureError("a picture that paint-search wrote of an index, not a painting")
+        _shrink_on_load(opened.pillow, preprocessing)
+        pixels = _pixels_to_decode(opened.pillow)
+        if decodes_slowly(opened.pillow):
             raise ImageError(
-                f"{width} x {height} pixels need {pixels / 1e6:.0f} million decoded, above the "
-                f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
+                f"{pixels / 1e6:.0f} million pixels of {opened.pillow.format}, which would take "
+                "minutes to decode; save it as TIFF, PNG or JPEG"
             )
-        with _budget.spend(pixels):
-            return _fitted(image, preprocessing)
+    if pixels > max_pixels:
+        width, height = opened.size
+        raise ImageError(
+            f"{width} x {height} pixels need {pixels / 1e6:.0f} million decoded, above the "
+            f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
+        )
+    with _budget.spend(pixels), opened.load() as image:
+        return _fitted(image, preprocessing)
+
+
+def _cut_short(
+    stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int, damaged: Damaged
+) -> tuple[Image.Image, str]:
+    """Decode a JPEG without its end as far as it goes, and say how much is missing.
+
+    Raises:
+        ImageError: too much is, or it is no JPEG.
+    """
+    stream.seek(0)
+    ended = stream.read() + b"\xff\xd9"  # what the decoder cannot know it then fills with flat grey
+    opened = open_picture(io.BytesIO(ended)).pillow
+    if opened is None or opened.format not in ("JPEG", "MPO"):
+        raise ImageError("damaged image: the file is cut short")
+    if opened.info.get("progressive"):
+        missing, words = 1.0, "the file is cut short; it lacks its end or its finer detail"
+    else:
+        with _budget.spend(opened.width * opened.height):
+            missing = _flat_end(opened)
+        words = f"the file is cut short; it lacks its end, or {missing:.0%} of the picture"
+    if missing > _ONLY_THE_END and damaged == "skip":
+        raise ImageError(
+            f"damaged image: {words}; {argument('damaged', 'use')} takes it as far as it goes"
+        )
+    return _picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
+
+
+def _flat_end(picture: Image.Image) -> float:
+    """Return the share of blocks after which there is nothing but one colour, row by row."""
+    grays = np.asarray(picture.convert("L"))
+    high, wide = (side // _BLOCK for side in grays.shape)
+    blocks = grays[: high * _BLOCK, : wide * _BLOCK].reshape(high, _BLOCK, wide, _BLOCK)
+    lively = np.flatnonzero(np.ptp(blocks, axis=(1, 3)).ravel() > 0)
+    last = int(lively[-1]) + 1 if len(lively) else 0
+    return float(1 - last / max(1, high * wide))
 
 
 def _fitted(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
@@ -235,15 +312,9 @@ def _plain_mode(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image, white: float | None) -> Image.Image:
-    """Scale integer or float grays to 8 bits; ``white`` None: by the range their values tell of.
-
-    Values up to twice a usual range still mean that range: floats overshoot where they are sharp.
-    """
+    """Scale integer or float grays to 8 bits; ``white`` None: by the range their values tell of."""
     values = np.asarray(image, dtype=np.float32)
-    if white is None:
-        top = float(values.max(initial=0.0, where=np.isfinite(values)))
-        white = next((full for full in (1.0, 255.0, 65535.0) if top <= 2 * full), top)
-    shares = np.nan_to_num(values / white, posinf=1.0, neginf=0.0)
+    shares = np.nan_to_num(values / (white or white_of(values)), posinf=1.0, neginf=0.0)
     return Image.fromarray((np.clip(shares, 0.0, 1.0) * 255.0).astype(np.uint8))
 
 
@@ -265,24 +336,10 @@ def _transform(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
     return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
-@lru_cache(maxsize=1)
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in Image.OPEN if name not in _REFUSED_FORMATS)
-
-
 @shared
-@contextmanager
-def _own_rules() -> Iterator[None]:
-    """Lift Pillow's pixel limit and hush its warnings while our own limit is in force."""
-    theirs = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = theirs
+def _hushed() -> AbstractContextManager[object]:
+    """Keep the warnings of Pillow from becoming errors."""
+    return warnings.catch_warnings(action="ignore")
 
 
 def _reason(error: OSError) -> str:
@@ -291,12 +348,3 @@ def _reason(error: OSError) -> str:
     if "truncated" in str(error).lower():
         return "damaged image: the file is cut short"
     return f"damaged image ({error})"
-
-
-def is_image(file: Path) -> bool:
-    """Tell by its content whether a file is an image, without decoding it."""
-    try:
-        with _own_rules(), Image.open(file, formats=_formats()):
-            return True
-    except Exception:  # whatever a plugin makes of a damaged file, it is no usable image
-        return False

@@ -67,11 +67,11 @@ def svg(figure: Figure) -> bytes:
 def _write(figure: Figure, target: Path | IO[bytes], kind: str) -> None:
     from matplotlib import rc_context
 
-    no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    from paint_search.indexer.images.formats import SOFTWARE
+
+    of = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": SOFTWARE}}
     with rc_context(_STYLE):
-        figure.savefig(
-            target, format=kind, dpi=_DPI, bbox_inches="tight", metadata=no_date.get(kind)
-        )
+        figure.savefig(target, format=kind, dpi=_DPI, bbox_inches="tight", metadata=of.get(kind))
 
 
 def check_lengths(count: int, **columns: Sized | None) -> None:
