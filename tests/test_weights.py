@@ -143,6 +143,27 @@ def test_weights_that_are_not_finite_are_not_indexed(
     assert not (three / ".paint-search").exists()
 
 
+def test_weights_that_tell_nothing_apart_are_not_indexed(
+    three: Path, tiny_weights: Path, cli: Cli
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for number in range(5):
+        Image.linear_gradient("L").rotate(70 * number).save(three / f"paintings/more{number}.png")
+    state = load_file(tiny_weights)
+    for name, values in state.items():
+        if name.endswith("weight"):
+            values.zero_()
+        if name.endswith("bias"):
+            values.fill_(1)
+    save_file(state, three / "dull.safetensors")
+    outcome = cli("index", "paintings", "--backbone", TINY, "--weights", "dull.safetensors")
+    assert outcome.code == 1
+    assert "one and the same vector" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert "0 paintings" in cli.ok("list").err
+
+
 def test_other_weights_than_the_index_was_made_with_are_refused(
     tiny_museum: Path, tiny_weights: Path, tmp_path: Path, cli: Cli
 ) -> None:

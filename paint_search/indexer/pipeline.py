@@ -45,6 +45,9 @@ _CONTENTS: Final = 128
 _TOGETHER: Final = 4
 _AHEAD: Final = 2
 
+#: So many pictures of different looks have not all one vector.
+_DIFFERENT: Final = 4
+
 _CHECKPOINT_SECONDS: Final = 10.0
 
 State = Literal["new", "changed", "relabelled", "unchanged"]
@@ -320,7 +323,7 @@ def _complete(batch: Sequence[_Picture], embedder: Embedder | None) -> list[Vect
     """Return the vectors of a batch: those that are known by content, and the embedder's.
 
     Raises:
-        BackboneError: the embedder's are not finite.
+        BackboneError: the embedder's are not finite, or tell nothing apart.
     """
     unknown = [picture for picture in batch if picture.vector is None]
     made: Iterator[Vector] = iter(())
@@ -328,14 +331,26 @@ def _complete(batch: Sequence[_Picture], embedder: Embedder | None) -> list[Vect
         pixels = np.stack([picture.read.pixels for picture in unknown])
         given = [d for picture in unknown if (d := picture.read.description) is not None]
         vectors = embedder.embed(pixels, np.stack(given) if given else None)
-        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if len(broken):
-            raise BackboneError(
-                f"the backbone gives {unknown[broken[0]].task.file.path} numbers that are not "
-                f"finite: its weights are damaged; make another index with {argument('weights')}"
-            )
+        _check(unknown, vectors)
         made = iter(vectors)
     return [next(made) if picture.vector is None else picture.vector for picture in batch]
+
+
+def _check(pictures: Sequence[_Picture], vectors: NDArray[np.float32]) -> None:
+    """Refuse vectors that a sound backbone does not give."""
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    first, looks = pictures[0].task.file.path, {picture.read.look for picture in pictures}
+    if len(broken):
+        first = pictures[broken[0]].task.file.path
+        what = f"gives {first} numbers that are not finite"
+    elif len(looks) >= _DIFFERENT and not np.ptp(vectors, axis=0).any():
+        what = f"gives {first} and {len(looks) - 1} other pictures one and the same vector"
+    else:
+        return
+    raise BackboneError(
+        f"the backbone {what}: its weights are damaged; make another index with "
+        f"{argument('weights')}"
+    )
 
 
 def _batched(items: Iterator[_In], size: int) -> Iterator[list[_In]]:
