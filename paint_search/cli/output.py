@@ -116,10 +116,10 @@ class Output:
 
     def show(self, parts: "Iterable[Part]") -> None:
         """Print lines, notes and tables as a result tells them."""
-        from paint_search.report.tables import Note, cell
+        from paint_search.report.tables import Remark, cell
 
         for part in parts:
-            if isinstance(part, Note):
+            if isinstance(part, Remark):
                 self.note(part)
             elif isinstance(part, str):
                 self.line(part)

@@ -145,10 +145,7 @@ def train_coder(
             optimiser=optimiser,
             schedule=torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _pace(step, steps)),
             steps=steps,
-            callbacks=[
-                stopping,
-                Reporting(report, lambda: f"held-out loss {-stopping.best:.4f}"),
-            ],
+            callbacks=[stopping, Reporting(report, lambda: f"held-out loss {-stopping.best:.4f}")],
         ).run()
     network.load_state_dict(stopping.best_weights)
     report(Progress(steps, steps))

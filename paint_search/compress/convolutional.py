@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import (
-    Compressor,
-    Floats,
-    Report,
-    Rows,
-    blocks,
-    unit_rows,
-)
+from paint_search.compress.base import Compressor, Floats, Report, Rows, blocks, unit_rows
 from paint_search.compress.networks import PatchCoder, named, patch_layers, unit
 from paint_search.errors import CompressError
 from paint_search.painting import Progress

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -90,11 +89,6 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
     """Fit, rewrite the store with compact vectors, and make that the collection's own.
 
     The old store is gone once this returns, and untouched where it raises.
-
-    Raises:
-        UsageError: an unknown method, or the full vectors are no longer there.
-        CompressError: the vectors do not allow it.
-        StoreError: the disk is full, or the store failed.
     """
     start = time.monotonic()
     folder, manifest, store = collection.folder, collection.manifest, collection.store
@@ -111,7 +105,11 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
     if request.drop_full or features is not None:
         kinds = ("compact",)
     compression = Compression(
-        folder=_fresh(folder, "compressor"),
+        folder=next(
+            name
+            for number in itertools.count(2)
+            if not (folder / (name := f"compressor-{number}")).exists()
+        ),
         method=compressor.method,
         dims=compressor.dims,
         seed=request.seed,
@@ -212,11 +210,7 @@ def _fit(method: str, sample: Sample, request: CompressRequest) -> tuple[Compres
 
 
 def _label(request: CompressRequest) -> str | None:
-    """Return the field to learn from, None where the method learns from vectors alone.
-
-    Raises:
-        UsageError: a field for such a method.
-    """
+    """Return the field to learn from, None where the method learns from vectors alone."""
     from paint_search.compress.kinds import LEARN_FROM_LABELS
 
     if request.method in LEARN_FROM_LABELS:
@@ -233,21 +227,16 @@ def _told(label: str, sample: Sample, codes: NDArray[np.float32]) -> Told:
     """Measure what a method that learns from labels is for, beside the full vectors."""
     from paint_search.eval import retrieval, same_label_auc
 
+    labels, sides = sample.held_labels, (codes, sample.held_out)
     try:
-        figures = [
-            (
-                same_label_auc(vectors, sample.held_labels),
-                retrieval(vectors, sample.held_labels, ks=[10]).summary()["mAP@10"],
-            )
-            for vectors in (codes, sample.held_out)
-        ]
+        aucs = [same_label_auc(vectors, labels) for vectors in sides]
+        means = [retrieval(vectors, labels, ks=[10]).summary()["mAP@10"] for vectors in sides]
     except EvalError as error:
         raise CompressError(
             f"of {len(codes)} paintings held out to judge by, too few share a label {label!r}: "
             f"{error}"
         ) from error
-    (auc, precision), (auc_full, precision_full) = figures
-    return Told(label, auc, auc_full, precision, precision_full)
+    return Told(label, *aucs, *means)
 
 
 def _rewrite(
@@ -301,13 +290,6 @@ def shorten(records: Sequence[Record], compressor: Compressor, *, keeps_full: bo
             vector = records[row].vector if keeps_full else None
             shortened[row] = replace(records[row], vector=vector, compact=code)
     return shortened
-
-
-def _fresh(index: Path, kind: str) -> str:
-    """Return a name that no folder of this index has."""
-    return next(
-        name for number in itertools.count(2) if not (index / (name := f"{kind}-{number}")).exists()
-    )
 
 
 def _cost(compression: Compression, before: int, after: int) -> str:

@@ -41,12 +41,7 @@ class Sample:
 
     @classmethod
     def read(cls, collection: Collection, seed: int, label: str | None) -> Self:
-        """Read a bounded number of each from the store, or map them from a feature cache.
-
-        Raises:
-            UsageError: the index is empty, or no painting has the label.
-            CompressError: too few paintings can be held out.
-        """
+        """Read a bounded number of each from the store, or map them from a feature cache."""
         store, features = collection.store, open_features(collection)
         records = [
             (record.id, record.payload.get("artist"), record.payload.get(label or ""))

@@ -19,15 +19,9 @@ Where = Mapping[str, FilterValue] | Filter
 
 
 def select(
-    collection: Collection,
-    where: Where | None,
-    exclude: Mapping[str, FilterValue] | None = None,
+    collection: Collection, where: Where | None, exclude: Mapping[str, FilterValue] | None = None
 ) -> list[Condition]:
-    """Return the conditions as one filter.
-
-    Raises:
-        UsageError: a field that no painting has.
-    """
+    """Return the conditions as one filter."""
     given = [] if where is None or isinstance(where, Mapping) else list(where)
     mapping = where if isinstance(where, Mapping) else None
     conditions = given + build_filter(mapping, exclude)

@@ -91,11 +91,7 @@ def upsert(collection: Collection, handed: Handed) -> int:
 
 
 def _new_path(collection: Collection, key: str | Path) -> str:
-    """Return what the index is to call a painting that it does not have.
-
-    Raises:
-        UsageError: it is no path inside the corpus, nor could be one.
-    """
+    """Return what the index is to call a painting that it does not have."""
     root = collection.root
     file = Path(key).absolute() if Path(key).is_file() else root / key
     for spelling, base in ((file, root), (file.resolve(), root.resolve())):

@@ -29,24 +29,7 @@ from paint_search.studies.silhouette import Silhouettes, silhouette
 from paint_search.studies.verify import Verifications, verify
 
 __all__ = [
-    "Artists",
-    "Classified",
-    "Clustering",
-    "Compression",
-    "Maps",
-    "Recognition",
-    "Result",
-    "Silhouettes",
-    "Verifications",
-    "Written",
-    "artists",
-    "classify",
-    "clusters",
-    "compression",
-    "grey_warning",
-    "maps",
-    "report",
-    "retrieval",
-    "silhouette",
-    "verify",
-]
+    "Artists", "Classified", "Clustering", "Compression", "Maps", "Recognition", "Result",
+    "Silhouettes", "Verifications", "Written", "artists", "classify", "clusters", "compression",
+    "grey_warning", "maps", "report", "retrieval", "silhouette", "verify",
+]  # fmt: skip

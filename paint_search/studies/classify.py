@@ -14,7 +14,7 @@ from paint_search.eval import KINDS, Classification, Kind
 from paint_search.eval import classify as learn
 from paint_search.eval.classifiers import MEMBERS
 from paint_search.painting import Progress
-from paint_search.report import tables
+from paint_search.report.tables import Part, Remark, Table
 from paint_search.studies.result import PAGES, Data, Note, Report, Result, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
 _SHOWN = 220  # pixels of a picture on the page
+_FEW = 12  # classes of which the whole confusion matrix fits a screen
+_CONFUSIONS = 12  # listed where it does not
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +61,56 @@ class Classified(Result):
         histories = found.ensemble.histories
         return confusion_figure(found.confusion(), found.classes, title, self._plane(), histories)
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield the classes, the figures, what they mean, and who is told as whom."""
-        yield from tables.classification(self.found, self.works.by, self._known_artists())
+        found, by = self.found, self.works.by
+        yield self._classes()
+        yield ""
+        yield self._figures()
+        yield ""
+        yield from found.remarks()
+        tested = f"{len(found.truth):,}"
+        if known := self._known_artists():
+            yield Remark(
+                f"{known:,} of the {tested} tested works are by artists whose other works it "
+                f"learned from: part of what it knows of {self.works.many} may be the artists."
+            )
+        yield f"\nwho is told as whom: rows are what they are, {tested} works"
+        confusion, names = found.confusion(), found.classes
+        if len(names) <= _FEW:
+            counts = zip(names, confusion.tolist(), strict=True)
+            yield Table([by, *(f">{name}" for name in names)], [(n, *row) for n, row in counts])
+            return
+        pairs = [(a, b) for a, b in np.argwhere(confusion) if a != b]
+        pairs = sorted(pairs, key=lambda pair: -confusion[pair])[:_CONFUSIONS]
+        yield Table(
+            [by, "told as", ">works", ">of"],
+            [(names[a], names[b], confusion[a, b], confusion[a].sum()) for a, b in pairs],
+        )
+
+    def _classes(self) -> Table:
+        return Table(
+            [self.works.by, ">learned from", ">tested", ">precision", ">recall", ">F1"],
+            [tuple(vars(one).values()) for one in self.found.per_class()],
+        )
+
+    def _figures(self) -> Table:
+        """Return the figures over all tested works."""
+        found, (common, share) = self.found, self.found.baseline
+        by_chance = f"{found.calibration_error_by_chance:.3f} if calibrated"
+        promised = f"sets that hold the class, {found.coverage:.0%} asked"
+        return Table(
+            ["figure", ">value", "95 % interval"],
+            [
+                ("accuracy", found.accuracy, found.interval(found.right)),
+                (f"always {common}", share, ""),
+                ("accuracy on the works learned from", found.fitted, ""),
+                ("expected calibration error", found.calibration_error, by_chance),
+                (promised, found.covered.mean(), found.interval(found.covered)),
+                ("classes in a set", f"{found.sets.sum(axis=1).mean():.2f}", ""),
+                ("agreement of the models", found.agreement.mean(), ""),
+            ],
+        )
 
     def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
         """Write a page of what was told wrongly, each work beside those that misled the model.
@@ -86,7 +135,7 @@ class Classified(Result):
                 vectors=works.vectors,
                 captions=[works.caption(row) for row in range(len(works.files))],
                 picture=lambda row: picture(place[row]),
-                tables=[tables.class_figures(found), tables.classes(found, works.by)],
+                tables=[self._figures(), self._classes()],
                 figure=self.figure(),
                 made=self._making(),
             )

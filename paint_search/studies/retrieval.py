@@ -13,7 +13,7 @@ from paint_search.errors import UsageError
 from paint_search.eval import Retrieval, centroids, hierarchy, plain, same_label_auc
 from paint_search.eval import exclude_copies as find_copies
 from paint_search.eval import retrieval as score
-from paint_search.report import tables
+from paint_search.report.tables import Part, Remark, Table
 from paint_search.studies.result import Data, Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 
 _PARTS = ("query", "gallery")
+_REMARK = (
+    "P@k: share of the k nearest works with the same {by}. mAP@k: that share where each such work "
+    "stands, summed and divided by min(k, works there are to find). R@k: share of the queries with "
+    "such a work among the k nearest. R-precision: P@k for as many works as there are to find. "
+    "AUC: how often two works of one {by} score above two of different {many}."
+)
+_CSD = Remark(
+    "CSD mAP@k: the mean of P@1 to P@k, called mAP@k by the code of Somepalli et al. 2024; compare "
+    "this one with the tables of style-retrieval papers."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +92,31 @@ class Recognition(Result):
         title = f"Which {by} (column) the works of each {by} (row) are taken for"
         return heat_map_figure(shares, names, tree.linkage, title, "share of the queries")
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield the figures, the hardest labels, and who is taken for whom."""
-        yield from tables.retrieval(self.found, self.figures, self.intervals, self.works.by)
-        columns = self.table().columns
-        yield from tables.hardest(self.found, columns, self.top, self.min_works)
+        found, by, many, intervals = self.found, self.works.by, self.works.many, self.intervals
+        yield Table(
+            ["figure", ">value", "95 % interval"],
+            [(name, value, intervals.get(name)) for name, value in self.figures.items()],
+        )
+        lonely = f"; {found.lonely:,} had no other work to find" if found.lonely else ""
+        yield Remark(f"over {len(found.queries):,} queries{lonely}")
+        yield Remark(_REMARK.format(by=by, many=many))
+        if any(name.startswith("CSD") for name in self.figures):
+            yield _CSD
+        yield f"\nthe hardest {many} of {self.min_works} or more queries"
+        yield Table(
+            [by, *(f">{name}" for name in self.table().columns[1:])],
+            [tuple(vars(row).values()) for row in found.hardest(self.top, self.min_works)],
+        )
+        yield "\nwho is taken for whom, by the nearest work"
+        yield Table(
+            [by, "taken for", ">works", ">share"],
+            [
+                (row.label, row.taken_for, row.count, f"{row.share:.0%}")
+                for row in found.confusions()[: self.top]
+            ],
+        )
 
 
 def retrieval(

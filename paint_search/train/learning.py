@@ -18,12 +18,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from paint_search.compress.base import Report
-from paint_search.compress.siamese_training import (
-    CHANCE,
-    PairLogisticLoss,
-    WorkSampler,
-    pair_auc,
-)
+from paint_search.compress.siamese_training import CHANCE, PairLogisticLoss, WorkSampler, pair_auc
 from paint_search.compress.training import (
     Callback,
     Checkpoint,
