@@ -135,6 +135,8 @@ def project(
         EvalError: too few vectors or dimensions, NaN or infinite values, zero vectors, vectors
             that all point one way, or a method or number of dimensions that is not offered.
     """
+    from sklearn.manifold import trustworthiness
+
     if method not in get_args(Method):
         raise EvalError(f"No map method {method!r}: choose one of {', '.join(get_args(Method))}.")
     if dims not in (2, 3):
@@ -160,9 +162,12 @@ def project(
         # Their axes mean nothing: turn the longest side to lie across, as screens and pages do.
         raw, _ = _pca(raw, dims, seed)
     coordinates = np.ascontiguousarray(raw, dtype=np.float32)
-    trust, sample, neighbours = _trustworthiness(unit, coordinates, trust_sample, seed)
+    size = min(trust_sample, count)
+    sample = np.random.default_rng(seed).choice(count, size=size, replace=False)
+    neighbours = min(NEIGHBOURS, (size - 1) // 2)
+    trust = trustworthiness(unit[sample], coordinates[sample], n_neighbors=neighbours)
     parameters |= {"trust_neighbours": neighbours, "seed": seed}
-    return Projection(coordinates, method, ratios, trust, sample, parameters)
+    return Projection(coordinates, method, ratios, float(trust), size, parameters)
 
 
 def _pca(
@@ -199,16 +204,3 @@ def _tsne(reduced: NDArray[np.float32], dims: int, seed: int) -> _Laid:
 
     options: _Options = {"perplexity": min(PERPLEXITY, (len(reduced) - 1) / 3), "init": "pca"}
     return TSNE(n_components=dims, random_state=seed, **options).fit_transform(reduced), options
-
-
-def _trustworthiness(
-    unit: Vectors, coordinates: NDArray[np.float32], most: int, seed: int
-) -> tuple[float, int, int]:
-    """Trustworthiness of a random sample: (value, size of the sample, neighbours)."""
-    from sklearn.manifold import trustworthiness
-
-    size = min(most, len(unit))
-    sample = np.random.default_rng(seed).choice(len(unit), size=size, replace=False)
-    neighbours = min(NEIGHBOURS, (size - 1) // 2)
-    value = trustworthiness(unit[sample], coordinates[sample], n_neighbors=neighbours)
-    return float(value), size, neighbours

@@ -22,7 +22,7 @@ from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
 from paint_search.search.stores.base import VectorName, VectorQuery
-from paint_search.verify import Embeddings, Judge, Judged, Material, calibrate, probability
+from paint_search.verify import Embeddings, Judge, Material, calibrate, probability
 
 FOLDER: Final = "verification"
 FORMAT: Final = 1
@@ -246,19 +246,27 @@ class Verifier:
 
     def _calibrate(self, count: int) -> Calibration:
         ids, material = self.material()
-        judge, works, judged = calibrate(material)
-        named = {material.artists[row] for row in judged.pairs.left}
+        judge, drawn, scores = calibrate(material)
+        named = {material.artists[row] for row in drawn.left}
         rows = material.vectors if material.codes is None else material.codes
         asked = np.flatnonzero(material.unseen)[:_ASKED]
         cosines = [self._nearest(rows[row], ids[row]) for row in asked]
+        kept = []  # every so many of the pairs in the order of their scores, of each kind
+        for kind in (True, False):
+            of_kind = np.flatnonzero(drawn.same == kind)
+            ranked = of_kind[np.argsort(scores[of_kind], kind="stable")]
+            kept += ranked[:: max(1, 2 * len(ranked) // _REFERENCES)].tolist()
         return Calibration(
             judge=judge,
             made_of=self._made_of(),
             paintings=count,
-            pairs=len(judged.pairs),
+            pairs=len(drawn),
             artists=len(named),
             nearest=float(np.quantile(cosines, _STRANGE)),
-            references=_some_references(ids, judge, works, judged),
+            references=tuple(
+                (ids[drawn.left[n]], ids[drawn.right[n]], bool(drawn.same[n]), float(scores[n]))
+                for n in kept
+            ),
         )
 
     def _nearest(self, vector: NDArray[np.float32], own: str | None) -> float:
@@ -318,20 +326,3 @@ class Verifier:
         searched = self.collection.manifest.searched
         folder = made.folder if made is not None and searched == "compact" else "none"
         return f"{self.collection.manifest.backbone.fingerprint} {searched} {folder}"
-
-
-def _some_references(
-    ids: list[str], judge: Judge, works: Embeddings, judged: Judged
-) -> tuple[tuple[str, str, bool, float], ...]:
-    """Return every so many of the pairs in the order of their scores, of each kind."""
-    pairs = judged.pairs
-    scores = judge.score(works[pairs.left], works[pairs.right])
-    kept = []
-    for kind in (True, False):
-        of_kind = np.flatnonzero(pairs.same == kind)
-        ranked = of_kind[np.argsort(scores[of_kind], kind="stable")]
-        kept += ranked[:: max(1, 2 * len(ranked) // _REFERENCES)].tolist()
-    return tuple(
-        (ids[pairs.left[row]], ids[pairs.right[row]], bool(pairs.same[row]), float(scores[row]))
-        for row in kept
-    )

@@ -17,7 +17,7 @@ from paint_search.eval import (
     ranked_pairs,
 )
 from paint_search.report.tables import Part, Remark, Table, interval, plural
-from paint_search.studies.result import Data, Note, Result
+from paint_search.studies.result import Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Artists(Result):
             name: [self._told(pair) for pair in pairs] for name, pairs in lists.items()
         }
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a pair, the most alike first, then one row a label: with itself."""
         from scipy.stats import rankdata
 
@@ -76,7 +76,7 @@ class Artists(Result):
         for (i, j), rank in (*zip(pairs.tolist(), ranks, strict=True), *own):
             figures = (float(matrix[i, j]) for matrix in matrices)
             rows.append([names[i], names[j], counts[i], counts[j], rank, *figures])
-        return Data(_COLUMNS, rows)
+        return Table(_COLUMNS, rows)
 
     def figure(self) -> Figure:
         """Draw the mean cosines as a heat map, like beside like."""

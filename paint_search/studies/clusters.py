@@ -19,7 +19,7 @@ from paint_search.eval import (
 )
 from paint_search.eval.inputs import Floats, Ints
 from paint_search.report.tables import Part, Table
-from paint_search.studies.result import Data, Note, Result
+from paint_search.studies.result import Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class Clustering(Result):
             "agreement": {way: figures.to_dict() for way, figures in self.agreements.items()},
         }
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a leaf, in the order of the tree."""
         counts, names = Counter(self.works.labels), self.tree.names
         cut, means = self.cut.tolist(), self.means.codes.tolist()
-        return Data(
+        return Table(
             ("name", "works", self.against or "label", "tree", "kmeans", "place"),
             [
                 [names[i], counts[names[i]], self.labels[i], cut[i], means[i], place]

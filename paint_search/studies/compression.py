@@ -23,13 +23,17 @@ from paint_search.eval import (
     LEAST_WORKS,
     Candidate,
     LabelFidelity,
+    NeighboursKept,
     fidelity,
     shown_candidate,
+    unit_rows,
     verdicts,
 )
+from paint_search.eval.inputs import Vectors
+from paint_search.eval.neighbours import ranking_keys
 from paint_search.painting import Progress
 from paint_search.report.tables import Part, Remark, Table
-from paint_search.studies.result import PAGES, Data, Note, Report, Result, check_file, counting
+from paint_search.studies.result import PAGES, Note, Report, Result, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:
@@ -43,6 +47,8 @@ METHODS = ("pca", "autoencoder")
 DIMS = (64, 128, 256, 320)
 _TIMES = 3  # the best of so many transforms is the time of one
 _PICTURE = 150  # pixels of a picture on the page, some more than it takes on the screen
+_BESIDE = 10  # neighbours shown on the page of each painting, by either vectors
+_CHANGED, _MIDDLE, _BEST = 12, 4, 4  # paintings on it
 _CHANGES = 5
 _KEPT = Remark(
     "recall@k: share of the k nearest works that stay the same. Spearman, Kendall: correlation of "
@@ -133,10 +139,10 @@ class Compression(Result):
             "failed": list(self.failed),
         }
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a compressor; None where there is no such figure."""
         rows = [_figures(candidate) for candidate in self.candidates]
-        return Data(list(rows[0]), [list(row.values()) for row in rows])
+        return Table(list(rows[0]), [list(row.values()) for row in rows])
 
     def figure(self) -> Figure:
         """Draw recall@10 and Spearman by dimensions, and the silhouettes of the one shown."""
@@ -216,33 +222,40 @@ class Compression(Result):
     def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
         """Write a page of the paintings whose neighbours changed most in the one shown.
 
+        Beside each stand its nearest works by the full and by the compressed vectors, those that
+        both share framed, the others with the rank they have on the other side.
+
         Raises:
             UsageError: no name of a page, or no folder to write it into.
         """
         from paint_search.indexer.images.thumbnails import thumbnail
-        from paint_search.report import FidelityPage, choose_works, write_fidelity_page
+        from paint_search.report import write_page
 
         check_file(file, PAGES)
         shown, held = shown_candidate(self.candidates), self.held
-        kept = shown.fidelity.neighbours
-        page = FidelityPage(
+        units = [unit_rows(vectors, np.float32) for vectors in (held.vectors, shown.codes)]
+        choice = _choose(shown.fidelity.neighbours)
+        done = counting(report, "pictures", sum(map(len, choice)))
+        changed, middle, best = (_queries(units, rows, done) for rows in choice)
+        write_page(
+            Path(file),
+            "fidelity.html",
             name=held.root.name,
             compressed=f"{shown.name}, {self.dims:,} to {shown.dims} dimensions",
-            full=held.vectors,
-            compact=shown.codes,
-            kept=kept,
+            figures=self._kept(_ON_PAGES),
+            said=verdicts(self.candidates),
+            figure=self.figure(),
+            mean=shown.fidelity.neighbours.recall[_BESIDE],
+            changed=changed,
+            middle=middle,
+            best=best,
             captions=[
                 (work.artist or "", work.title or PurePosixPath(work.path).stem)
                 for work in held.paintings
             ],
             picture=lambda row: thumbnail(held.files[row], _PICTURE),
-            table=self._kept(_ON_PAGES),
-            said=verdicts(self.candidates),
-            figure=self.figure(),
             made=self._making(),
         )
-        done = counting(report, "pictures", sum(map(len, choose_works(kept))))
-        write_fidelity_page(Path(file), page, done)
 
     def _making(self) -> list[tuple[str, str]]:
         kept = self.candidates[0].fidelity
@@ -353,6 +366,50 @@ def _figures(one: Candidate) -> dict[str, Any]:
         "fit_seconds": one.fit_seconds,
         "transform_ms_per_1000": one.transform_ms,
     }
+
+
+def _choose(kept: NeighboursKept) -> tuple[list[int], list[int], list[int]]:
+    """Return the rows of works that changed most, worst first, that are in the middle, kept best.
+
+    Equal shares are ordered by the share of the most neighbours measured, then by row.
+    """
+    order = np.lexsort((kept.per_work[:, -1], kept.per_work[:, kept.ks.index(_BESIDE)])).tolist()
+    changed = order[:_CHANGED]
+    start = max(len(changed), (len(order) - _MIDDLE) // 2)
+    middle = order[start : start + _MIDDLE]
+    return changed, middle, order[max(len(order) - _BEST, start + len(middle)) :][::-1]
+
+
+def _queries(
+    units: Sequence[Vectors], rows: Sequence[int], done: Callable[[], None]
+) -> Iterator[dict[str, object]]:
+    """Yield what is shown of each query, so that pictures are made one query at a time."""
+    for row in rows:
+        full, compact = (_others(unit, row) for unit in units)
+        yield {
+            "row": row,
+            "kept": len({*full[:_BESIDE]} & {*compact[:_BESIDE]}),
+            "of": len(full[:_BESIDE]),
+            "sides": {"full": _side(full, compact), "compressed": _side(compact, full)},
+        }
+        done()
+
+
+def _others(unit: Vectors, row: int) -> list[int]:
+    """Return all other works, the nearest first."""
+    keys = ranking_keys(unit[row : row + 1] @ unit.T)[0]
+    keys[row] = np.iinfo(np.int64).min
+    return [*map(int, np.argsort(keys)[:0:-1])]
+
+
+def _side(here: list[int], there: list[int]) -> Iterator[tuple[int, str, bool]]:
+    """Yield the nearest works, where they stand here and there, and whether both sides have them.
+
+    Each side holds all works but one, the most like it first.
+    """
+    for place, row in enumerate(here[:_BESIDE], start=1):
+        other = there.index(row) + 1
+        yield row, f"{place}" if other == place else f"{place} → {other:,}", other <= _BESIDE
 
 
 def _held_out(works: Works, index: Index, seed: int) -> NDArray[np.bool_]:

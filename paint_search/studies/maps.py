@@ -12,7 +12,7 @@ from paint_search.eval import METHOD_NAMES, Method, Projection, project
 from paint_search.files import replacing
 from paint_search.report.tables import Part, Remark, Table
 from paint_search.studies.exhibit import Exhibit
-from paint_search.studies.result import PAGES, Data, Report, Result, check_file
+from paint_search.studies.result import PAGES, Report, Result, check_file
 from paint_search.studies.works import AnIndex, Exclude, Where, read_works
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class Maps(Result):
         """Return what is to be known of each view; the coordinates are in the table."""
         return {"views": [view.to_dict() for view in self.views]}
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a painting: its path and labels, then each axis of each view."""
         columns = self._columns()
-        return Data(tuple(columns), zip(*columns.values(), strict=True))
+        return Table(list(columns), list(zip(*columns.values(), strict=True)))
 
     def figure(self) -> Figure:
         """Draw the first view, coloured by the field."""

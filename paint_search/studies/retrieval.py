@@ -14,7 +14,7 @@ from paint_search.eval import Retrieval, centroids, hierarchy, plain, same_label
 from paint_search.eval import exclude_copies as find_copies
 from paint_search.eval import retrieval as score
 from paint_search.report.tables import Part, Remark, Table
-from paint_search.studies.result import Data, Note, Result
+from paint_search.studies.result import Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ class Recognition(Result):
             }
         )
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a label."""
         last = self.found.ks[-1]
         columns = (self.works.by, "queries", "P@1", f"mAP@{last}", f"R@{last}", "R-precision")
-        return Data(columns, [list(vars(row).values()) for row in self.found.per_label()])
+        return Table(columns, [list(vars(row).values()) for row in self.found.per_label()])
 
     def figure(self) -> Figure:
         """Draw which share of each label's queries is taken for each label, its own included."""

@@ -11,7 +11,7 @@ import numpy as np
 from paint_search.errors import UsageError, argument
 from paint_search.eval import Silhouette, ranked_pairs, silhouettes
 from paint_search.report.tables import Part, Remark, Table, interval
-from paint_search.studies.result import Data, Note, Result
+from paint_search.studies.result import Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Silhouettes(Result):
             return {found.metric: vars(found.pair(*self.pair)) for found in both}
         return {found.metric: found.to_dict() for found in both}
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a pair, the best first, then one row a label among all."""
         cosine, euclidean = self.cosine, self.euclidean
         names, counts = cosine.names, cosine.counts.tolist()
@@ -65,7 +65,7 @@ class Silhouettes(Result):
             rows.append(
                 [one.label, None, one.works, None, one.value, one.low, one.high, other.value]
             )
-        return Data(_COLUMNS, rows)
+        return Table(_COLUMNS, rows)
 
     def figure(self) -> Figure:
         """Draw the silhouette of each label with its interval."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from paint_search.errors import EvalError
 from paint_search.eval import Verification, group_labels, verification
 from paint_search.report.tables import Part, Remark, Table
-from paint_search.studies.result import Data, Result
+from paint_search.studies.result import Result
 from paint_search.studies.works import AnIndex, reading
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class Verifications(Result):
             | {"look_alikes": self.look_alikes}
         )
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row an artist and side."""
-        return Data(
+        return Table(
             _COLUMNS,
             [
                 (side, *astuple(score))

@@ -2,8 +2,8 @@
 
 Three things speak: the cosine of the vectors that the index is searched by, the log likelihood
 ratio of the two-covariance model, and whether both works are like the same known artists. A
-logistic regression on held-out pairs weighs them. Judging
-takes numpy alone; fitting imports scikit-learn.
+logistic regression on held-out pairs weighs them. Judging takes numpy alone; fitting imports
+scikit-learn.
 """
 
 from collections.abc import Mapping

@@ -118,8 +118,8 @@ class Judged:
     probabilities: Floats
 
 
-def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Embeddings, Judged]:
-    """Return the judge, all works as it sees them, and the pairs that it was calibrated on.
+def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Pairs, Floats]:
+    """Return the judge, and the pairs that it was calibrated on with the log odds it gives them.
 
     Raises:
         EvalError: too few works to learn from.
@@ -127,8 +127,7 @@ def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Embeddings, Jud
     model, works = material.learn()
     pairs = material.pairs(material.unseen, PAIRS, seed)
     judge = Judge.fit(model, works, pairs)
-    scores = judge.score(works[pairs.left], works[pairs.right])
-    return judge, works, Judged(pairs, probability(scores))
+    return judge, pairs, judge.score(works[pairs.left], works[pairs.right])
 
 
 def cross_judge(
@@ -167,14 +166,8 @@ def cross_judge(
         pairs = (draw or material.pairs)(inside, count // folds, seed + 1)
         parts.append(pairs)
         judged.append(probability(judge.score(works[pairs.left], works[pairs.right])))
-    return Judged(
-        Pairs(
-            np.concatenate([pairs.left for pairs in parts]),
-            np.concatenate([pairs.right for pairs in parts]),
-            np.concatenate([pairs.same for pairs in parts]),
-        ),
-        np.concatenate(judged),
-    )
+    columns = ((pairs.left, pairs.right, pairs.same) for pairs in parts)
+    return Judged(Pairs(*map(np.concatenate, zip(*columns, strict=True))), np.concatenate(judged))
 
 
 def _deal(

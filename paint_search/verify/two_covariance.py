@@ -77,12 +77,19 @@ class TwoCovariance:
         spread = np.sqrt(np.maximum(axes.explained_variance_, 1e-12))
         components = axes.components_ / spread[:, None]
         rows = np.asarray(unit_rows((rooted - mean) @ components.T), dtype=np.float64)
-        within, between = _covariances(rows, labels)
+        codes = np.unique(labels, return_inverse=True)[1]
+        counts, centre = np.bincount(codes), rows.mean(axis=0)
+        sums = np.zeros((len(counts), kept))
+        np.add.at(sums, codes, rows - centre)
+        within, between = _covariances(rows - centre, codes, sums, counts)
         total = within + between
         inverse = np.linalg.inv(total)
         joint = np.linalg.inv(total - between @ inverse @ between)
-        manners, offsets = _manners(rows, labels, within, between)
         product = inverse @ between @ joint
+        # The linear discriminants of the artists of two works or more.
+        means = _artist_means(sums, counts, within, between)[0][counts > 1]
+        manners = means @ np.linalg.inv(within)
+        offsets = np.einsum("ak,ak->a", manners, means) / 2 + manners @ centre
         return cls(mean, components, inverse - joint, product, manners, offsets)
 
     def centred(self, vectors: NDArray[np.float32]) -> Floats:
@@ -119,42 +126,24 @@ class TwoCovariance:
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def _covariances(rows: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return the covariance within artists and that of their means.
+def _covariances(
+    rows: Floats, codes: NDArray[np.int64], sums: Floats, counts: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """Return the covariance within artists and that of their means, from centred rows.
 
     Begins with moments; each round of expectation maximisation then weighs an artist's mean by how
     well so many works tell it.
     """
-    names, codes = np.unique(labels, return_inverse=True)
-    counts = np.bincount(codes)
-    rows = rows - rows.mean(axis=0)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, codes, rows)
     deviations = rows - (sums / counts[:, None])[codes]
-    within = _sound(deviations.T @ deviations / max(1, len(rows) - len(names)))
+    within = _sound(deviations.T @ deviations / max(1, len(rows) - len(counts)))
     between = _sound(rows.T @ rows / len(rows) - within)
     for _ in range(_ROUNDS):
         means, spread, weighed = _artist_means(sums, counts, within, between)
         cross = sums.T @ means
         squares = rows.T @ rows - cross - cross.T + (means * counts[:, None]).T @ means
         within = _sound((squares + weighed) / len(rows))
-        between = _sound((spread + means.T @ means) / len(names))
+        between = _sound((spread + means.T @ means) / len(counts))
     return within, between
-
-
-def _manners(
-    rows: Floats, labels: NDArray[np.int64], within: Floats, between: Floats
-) -> tuple[Floats, Floats]:
-    """Return the linear discriminants of the artists of two works or more."""
-    _, codes = np.unique(labels, return_inverse=True)
-    counts = np.bincount(codes)
-    centre = rows.mean(axis=0)
-    sums = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(sums, codes, rows - centre)
-    means, _, _ = _artist_means(sums, counts, within, between)
-    manners = means[counts > 1] @ np.linalg.inv(within)
-    offsets = np.einsum("ak,ak->a", manners, means[counts > 1]) / 2 + manners @ centre
-    return manners, offsets
 
 
 def _artist_means(

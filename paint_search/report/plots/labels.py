@@ -81,7 +81,12 @@ def heat_map_figure(
         )  # fmt: skip
         axes.set_ylim(count - 0.5, -0.5)
         if count <= _FEW_CELLS:
-            _write_values(axes, ordered, (low + high) / 2)
+            for (row, column), value in np.ndenumerate(ordered):
+                if np.isfinite(value):
+                    axes.text(
+                        column, row, f"{value:.2f}", ha="center", va="center", fontsize=6,
+                        color="white" if value < (low + high) / 2 else INK,
+                    )  # fmt: skip
         figure.colorbar(mesh, cax=bar, extend="both", ticklocation="left").set_label(measure)
     return figure
 
@@ -209,15 +214,6 @@ def _colour_range(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
         raise EvalError("The heat map has no finite value to show.")
     low, high = np.percentile(finite, (2, 98))
     return (float(low), float(high)) if low < high else (float(low) - 0.01, float(high) + 0.01)
-
-
-def _write_values(axes: Axes, values: NDArray[np.floating[Any]], middle: float) -> None:
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            colour = "white" if value < middle else INK
-            axes.text(
-                column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=6
-            )
 
 
 def _draw_tree(axes: Axes, linkage: NDArray[np.float64], cut: float | None) -> list[int]:
