@@ -20,8 +20,7 @@ from paint_search.eval.calibration import (
     prediction_sets,
     reliability,
 )
-from paint_search.eval.classifiers import KINDS, Kind
-from paint_search.eval.classify import Classification, classify, stratified_split
+from paint_search.eval.classify import KINDS, Classification, Kind, classify, stratified_split
 from paint_search.eval.clusters import Hierarchy, Partition, centroids, hierarchy, kmeans
 from paint_search.eval.duplicates import Copies, exclude_copies, likely_duplicates
 from paint_search.eval.fidelity import (

@@ -6,14 +6,14 @@ line.
 """
 
 from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE, Groups, group_values
-from paint_search.report.pages.map import MapPaintings, thumbnail_side, write_map_page
-from paint_search.report.pages.rendering import write_page
+from paint_search.report.map_page import MapPaintings, thumbnail_side, write_map_page
 from paint_search.report.plots.classify import Plane, confusion_figure, plane_figure
 from paint_search.report.plots.fidelity import Curve, fidelity_figure
 from paint_search.report.plots.labels import dendrogram_figure, heat_map_figure, interval_figure
 from paint_search.report.plots.scatter import scatter_figure
 from paint_search.report.plots.style import save_figure
 from paint_search.report.plots.verify import curve_figure, reliability_figure
+from paint_search.report.rendering import write_page
 from paint_search.report.sheets import write_hits, write_pairs, write_sheet
 
 __all__ = [

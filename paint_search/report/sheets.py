@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paint_search.errors import PaintSearchError
 from paint_search.files import replacing
-from paint_search.report.pages.rendering import write_page
+from paint_search.report.rendering import write_page
 
 if TYPE_CHECKING:
     from paint_search.index.verification import Verdict

@@ -12,7 +12,7 @@ import numpy as np
 from paint_search.errors import EvalError, ImageError, UsageError, argument
 from paint_search.eval import KINDS, Classification, Kind, unit_rows
 from paint_search.eval import classify as learn
-from paint_search.eval.classifiers import MEMBERS
+from paint_search.eval.classify import MEMBERS
 from paint_search.eval.inputs import Ints
 from paint_search.painting import Progress
 from paint_search.report.tables import Part, Remark, Table

@@ -17,7 +17,7 @@ import numpy as np
 
 from paint_search.errors import EvalError
 from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE, group_values
-from paint_search.report.pages.rendering import jpeg, write_page
+from paint_search.report.rendering import jpeg, write_page
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
