@@ -26,6 +26,13 @@ def info(*, index: IndexOption = None, output: Output) -> None:
     manifest = facts.manifest
     output.json(dataclasses.asdict(facts))
     backbone, engine, background = manifest.backbone, manifest.engine, manifest.background
+    compression = manifest.compression
+    dimensions = manifest.dimensions | {"full": backbone.dimension}
+    vectors = ", ".join(
+        f"{name}: {dimensions[name]} dimensions, {size / 1e6:.1f} MB"
+        for name, size in facts.vector_bytes.items()
+    )
+    where = "on disk" if manifest.store.embedded else "in this folder, all else on the server"
     rows = [
         ("index", str(facts.folder)),
         ("paintings", f"{facts.paintings:,} below {facts.root}"),
@@ -36,12 +43,13 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         ("weights", f"{backbone.weights} ({backbone.fingerprint[:16]})"),
         ("preprocessing", backbone.preprocessing.describe()),
         ("engine", engine.describe() if engine else "built in"),
-        ("vectors", _sizes(facts)),
-        *_compression(facts),
+        ("vectors", vectors),
+        *([("compressor", compression.describe())] if compression else []),
+        *([("drift", compression.describe_drift())] if compression else []),
         ("store", str(manifest.store)),
         ("search", _search(facts)),
         ("scores", background.describe() if background else "too few labels to say"),
-        ("size", _size(facts)),
+        ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB {where}"),
         ("made", f"{manifest.created} with paint-search {manifest.made_with}"),
     ]
     output.table(["", ""], rows)
@@ -49,14 +57,7 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         output.line("")
         output.table(
             ["way to search", ">median", ">recall@10"],
-            [
-                [
-                    way.name,
-                    f"{way.milliseconds:.2f} ms",
-                    "" if way.recall is None else f"{way.recall:.3f}",
-                ]
-                for way in facts.ways
-            ],
+            [[way.name, f"{way.milliseconds:.2f} ms", _recall(way.recall)] for way in facts.ways],
         )
 
 
@@ -213,26 +214,8 @@ def copy(
     output.note(f"the copy is {summary.folder}: use it with --index, or move it in place")
 
 
-def _sizes(facts: "IndexInfo") -> str:
-    dimensions = facts.manifest.dimensions | {"full": facts.manifest.backbone.dimension}
-    return ", ".join(
-        f"{name}: {dimensions[name]} dimensions, {size / 1e6:.1f} MB"
-        for name, size in facts.vector_bytes.items()
-    )
-
-
-def _size(facts: "IndexInfo") -> str:
-    here = f"{facts.bytes_on_disk / 1e6:.1f} MB"
-    if facts.manifest.store.embedded:
-        return f"{here} on disk"
-    return f"{here} in this folder, all else on the server"
-
-
-def _compression(facts: "IndexInfo") -> list[tuple[str, str]]:
-    compression = facts.manifest.compression
-    if compression is None:
-        return []
-    return [("compressor", compression.describe()), ("drift", compression.describe_drift())]
+def _recall(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _search(facts: "IndexInfo") -> str:
@@ -256,7 +239,7 @@ def _print_compression(output: Output, summary: "CompressSummary") -> None:
         [
             [
                 trial.method,
-                *(f"{trial.recall[k]:.3f}" if trial.recall else "" for k in compression.recall),
+                *(_recall(trial.recall.get(k)) for k in compression.recall),
                 f"{trial.seconds:.1f} s" if trial.recall else "",
                 trial.refused or ("kept" if trial.method == chosen else ""),
             ]

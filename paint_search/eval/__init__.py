@@ -22,7 +22,7 @@ from paint_search.eval.calibration import (
 )
 from paint_search.eval.classify import KINDS, Classification, Kind, classify, stratified_split
 from paint_search.eval.clusters import Hierarchy, Partition, centroids, hierarchy, kmeans
-from paint_search.eval.duplicates import Copies, exclude_copies, likely_duplicates
+from paint_search.eval.duplicates import kept_works, likely_duplicates
 from paint_search.eval.fidelity import (
     BASELINE,
     LEAST_WORKS,
@@ -54,14 +54,14 @@ from paint_search.eval.verify import Verification, equal_error_rate, verificatio
 
 __all__ = [
     "BASELINE", "KINDS", "LEAST_WORKS", "METHOD_NAMES", "Agreement", "ArtistPair",
-    "ArtistSimilarity", "Candidate", "Classification", "Comparison", "Copies", "Fidelity", "Groups",
+    "ArtistSimilarity", "Candidate", "Classification", "Comparison", "Fidelity", "Groups",
     "Hierarchy", "Kind", "LabelFidelity", "Mantel", "Method", "Metric", "Neighbours",
     "NeighboursKept", "PairSource", "Pairs", "Partition", "Projection", "Reliability", "Retrieval",
     "Silhouette", "Verification", "agreement", "artist_similarity", "centroids", "classify",
-    "compare_silhouettes", "conformal_threshold", "csls", "equal_error_rate", "exclude_copies",
-    "fidelity", "group_labels", "hierarchy", "kmeans", "likely_duplicates", "mantel", "neighbours",
-    "neighbours_kept", "outliers", "pair_correlation", "plain", "prediction_sets", "project",
-    "random_pairs", "ranked_pairs", "reliability", "retrieval", "same_label_auc", "shown_candidate",
-    "silhouettes", "some_pairs", "stratified_split", "tree_correlation", "trust", "typical_works",
-    "unit_rows", "verdicts", "verification",
+    "compare_silhouettes", "conformal_threshold", "csls", "equal_error_rate", "fidelity",
+    "group_labels", "hierarchy", "kept_works", "kmeans", "likely_duplicates", "mantel",
+    "neighbours", "neighbours_kept", "outliers", "pair_correlation", "plain", "prediction_sets",
+    "project", "random_pairs", "ranked_pairs", "reliability", "retrieval", "same_label_auc",
+    "shown_candidate", "silhouettes", "some_pairs", "stratified_split", "tree_correlation", "trust",
+    "typical_works", "unit_rows", "verdicts", "verification",
 ]  # fmt: skip

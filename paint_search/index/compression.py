@@ -207,7 +207,12 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
         before += features.bytes_on_disk
         after += 0 if request.drop_full else features.bytes_on_disk
     if request.drop_full:
-        request.note(_cost(compression, before, after))
+        ten = compression.recall.get("10")
+        found = f", and finds {ten:.1%} of the ten nearest" if ten is not None else ""
+        request.note(
+            f"without the full vectors the index needs {after / 1e6:.1f} MB for vectors instead of "
+            f"{before / 1e6:.1f} MB{found}; they come back only by indexing the paintings anew"
+        )
     paintings = store.count()
     try:
         new = _rewrite(collection, new, features, compressor, request.report)
@@ -366,12 +371,3 @@ def shorten(records: Sequence[Record], compressor: Compressor, *, keeps_full: bo
             vector = records[row].vector if keeps_full else None
             shortened[row] = replace(records[row], vector=vector, compact=code)
     return shortened
-
-
-def _cost(compression: Compression, before: int, after: int) -> str:
-    kept = compression.recall.get("10")
-    found = f", and finds {kept:.1%} of the ten nearest" if kept is not None else ""
-    return (
-        f"without the full vectors the index needs {after / 1e6:.1f} MB for vectors instead of "
-        f"{before / 1e6:.1f} MB{found}; they come back only by indexing the paintings anew"
-    )

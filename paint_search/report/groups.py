@@ -60,7 +60,8 @@ def group_values(field: str, values: Sequence[object]) -> Groups:
     """
     cleaned = [None if _is_missing(value) else value for value in values]
     given = [value for value in cleaned if value is not None]
-    if all(_is_number(value) for value in given) and len(set(given)) > _STEPS:
+    numbers = all(isinstance(v, Real) and not isinstance(v, bool | np.bool) for v in given)
+    if numbers and len(set(given)) > _STEPS:
         return _steps(field, np.array([np.nan if v is None else v for v in cleaned], dtype=float))
     return _categories(field, [None if v is None else str(v).strip() for v in cleaned])
 
@@ -71,10 +72,6 @@ def _is_missing(value: object) -> bool:
         or (isinstance(value, str) and not value.strip())
         or (isinstance(value, Real) and not math.isfinite(value))
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool)
 
 
 def _categories(field: str, values: Sequence[str | None]) -> Groups:

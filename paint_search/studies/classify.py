@@ -292,21 +292,18 @@ def classify(
     note(works.describe())
     inputs: NDArray[Any] = works.vectors
     if model == "cnn":
+        from paint_search.train import SmallConvNet
+
         inputs = _pixels(works, report)
-        net = net or _net(seed, report)
+        if net is None:
+            net = SmallConvNet(seed=seed)
+            net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
     report("learning", Progress(0, 0))
     found = learn(
         inputs, works.labels, kind=model, test=test, coverage=coverage, seed=seed, net=net
     )
     report("learning", Progress(1, 1))
     return Classified(works, found)
-
-
-def _net(seed: int, report: Report) -> Any:
-    from paint_search.train import SmallConvNet
-
-    net = SmallConvNet(seed=seed)
-    return net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
 
 
 def _pixels(works: Works, report: Report) -> NDArray[np.uint8]:

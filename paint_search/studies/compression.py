@@ -296,6 +296,8 @@ def compression(
         UsageError: an unknown field or method, a size that does not fit, or too few works.
         CompressError: no compressor could be fitted.
     """
+    from paint_search.compress import make_compressor
+
     with reading(index) as source:
         works = read_works(source, by, where, exclude, need_artists=False, which="full")
         made, own = source.manifest.compression, None
@@ -316,13 +318,15 @@ def compression(
             f"of these {len(out):,} paintings {len(held.files):,} are held out to measure on, and "
             f"it takes {LEAST_WORKS} besides some to fit on: index more, or filter less"
         )
-    plan = _plan(method, dims, *training.shape)
+    plan, rivals = _plan(method, dims, *training.shape), [*others, *([own] if own else [])]
+    plan = list(dict.fromkeys([*plan, *((BASELINE, rival.dims) for rival in rivals)]))
+    compressors = [make_compressor(name, size, seed=seed) for name, size in plan]
     note(
         f"{len(training):,} paintings to fit on, {len(held.files):,} held out to measure on "
         f"(seed {seed})"
     )
     result = Compression(held, len(training), seed, (), ())
-    for compressor in _compressors(plan, others, own, seed):
+    for compressor in [*compressors, *rivals]:
         words = f"{compressor.method} at {compressor.dims}"
         try:
             seconds = None
@@ -458,17 +462,6 @@ def _plan(
         )
     ordered = dict.fromkeys([BASELINE, *methods])
     return [(method, size) for size in fitting for method in ordered]
-
-
-def _compressors(
-    plan: Sequence[tuple[str, int]], others: Sequence[Compressor], own: Compressor | None, seed: int
-) -> list[Compressor]:
-    """Return all that is to be measured, the baseline at every size."""
-    from paint_search.compress import make_compressor
-
-    rivals = [*others, *([own] if own else [])]
-    plan = list(dict.fromkeys([*plan, *((BASELINE, rival.dims) for rival in rivals)]))
-    return [make_compressor(name, size, seed=seed) for name, size in plan] + rivals
 
 
 def _measure(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paint_search.errors import UsageError
-from paint_search.eval import Retrieval, centroids, hierarchy, plain, same_label_auc
-from paint_search.eval import exclude_copies as find_copies
+from paint_search.eval import Retrieval, centroids, hierarchy, kept_works, plain, same_label_auc
 from paint_search.eval import retrieval as score
 from paint_search.report.tables import Part, Remark, Table
 from paint_search.studies.result import Note, Result
@@ -154,7 +153,8 @@ def retrieval(
         works, sides = works.only(taking_part), [side[taking_part] for side in sides]
     copies = 0
     if exclude_copies:
-        keep = find_copies(works.vectors).keep
+        kept_as = kept_works(works.vectors)
+        keep = kept_as == np.arange(len(kept_as))
         works, sides, copies = works.only(keep), [side[keep] for side in sides], int((~keep).sum())
         note(f"{copies:,} near-identical works left out")
     queries, gallery = sides

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from paint_search.index.index import Index
     from paint_search.index.manifest import Manifest
     from paint_search.painting import Painting
-    from paint_search.search.filters import Condition, Filter, FilterValue
+    from paint_search.search.filters import Filter, FilterValue
     from paint_search.search.stores.base import VectorName
 
 AnIndex: TypeAlias = "Index | str | Path | None"
@@ -185,13 +185,14 @@ def read_works(
         UsageError: no such field or feature, a condition that cannot be read, or no work that
             matches.
     """
+    from paint_search.index.select import all_conditions
     from paint_search.indexer.backbones.ink.ink import only
 
     with reading(index) as source:
         chosen = _read_features(source, features)
         if not may_be_empty and not len(source):
             raise UsageError(f"the index {source.folder} is empty; run paint-search index first")
-        conditions = _conditions(where, exclude)
+        conditions = all_conditions(where, exclude)
         paintings = list(source.paintings(conditions))
         values = [_text(painting, by) for painting in paintings]
         if not any(values) and (need_artists or by != "artist"):
@@ -213,14 +214,6 @@ def read_works(
             unlabelled=counts[None],
             too_few=labels.count(None) - counts[None],
         )
-
-
-def _conditions(where: Where, exclude: Exclude) -> list[Condition]:
-    from paint_search.search.filters import build_filter
-
-    if where is None or isinstance(where, Mapping):
-        return build_filter(where, exclude)
-    return [*where, *build_filter(None, exclude)]
 
 
 def _text(painting: Painting, field: str) -> str | None:

@@ -128,7 +128,10 @@ def dendrogram_figure(
             if thumbnail is not None and pictured:
                 _place_thumbnail(axes, thumbnail(leaf), y)
                 x = 42.0
-            text = short_label(labels[leaf]) if leaf < len(labels) else _branch_label(linkage, leaf)
+            if leaf < len(labels):
+                text = short_label(labels[leaf])
+            else:  # a branch that stands for several leaves
+                text = f"({int(linkage[leaf - len(labels), 3]):,} together)"
             axes.annotate(
                 text, (0, y), (x, 0), textcoords="offset points", va="center", annotation_clip=False
             )
@@ -237,11 +240,6 @@ def _draw_tree(axes: Axes, linkage: NDArray[np.float64], cut: float | None) -> l
     if cut is not None:
         axes.axvline(cut, color=SOFT, linewidth=0.9, linestyle=DASHED)
     return list(tree["leaves"])
-
-
-def _branch_label(linkage: NDArray[np.float64], node: int) -> str:
-    """Name of a branch that stands for several leaves."""
-    return f"({int(linkage[node - len(linkage) - 1, 3]):,} together)"
 
 
 def _place_thumbnail(axes: Axes, picture: Image.Image | NDArray[np.uint8], y: float) -> None:
