@@ -127,15 +127,10 @@ class DenseCoder:
 
 @dataclass(frozen=True)
 class PatchCoder:
-    """Both ways ``patches``, of one chunk of a long vector.
+    """Both ways ``patches``, of one chunk of a long vector."""
 
-    Attributes:
-        scale: what makes the numbers of a row about 1.
-        directions: whether the decoder takes what a code points to, whatever its length.
-    """
-
-    scale: float
-    directions: bool
+    scale: float  #: what makes the numbers of a row about 1
+    directions: bool  #: whether the decoder takes what a code points to, whatever its length
 
     def encode(self, weights: Mapping[str, Rows], rows: Rows, drop: Drop[Rows] = keep) -> Rows:
         """(n, d) rows -> (n, dims)."""

@@ -38,17 +38,11 @@ _SET_BY = 0.2  # share of the works to learn from that sets the sets of classes 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Models of one kind that have learned from different parts of the same works.
+    """Models of one kind that have learned from different parts of the same works."""
 
-    Attributes:
-        kind: of model.
-        settings: chosen on works held out of the fit, by name.
-        model: the fitted CalibratedClassifierCV.
-    """
-
-    kind: Kind
-    settings: dict[str, Any]
-    model: Any
+    kind: Kind  #: of model
+    settings: dict[str, Any]  #: chosen on works held out of the fit, by name
+    model: Any  #: the fitted CalibratedClassifierCV
 
     def probabilities(self, inputs: npt.NDArray[Any]) -> Floats:
         """Return the calibrated probabilities, (n, c), the mean of those of the members."""
@@ -89,35 +83,20 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Classification:
-    """A model, and what it made of t tested works in c classes.
+    """A model, and what it made of t tested works in c classes."""
 
-    Attributes:
-        classes: c labels, sorted.
-        groups: the labels of all works handed in.
-        split: which works were learned from, and which tested.
-        ensemble: the fitted models.
-        probabilities: (t, c) calibrated.
-        predicted: (t,) the likeliest class.
-        truth: (t,) the class it has.
-        sets: (t, c) classes that hold the true one as often as `coverage` says.
-        coverage: what was asked for.
-        threshold: the least probability with which a class is in a set.
-        agreement: (t,) share of the models that say what all say together.
-        fitted: share of the works learned from that are told rightly.
-    """
-
-    classes: tuple[str, ...]
-    groups: Groups
-    split: ThreeWaySplit
-    ensemble: Ensemble
-    probabilities: Floats
-    predicted: Ints
-    truth: Ints
-    sets: Bools
-    coverage: float
-    threshold: float
-    agreement: Floats
-    fitted: float
+    classes: tuple[str, ...]  #: c labels, sorted
+    groups: Groups  #: the labels of all works handed in
+    split: ThreeWaySplit  #: which works were learned from, and which tested
+    ensemble: Ensemble  #: the fitted models
+    probabilities: Floats  #: (t, c) calibrated
+    predicted: Ints  #: (t,) the likeliest class
+    truth: Ints  #: (t,) the class it has
+    sets: Bools  #: (t, c) classes that hold the true one as often as `coverage` says
+    coverage: float  #: what was asked for
+    threshold: float  #: the least probability with which a class is in a set
+    agreement: Floats  #: (t,) share of the models that say what all say together
+    fitted: float  #: share of the works learned from that are told rightly
 
     @property
     def right(self) -> Bools:

@@ -24,19 +24,12 @@ _LEAST_SET = 16  # half of the bits are set, but in the hash of a flat picture, 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two works that are likely one picture.
+    """Two works that are likely one picture."""
 
-    Attributes:
-        a: row of the first.
-        b: row of the second, above `a`.
-        cosine: of their vectors.
-        bits: how many of the 64 bits of their hashes differ.
-    """
-
-    a: int
-    b: int
-    cosine: float
-    bits: int
+    a: int  #: row of the first
+    b: int  #: row of the second, above `a`
+    cosine: float  #: of their vectors
+    bits: int  #: how many of the 64 bits of their hashes differ
 
 
 def kept_works(vectors: npt.ArrayLike, threshold: float = COPY_COSINE) -> Ints:

@@ -37,23 +37,18 @@ _UMAP_TAKES_NEIGHBOURS_FROM = 4_096  # below, umap-learn computes exact neighbou
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """Where each painting lies on a map, and how far the map can be believed.
+    """Where each painting lies on a map, and how far the map can be believed."""
 
-    Attributes:
-        coordinates: (n, dims) float32, in the order of the vectors.
-        method: "pca", "umap" or "tsne".
-        explained_variance_ratio: share (0..1) of the variance on each axis; None unless PCA.
-        trustworthiness: 0..1, how many of a painting's neighbours on the map are also its
-            neighbours in the full space (Venna & Kaski 2001).
-        trust_sample: number of paintings, drawn at random, that `trustworthiness` was measured on.
-        parameters: what the method was run with, adapted to small collections where needed.
-    """
-
-    coordinates: NDArray[np.float32]
-    method: Method
+    coordinates: NDArray[np.float32]  #: (n, dims) float32, in the order of the vectors
+    method: Method  #: "pca", "umap" or "tsne"
+    #: share (0..1) of the variance on each axis; None unless PCA.
     explained_variance_ratio: tuple[float, ...] | None
+    #: 0..1, how many of a painting's neighbours on the map are also its neighbours in the full
+    #: space (Venna & Kaski 2001).
     trustworthiness: float
+    #: number of paintings, drawn at random, that `trustworthiness` was measured on.
     trust_sample: int
+    #: what the method was run with, adapted to small collections where needed.
     parameters: Mapping[str, int | float | str] = field(default_factory=dict)
 
     @property

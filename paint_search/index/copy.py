@@ -44,23 +44,14 @@ Report = Callable[[str, Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class CopySummary:
-    """What was copied.
+    """What was copied."""
 
-    Attributes:
-        folder: the new index.
-        store: where its points are.
-        paintings: how many it holds.
-        written: how many of them were written in this run.
-        checksum: SHA-256 over ids and payloads in the order of the ids, the same on both sides.
-        difference: largest change of a number of a vector.
-    """
-
-    folder: Path
-    store: str
-    paintings: int
-    written: int
-    checksum: str
-    difference: float
+    folder: Path  #: the new index
+    store: str  #: where its points are
+    paintings: int  #: how many it holds
+    written: int  #: how many of them were written in this run
+    checksum: str  #: SHA-256 over ids and payloads in the order of the ids, the same on both sides
+    difference: float  #: largest change of a number of a vector
 
 
 def copy_index(

@@ -57,24 +57,16 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to "same artist or not".
+    """The answer to "same artist or not"."""
 
-    Attributes:
-        says: what the probability amounts to.
-        probability: that one artist made both, where half of all pairs asked about are by one.
-        reason: why it cannot tell; None where it can.
-        references: pairs of the calibration of about the same probability, by one artist and by
-            two in turn.
-        pairs: how many pairs it was calibrated on.
-        artists: of how many artists.
-    """
-
-    says: Says
+    says: Says  #: what the probability amounts to
+    #: that one artist made both, where half of all pairs asked about are by one.
     probability: float
-    reason: str | None
+    reason: str | None  #: why it cannot tell; None where it can
+    #: pairs of the calibration of about the same probability, by one artist and by two in turn.
     references: tuple[Reference, ...]
-    pairs: int
-    artists: int
+    pairs: int  #: how many pairs it was calibrated on
+    artists: int  #: of how many artists
 
     def describe(self) -> str:
         """Say it in a few words."""
@@ -98,25 +90,17 @@ def write_probability(value: float) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A judge, and what it needs to say how far it can be trusted.
+    """A judge, and what it needs to say how far it can be trusted."""
 
-    Attributes:
-        judge: the calibrated judge.
-        made_of: which vectors: fingerprint of the backbone, folder of the compressor.
-        paintings: how many the index had.
-        pairs: how many it was calibrated on.
-        artists: of how many artists.
-        nearest: cosine to the nearest other painting that all but one in a hundred works reach;
-            below it a painting is unlike all of them.
-        references: (id, id, same, log odds) of some of the pairs.
-    """
-
-    judge: Judge
-    made_of: str
-    paintings: int
-    pairs: int
-    artists: int
+    judge: Judge  #: the calibrated judge
+    made_of: str  #: which vectors: fingerprint of the backbone, folder of the compressor
+    paintings: int  #: how many the index had
+    pairs: int  #: how many it was calibrated on
+    artists: int  #: of how many artists
+    #: cosine to the nearest other painting that all but one in a hundred works reach; below it a
+    #: painting is unlike all of them.
     nearest: float
+    #: (id, id, same, log odds) of some of the pairs.
     references: tuple[tuple[str, str, bool, float], ...]
 
     def save(self, folder: Path) -> None:
@@ -159,16 +143,11 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Compares paintings for one open index.
+    """Compares paintings for one open index."""
 
-    Attributes:
-        collection: the index.
-        note: takes lines for the user.
-        unsure: probabilities between these are little better than a coin.
-    """
-
-    collection: Collection
-    note: Callable[[str], None]
+    collection: Collection  #: the index
+    note: Callable[[str], None]  #: takes lines for the user
+    #: probabilities between these are little better than a coin.
     unsure: tuple[float, float] = UNSURE
 
     def verify(self, one: Query, other: Query) -> Verdict:

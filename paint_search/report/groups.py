@@ -32,22 +32,16 @@ _STEPS = 10  # of a number's range; also the least distinct values that make a r
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """A field cut into groups.
+    """A field cut into groups."""
 
-    Attributes:
-        field: name of the field.
-        names: of the groups, in the order of the legend; `NOT_GIVEN` last, if needed.
-        codes: (n,) group of each painting, an index into `names`.
-        counts: (groups,) how many paintings each holds.
-        colours: one ``#rrggbb`` a group; `OTHER` for text groups after the first ten.
-        numbers: (n,) the values behind the groups, NaN where not given; None for text.
-    """
-
-    field: str
+    field: str  #: name of the field
+    #: of the groups, in the order of the legend; `NOT_GIVEN` last, if needed.
     names: tuple[str, ...]
-    codes: NDArray[np.intp]
-    counts: NDArray[np.intp]
+    codes: NDArray[np.intp]  #: (n,) group of each painting, an index into `names`
+    counts: NDArray[np.intp]  #: (groups,) how many paintings each holds
+    #: one ``#rrggbb`` a group; `OTHER` for text groups after the first ten.
     colours: tuple[str, ...]
+    #: (n,) the values behind the groups, NaN where not given; None for text.
     numbers: NDArray[np.float64] | None
 
 

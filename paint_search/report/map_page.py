@@ -34,24 +34,19 @@ _JPEG_QUALITY = 80
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapPaintings:
-    """What the page says about each painting; all of one length n, in the order of the map.
+    """What the page says about each painting; all of one length n, in the order of the map."""
 
-    Attributes:
-        titles: (n) what to call it; "" where unknown.
-        artists: (n) who painted it; "" where unknown. Always the first field to colour by.
-        thumbnail: row -> its picture, a Pillow image or a (height, width[, 3]) uint8 array. Called
-            once a painting, in order.
-        neighbours: (n, k) rows of the most alike paintings, best first; -1 for none.
-        fields: further columns to colour by, name -> (n) values, see `group_values`.
-        start: the field to colour by at first; "" lets the page choose.
-    """
-
-    titles: Sequence[str]
+    titles: Sequence[str]  #: (n) what to call it; "" where unknown
+    #: (n) who painted it; "" where unknown. Always the first field to colour by.
     artists: Sequence[str]
+    #: row -> its picture, a Pillow image or a (height, width[, 3]) uint8 array. Called once a
+    #: painting, in order.
     thumbnail: Callable[[int], Image.Image | NDArray[np.uint8]]
+    #: (n, k) rows of the most alike paintings, best first; -1 for none.
     neighbours: NDArray[np.integer[Any]]
+    #: further columns to colour by, name -> (n) values, see `group_values`.
     fields: Mapping[str, Sequence[object]] = field(default_factory=dict)
-    start: str = ""
+    start: str = ""  #: the field to colour by at first; "" lets the page choose
 
 
 def thumbnail_side(count: int) -> int:

@@ -33,21 +33,13 @@ _REMARK = Remark(
 
 @dataclass(frozen=True, eq=False)
 class Artists(Result):
-    """How alike the works of every two labels are.
+    """How alike the works of every two labels are."""
 
-    Attributes:
-        works: that were compared.
-        similarity: the matrices, and all that can be asked of them.
-        pair: the two that were asked about, if any.
-        nearest: the one whose likest were asked for, if any.
-        top: how many pairs a list holds.
-    """
-
-    works: Works
-    similarity: ArtistSimilarity
-    pair: tuple[str, str] | None
-    nearest: str | None
-    top: int
+    works: Works  #: that were compared
+    similarity: ArtistSimilarity  #: the matrices, and all that can be asked of them
+    pair: tuple[str, str] | None  #: the two that were asked about, if any
+    nearest: str | None  #: the one whose likest were asked for, if any
+    top: int  #: how many pairs a list holds
 
     def to_dict(self) -> dict[str, Any]:
         """Return the pair that was asked about, the likest of one, or all matrices."""

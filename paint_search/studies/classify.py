@@ -35,15 +35,10 @@ _CONFUSIONS = 12  # listed where it does not
 
 @dataclass(frozen=True, eq=False)
 class Classified(Result):
-    """A model, and what it made of works that it had not seen.
+    """A model, and what it made of works that it had not seen."""
 
-    Attributes:
-        works: that took part.
-        found: the model, and its answers.
-    """
-
-    works: Works
-    found: Classification
+    works: Works  #: that took part
+    found: Classification  #: the model, and its answers
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, and what was made of each tested work, the surest first."""

@@ -34,29 +34,17 @@ _LISTED = 8  # members of a cluster named on the screen; the CSV names all
 
 @dataclass(frozen=True, eq=False)
 class Clustering(Result):
-    """The m labels in two clusterings, and how far these follow other labels.
+    """The m labels in two clusterings, and how far these follow other labels."""
 
-    Attributes:
-        works: that were clustered.
-        centres: (m, d) mean works of the labels.
-        tree: of the labels.
-        cut: (m,) cluster of the tree that each is in.
-        height: at which the tree was cut, where it was asked for.
-        means: the k-means clusters.
-        against: the field that they are compared with, if any.
-        labels: m usual values of that field.
-        agreements: how far each clustering follows them.
-    """
-
-    works: Works
-    centres: Floats
-    tree: Hierarchy
-    cut: Ints
-    height: float | None
-    means: Partition
-    against: str | None
-    labels: list[str | None]
-    agreements: dict[str, Agreement]
+    works: Works  #: that were clustered
+    centres: Floats  #: (m, d) mean works of the labels
+    tree: Hierarchy  #: of the labels
+    cut: Ints  #: (m,) cluster of the tree that each is in
+    height: float | None  #: at which the tree was cut, where it was asked for
+    means: Partition  #: the k-means clusters
+    against: str | None  #: the field that they are compared with, if any
+    labels: list[str | None]  #: m usual values of that field
+    agreements: dict[str, Agreement]  #: how far each clustering follows them
 
     @property
     def captions(self) -> list[str]:

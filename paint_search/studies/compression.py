@@ -95,21 +95,13 @@ _LABELS = (
 
 @dataclass(frozen=True, eq=False)
 class Compression(Result):
-    """What compressors keep of the full vectors, on works that none of them learned from.
+    """What compressors keep of the full vectors, on works that none of them learned from."""
 
-    Attributes:
-        held: the works measured on.
-        training: how many others they were fitted on.
-        seed: that dealt the works out.
-        candidates: the compressors that could be measured, by size.
-        failed: method, dims and error of the others.
-    """
-
-    held: Works
-    training: int
-    seed: int
-    candidates: Sequence[Candidate]
-    failed: Sequence[dict[str, Any]]
+    held: Works  #: the works measured on
+    training: int  #: how many others they were fitted on
+    seed: int  #: that dealt the works out
+    candidates: Sequence[Candidate]  #: the compressors that could be measured, by size
+    failed: Sequence[dict[str, Any]]  #: method, dims and error of the others
 
     @property
     def dims(self) -> int:

@@ -24,17 +24,11 @@ TABLES = (".csv", ".parquet")
 
 @dataclass(frozen=True, eq=False)
 class Maps(Result):
-    """The works in one or more views.
+    """The works in one or more views."""
 
-    Attributes:
-        exhibit: the works, and what is known of them.
-        views: their coordinates, and how far these can be believed.
-        by: the field that colours them at first.
-    """
-
-    exhibit: Exhibit
-    views: Sequence[Projection]
-    by: str
+    exhibit: Exhibit  #: the works, and what is known of them
+    views: Sequence[Projection]  #: their coordinates, and how far these can be believed
+    by: str  #: the field that colours them at first
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is to be known of each view; the coordinates are in the table."""

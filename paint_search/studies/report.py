@@ -157,21 +157,13 @@ def _making(manifest: Manifest) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """The n works a report is about, row by row, and what is known of the whole.
+    """The n works a report is about, row by row, and what is known of the whole."""
 
-    Attributes:
-        exhibit: the works, with their titles and fields.
-        hashes: (n,) perceptual hashes of 64 bits.
-        projection: the map; None where there is none.
-        map_address: of the interactive map, relative to the report; "" where there is none.
-        skipped: (path, reason) of files that are not in the collection.
-    """
-
-    exhibit: Exhibit
-    hashes: NDArray[np.uint64]
-    projection: Projection | None
-    map_address: str
-    skipped: Sequence[tuple[str, str]]
+    exhibit: Exhibit  #: the works, with their titles and fields
+    hashes: NDArray[np.uint64]  #: (n,) perceptual hashes of 64 bits
+    projection: Projection | None  #: the map; None where there is none
+    map_address: str  #: of the interactive map, relative to the report; "" where there is none
+    skipped: Sequence[tuple[str, str]]  #: (path, reason) of files that are not in the collection
 
     @property
     def works(self) -> Works:

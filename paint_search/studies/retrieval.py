@@ -36,23 +36,14 @@ _CSD = Remark(
 
 @dataclass(frozen=True, eq=False)
 class Recognition(Result):
-    """How often works lead to others of their label.
+    """How often works lead to others of their label."""
 
-    Attributes:
-        works: that took part, copies left out.
-        found: the figures of each query.
-        figures: each figure by its name, and P@1 of works picked at random.
-        copies_left_out: how many works were dropped as near-identical to others.
-        min_works: labels of fewer queries are not named as hardest.
-        top: how many rows a list holds.
-    """
-
-    works: Works
-    found: Retrieval
-    figures: dict[str, float]
-    copies_left_out: int
-    min_works: int
-    top: int
+    works: Works  #: that took part, copies left out
+    found: Retrieval  #: the figures of each query
+    figures: dict[str, float]  #: each figure by its name, and P@1 of works picked at random
+    copies_left_out: int  #: how many works were dropped as near-identical to others
+    min_works: int  #: labels of fewer queries are not named as hardest
+    top: int  #: how many rows a list holds
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:

@@ -29,21 +29,13 @@ _REMARK = Remark(
 
 @dataclass(frozen=True, eq=False)
 class Silhouettes(Result):
-    """The silhouettes of works, labels and pairs of labels, by both distances.
+    """The silhouettes of works, labels and pairs of labels, by both distances."""
 
-    Attributes:
-        works: that were measured.
-        cosine: by cosine distance.
-        euclidean: by Euclidean distance of the unit vectors.
-        pair: the two that were asked about, if any.
-        top: how many rows a list holds.
-    """
-
-    works: Works
-    cosine: Silhouette
-    euclidean: Silhouette
-    pair: tuple[str, str] | None
-    top: int
+    works: Works  #: that were measured
+    cosine: Silhouette  #: by cosine distance
+    euclidean: Silhouette  #: by Euclidean distance of the unit vectors
+    pair: tuple[str, str] | None  #: the two that were asked about, if any
+    top: int  #: how many rows a list holds
 
     def to_dict(self) -> dict[str, Any]:
         """Return what there is by each distance: of the pair, or of all."""

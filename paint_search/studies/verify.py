@@ -39,19 +39,14 @@ _MEANING = {
 
 @dataclass(frozen=True, eq=False)
 class Verifications(Result):
-    """How pairs of works were judged, of artists that nothing was learned of and of others.
+    """How pairs of works were judged, of artists that nothing was learned of and of others."""
 
-    Attributes:
-        found: by side: ``unseen`` artists, and unseen works of ``seen`` ones.
-        refused: why a side could not be measured.
-        look_alikes: figures of unseen artists' pairs where two are of works most alike.
-        top: how many artists a list holds.
-    """
-
+    #: by side: ``unseen`` artists, and unseen works of ``seen`` ones.
     found: Mapping[Side, Verification]
-    refused: Mapping[Side, str]
+    refused: Mapping[Side, str]  #: why a side could not be measured
+    #: figures of unseen artists' pairs where two are of works most alike.
     look_alikes: Mapping[str, float] | None
-    top: int
+    top: int  #: how many artists a list holds
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures of each side, and of look-alikes."""

@@ -36,31 +36,19 @@ Exclude: TypeAlias = "Mapping[str, FilterValue] | None"
 
 @dataclass(frozen=True, eq=False)
 class Works:
-    """The paintings of a study, row by row.
+    """The paintings of a study, row by row."""
 
-    Attributes:
-        root: folder of the collection.
-        manifest: of the index, which says how the vectors were made.
-        by: the field that the labels come from.
-        features: that the vectors hold, where some were asked for.
-        paintings: n paintings.
-        files: where each lies.
-        vectors: (n, d) unit vectors, of the features alone where some were asked for.
-        labels: n labels; None for works that take no part.
-        unlabelled: how many works have no label.
-        too_few: how many were left out because their label has too few works.
-    """
-
-    root: Path
-    manifest: Manifest
-    by: str
-    features: tuple[str, ...] | None
-    paintings: list[Painting]
-    files: list[Path]
+    root: Path  #: folder of the collection
+    manifest: Manifest  #: of the index, which says how the vectors were made
+    by: str  #: the field that the labels come from
+    features: tuple[str, ...] | None  #: that the vectors hold, where some were asked for
+    paintings: list[Painting]  #: n paintings
+    files: list[Path]  #: where each lies
+    #: (n, d) unit vectors, of the features alone where some were asked for.
     vectors: NDArray[np.float32]
-    labels: list[str | None]
-    unlabelled: int
-    too_few: int
+    labels: list[str | None]  #: n labels; None for works that take no part
+    unlabelled: int  #: how many works have no label
+    too_few: int  #: how many were left out because their label has too few works
 
     @property
     def names(self) -> list[str]:

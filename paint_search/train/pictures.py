@@ -27,16 +27,11 @@ _LEAST_LABELS = 4
 
 @dataclass(frozen=True)
 class Pictures:
-    """Files with a label each, in the order of their paths.
+    """Files with a label each, in the order of their paths."""
 
-    Attributes:
-        files: n files.
-        labels: of the same.
-        unreadable: reasons by file, of those that were drawn and could not be decoded.
-    """
-
-    files: list[Path]
-    labels: list[str]
+    files: list[Path]  #: n files
+    labels: list[str]  #: of the same
+    #: reasons by file, of those that were drawn and could not be decoded.
     unreadable: dict[Path, str] = field(default_factory=dict)
 
     @classmethod

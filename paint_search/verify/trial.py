@@ -30,23 +30,16 @@ Side = Literal["unseen", "seen"]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What an index has for telling artists apart.
+    """What an index has for telling artists apart."""
 
-    Attributes:
-        vectors: (n, d) that the model is fitted to.
-        codes: (n, k) unit rows that the index is searched by; None where those are the vectors.
-        artists: n names, None where unknown.
-        learned: (n,) works to fit to; all that a siamese compressor learned from are among them.
-        unseen: (n,) works of artists of whom nothing was learned.
-        seen: (n,) works, not learned from, of artists of whom others were.
-    """
-
-    vectors: Rows
+    vectors: Rows  #: (n, d) that the model is fitted to
+    #: (n, k) unit rows that the index is searched by; None where those are the vectors.
     codes: Rows | None
-    artists: list[str | None]
+    artists: list[str | None]  #: n names, None where unknown
+    #: (n,) works to fit to; all that a siamese compressor learned from are among them.
     learned: Bools
-    unseen: Bools
-    seen: Bools
+    unseen: Bools  #: (n,) works of artists of whom nothing was learned
+    seen: Bools  #: (n,) works, not learned from, of artists of whom others were
 
     @classmethod
     def deal(

@@ -37,23 +37,16 @@ _CELLS: Final = 2**23  # shares held at once: 64 MB
 
 @dataclass(frozen=True, eq=False)
 class TwoCovariance:
-    """The fitted model.
+    """The fitted model."""
 
-    Attributes:
-        mean: (d,) of the rooted vectors.
-        components: (k, d) principal axes, each divided by its standard deviation.
-        quadratic: (k, k) and
-        product: (k, k): the log likelihood ratio of x and y is x'Qx/2 + y'Qy/2 + x'Py, less a
-            constant that calibration makes up for.
-        manners: (a, k) what each artist of two works or more is known by, and
-        offsets: (a,) what is taken off: a work's log likelihood of being theirs is linear in it.
-    """
-
-    mean: Floats
-    components: Floats
-    quadratic: Floats
+    mean: Floats  #: (d,) of the rooted vectors
+    components: Floats  #: (k, d) principal axes, each divided by its standard deviation
+    quadratic: Floats  #: (k, k) and
+    #: (k, k): the log likelihood ratio of x and y is x'Qx/2 + y'Qy/2 + x'Py, less a constant that
+    #: calibration makes up for.
     product: Floats
-    manners: Floats
+    manners: Floats  #: (a, k) what each artist of two works or more is known by, and
+    #: (a,) what is taken off: a work's log likelihood of being theirs is linear in it.
     offsets: Floats
 
     @classmethod
