@@ -10,7 +10,6 @@ import paint_search
 from paint_search.cli.output import IndexOption, Output, WhereOption, Works, command, shows_steps
 
 if TYPE_CHECKING:
-    from paint_search.compress.record import Told
     from paint_search.index.compression import CompressSummary
     from paint_search.index.info import IndexInfo
 
@@ -255,26 +254,22 @@ def _print_compression(output: Output, summary: "CompressSummary") -> None:
         f"{summary.paintings:,} paintings have compact vectors of {compression.dims} dimensions "
         f"({chosen}), made in {summary.seconds:.1f} s; all vectors take {sizes}"
     )
-    if compression.told is not None:
-        _print_told(output, compression.told)
+    if (told := compression.told) is not None:
+        # What a method that learned from labels is for, and what that means for searches.
+        output.table(
+            ["on the same paintings", f">AUC, same {told.label}", ">mAP@10"],
+            [
+                ["compact vectors", f"{told.auc:.3f}", f"{told.map_at_10:.3f}"],
+                ["full vectors", f"{told.auc_full:.3f}", f"{told.map_at_10_full:.3f}"],
+            ],
+        )
+        output.line(
+            f"these vectors bring works of one {told.label} together on purpose, so searches and "
+            "studies take scores from them alone; compress with another method to go back"
+        )
     if compression.two_step_recall is not None:
         output.line(
             f"searches take {compression.oversampling} times as many candidates from them as hits "
             "are wanted and rank those by full vectors: recall@10 "
             f"{compression.two_step_recall:.3f}"
         )
-
-
-def _print_told(output: Output, told: "Told") -> None:
-    """Say what a method that learned from labels is for, and what that means for searches."""
-    output.table(
-        ["on the same paintings", f">AUC, same {told.label}", ">mAP@10"],
-        [
-            ["compact vectors", f"{told.auc:.3f}", f"{told.map_at_10:.3f}"],
-            ["full vectors", f"{told.auc_full:.3f}", f"{told.map_at_10_full:.3f}"],
-        ],
-    )
-    output.line(
-        f"these vectors bring works of one {told.label} together on purpose, so searches and "
-        "studies take scores from them alone; compress with another method to go back"
-    )
