@@ -17,7 +17,7 @@ from PIL import Image
 
 from paint_search import Index
 from paint_search.demo import paint_corpus
-from paint_search.report import SECTIONS
+from paint_search.studies import SECTIONS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from paint_search.errors import EvalError
-from paint_search.eval import exclude_copies, neighbours, retrieval, same_label_auc
+from paint_search.eval import kept_works, neighbours, retrieval, same_label_auc
 
 N, D = 60, 8
 
@@ -239,34 +239,32 @@ def test_auc_extremes() -> None:
 def test_copies_join_the_closest_kept_work() -> None:
     angles = np.deg2rad([0, 5, 9, 90, 90, 4])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    copies = exclude_copies(vectors, np.cos(np.deg2rad(6)))
     # 9 degrees is a copy only of the work at 5, itself a copy of the first, so it stays.
-    assert copies.keep.tolist() == [True, False, True, True, False, False]
-    assert copies.kept_as.tolist() == [0, 0, 2, 3, 3, 0]
-    assert copies.to_dict() == {"dropped": 3, "groups": [[0, 1, 5], [3, 4]]}
+    assert kept_works(vectors, np.cos(np.deg2rad(6))).tolist() == [0, 0, 2, 3, 3, 0]
 
 
 def test_a_copy_of_two_kept_works_joins_the_closer() -> None:
     angles = np.deg2rad([0, 9, 5])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    assert exclude_copies(vectors, np.cos(np.deg2rad(6))).kept_as.tolist() == [0, 1, 1]
+    assert kept_works(vectors, np.cos(np.deg2rad(6))).tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("n", [150, 1300])  # one block, and two
 def test_kept_works_are_never_copies_of_each_other(n: int) -> None:
     vectors, _ = works(4, n=n)
-    copies = exclude_copies(vectors, 0.5)
+    kept_as = kept_works(vectors, 0.5)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    kept = unit[copies.keep] @ unit[copies.keep].T
+    gone = kept_as != np.arange(n)
+    kept = unit[~gone] @ unit[~gone].T
     assert np.max(kept - 2 * np.eye(len(kept))) < 0.5
-    gone = ~copies.keep
     assert gone.any()
-    assert (np.sum(unit[gone] * unit[copies.kept_as[gone]], axis=1) >= 0.5 - 1e-6).all()
+    assert (np.sum(unit[gone] * unit[kept_as[gone]], axis=1) >= 0.5 - 1e-6).all()
 
 
 def test_exact_copies_are_found_at_threshold_one() -> None:
     vectors, _ = works(6)
-    assert exclude_copies(np.vstack([vectors, 3 * vectors]), 1.0).keep.sum() == N
+    kept_as = kept_works(np.vstack([vectors, 3 * vectors]), 1.0)
+    assert (kept_as == np.tile(np.arange(N), 2)).all()
 
 
 @pytest.mark.parametrize(
@@ -295,7 +293,7 @@ def test_a_wrong_split_is_refused(rows: list[Any]) -> None:
         neighbours(np.ones((4, 2)), 1, queries=rows)
 
 
-@pytest.mark.parametrize("call", [lambda v: neighbours(v, 0), lambda v: exclude_copies(v, 1.2)])
+@pytest.mark.parametrize("call", [lambda v: neighbours(v, 0), lambda v: kept_works(v, 1.2)])
 def test_wrong_arguments_are_refused(call: Callable[[np.ndarray], object]) -> None:
     with pytest.raises(EvalError, match=r"at least 1|\(0, 1\]"):
         call(np.ones((2, 2)))

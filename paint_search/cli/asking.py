@@ -81,7 +81,12 @@ def similar(
                 write(file, examples, hits, files)
                 output.note(f"wrote {file}")
     if as_csv:
-        _print_csv(hits)
+        rows = [hit.to_dict() | {"copies": len(hit.copies)} for hit in hits]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        names = columns or ["rank", "score", "path"]
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     output.json({"hits": [hit.to_dict() for hit in hits]})
     print_hits(output, hits, background)
 
@@ -150,14 +155,6 @@ def print_hits(output: Output, hits: "Sequence[Hit]", background: "Background | 
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.1%}"
-
-
-def _print_csv(hits: "Sequence[Hit]") -> None:
-    rows = [hit.to_dict() | {"copies": len(hit.copies)} for hit in hits]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(sys.stdout, columns or ["rank", "score", "path"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
 
 
 def _print_verdict(output: Output, verdict: "Verdict") -> None:

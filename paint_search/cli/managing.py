@@ -10,7 +10,6 @@ import paint_search
 from paint_search.cli.output import IndexOption, Output, WhereOption, Works, command, shows_steps
 
 if TYPE_CHECKING:
-    from paint_search.compress.record import Told
     from paint_search.index.compression import CompressSummary
     from paint_search.index.info import IndexInfo
 
@@ -26,6 +25,13 @@ def info(*, index: IndexOption = None, output: Output) -> None:
     manifest = facts.manifest
     output.json(dataclasses.asdict(facts))
     backbone, engine, background = manifest.backbone, manifest.engine, manifest.background
+    compression = manifest.compression
+    dimensions = manifest.dimensions | {"full": backbone.dimension}
+    vectors = ", ".join(
+        f"{name}: {dimensions[name]} dimensions, {size / 1e6:.1f} MB"
+        for name, size in facts.vector_bytes.items()
+    )
+    where = "on disk" if manifest.store.embedded else "in this folder, all else on the server"
     rows = [
         ("index", str(facts.folder)),
         ("paintings", f"{facts.paintings:,} below {facts.root}"),
@@ -36,12 +42,13 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         ("weights", f"{backbone.weights} ({backbone.fingerprint[:16]})"),
         ("preprocessing", backbone.preprocessing.describe()),
         ("engine", engine.describe() if engine else "a formula"),
-        ("vectors", _sizes(facts)),
-        *_compression(facts),
+        ("vectors", vectors),
+        *([("compressor", compression.describe())] if compression else []),
+        *([("drift", compression.describe_drift())] if compression else []),
         ("store", str(manifest.store)),
         ("search", _search(facts)),
         ("scores", background.describe() if background else "too few labels to say"),
-        ("size", _size(facts)),
+        ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB {where}"),
         ("made", f"{manifest.created} with paint-search {manifest.made_with}"),
     ]
     output.table(["", ""], rows)
@@ -49,14 +56,7 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         output.line("")
         output.table(
             ["way to search", ">median", ">recall@10"],
-            [
-                [
-                    way.name,
-                    f"{way.milliseconds:.2f} ms",
-                    "" if way.recall is None else f"{way.recall:.3f}",
-                ]
-                for way in facts.ways
-            ],
+            [[way.name, f"{way.milliseconds:.2f} ms", _recall(way.recall)] for way in facts.ways],
         )
 
 
@@ -213,26 +213,8 @@ def copy(
     output.note(f"the copy is {summary.folder}: use it with --index, or move it in place")
 
 
-def _sizes(facts: "IndexInfo") -> str:
-    dimensions = facts.manifest.dimensions | {"full": facts.manifest.backbone.dimension}
-    return ", ".join(
-        f"{name}: {dimensions[name]} dimensions, {size / 1e6:.1f} MB"
-        for name, size in facts.vector_bytes.items()
-    )
-
-
-def _size(facts: "IndexInfo") -> str:
-    here = f"{facts.bytes_on_disk / 1e6:.1f} MB"
-    if facts.manifest.store.embedded:
-        return f"{here} on disk"
-    return f"{here} in this folder, all else on the server"
-
-
-def _compression(facts: "IndexInfo") -> list[tuple[str, str]]:
-    compression = facts.manifest.compression
-    if compression is None:
-        return []
-    return [("compressor", compression.describe()), ("drift", compression.describe_drift())]
+def _recall(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _search(facts: "IndexInfo") -> str:
@@ -256,7 +238,7 @@ def _print_compression(output: Output, summary: "CompressSummary") -> None:
         [
             [
                 trial.method,
-                *(f"{trial.recall[k]:.3f}" if trial.recall else "" for k in compression.recall),
+                *(_recall(trial.recall.get(k)) for k in compression.recall),
                 f"{trial.seconds:.1f} s" if trial.recall else "",
                 trial.refused or ("kept" if trial.method == chosen else ""),
             ]
@@ -272,26 +254,22 @@ def _print_compression(output: Output, summary: "CompressSummary") -> None:
         f"{summary.paintings:,} paintings have compact vectors of {compression.dims} dimensions "
         f"({chosen}), made in {summary.seconds:.1f} s; all vectors take {sizes}"
     )
-    if compression.told is not None:
-        _print_told(output, compression.told)
+    if (told := compression.told) is not None:
+        # What a method that learned from labels is for, and what that means for searches.
+        output.table(
+            ["on the same paintings", f">AUC, same {told.label}", ">mAP@10"],
+            [
+                ["compact vectors", f"{told.auc:.3f}", f"{told.map_at_10:.3f}"],
+                ["full vectors", f"{told.auc_full:.3f}", f"{told.map_at_10_full:.3f}"],
+            ],
+        )
+        output.line(
+            f"these vectors bring works of one {told.label} together on purpose, so searches and "
+            "studies take scores from them alone; compress with another method to go back"
+        )
     if compression.two_step_recall is not None:
         output.line(
             f"searches take {compression.oversampling} times as many candidates from them as hits "
             "are wanted and rank those by full vectors: recall@10 "
             f"{compression.two_step_recall:.3f}"
         )
-
-
-def _print_told(output: Output, told: "Told") -> None:
-    """Say what a method that learned from labels is for, and what that means for searches."""
-    output.table(
-        ["on the same paintings", f">AUC, same {told.label}", ">mAP@10"],
-        [
-            ["compact vectors", f"{told.auc:.3f}", f"{told.map_at_10:.3f}"],
-            ["full vectors", f"{told.auc_full:.3f}", f"{told.map_at_10_full:.3f}"],
-        ],
-    )
-    output.line(
-        f"these vectors bring works of one {told.label} together on purpose, so searches and "
-        "studies take scores from them alone; compress with another method to go back"
-    )

@@ -94,11 +94,6 @@ class Output:
         self.errors = _console(stderr=True)
         self.results = _console(stderr=False)
 
-    @property
-    def shows_progress(self) -> bool:
-        """Tell whether a bar may be drawn."""
-        return self.errors.is_terminal and not (self.quiet or self.as_json)
-
     def note(self, line: str) -> None:
         """Say one line that is not the result."""
         if not (self.quiet or self.as_json):
@@ -116,10 +111,10 @@ class Output:
 
     def show(self, parts: "Iterable[Part]") -> None:
         """Print lines, notes and tables as a result tells them."""
-        from paint_search.report.tables import Note, cell
+        from paint_search.report.tables import Remark, cell
 
         for part in parts:
-            if isinstance(part, Note):
+            if isinstance(part, Remark):
                 self.note(part)
             elif isinstance(part, str):
                 self.line(part)
@@ -187,13 +182,11 @@ def _options(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
 
 def _call(function: Callable[..., T], given: Mapping[str, Any]) -> T:
     """Call a function, or make a dataclass, with the options that its parameters stand for."""
-    parameters = inspect.signature(function).parameters.values()
-    return function(
-        **{
-            one.name: _call(kind, given) if _is_group(kind := one.annotation) else given[one.name]
-            for one in parameters
-        }
-    )
+    taken = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        group: Any = parameter.annotation
+        taken[name] = _call(group, given) if _is_group(group) else given[name]
+    return function(**taken)
 
 
 def _is_group(kind: Any) -> bool:
@@ -224,7 +217,7 @@ def _fail(message: str, as_json: bool) -> None:
 @contextmanager
 def shows_steps(output: Output, unit: str = "steps") -> "Iterator[Callable[[str, Progress], None]]":
     """Draw a bar for each step of a long run, with rate and time left, on a terminal only."""
-    if not output.shows_progress:
+    if output.quiet or output.as_json or not output.errors.is_terminal:
         yield lambda words, progress: None
         return
     from rich import progress as bars

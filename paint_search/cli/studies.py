@@ -1,5 +1,6 @@
 """``eval``, ``map`` and ``report``: the studies of an index, one command each."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
@@ -39,8 +40,9 @@ PairOption = Annotated[
     tuple[str, str] | None, typer.Option(metavar="A B", help="Say how these two compare.")
 ]
 FeaturesOption = Annotated[
-    str | None,
+    Any,
     typer.Option(
+        parser=lambda names: names.split(","),
         metavar="A,B,...",
         help="Only these features, of an index made with --backbone ink; two are drawn as a plane.",
     ),
@@ -92,19 +94,25 @@ class Asked:
     index: IndexOption = None
     output: Output
 
-    def ask(self, study: "Callable[..., R]", *asked: Any, **options: Any) -> R:
+    def ask(self, study: "Callable[..., R]", **options: Any) -> R:
         """Ask a study of the works that meet the conditions."""
         where = self.works.conditions
-        return study(self.index, *asked, where=where, note=self.output.note, **options)
+        return study(self.index, where=where, note=self.output.note, **options)
 
-    def answer(self, files: Files, study: "Callable[..., R]", *asked: Any, **options: Any) -> None:
-        """Ask a study and show what it found."""
+
+def answered(shape: "Callable[..., None]") -> None:
+    """Make a command of a signature: it asks the study of that name, and shows what it found."""
+
+    @functools.wraps(shape)
+    def answer(files: Files, asked: Asked, **options: Any) -> None:
         files.check()
-        files.show(self.ask(study, *asked, **options), self.output)
+        result = asked.ask(getattr(paint_search.studies, shape.__name__), **options)
+        files.show(result, asked.output)
+
+    studies.command()(command(answer))
 
 
-@studies.command()
-@command
+@answered
 def artists(
     *,
     by: ByOption = "artist",
@@ -121,12 +129,9 @@ def artists(
 
     Example: `paint-search eval artists --pair "Georges Braque" "Pablo Picasso"`
     """
-    study = paint_search.studies.artists
-    asked.answer(files, study, by, min_works=min_works, pair=pair, nearest=nearest, top=top)
 
 
-@studies.command()
-@command
+@answered
 def clusters(
     *,
     by: Annotated[
@@ -168,21 +173,9 @@ def clusters(
     Of two --features it is their plane, with the k-means clusters.
     Example: `paint-search eval clusters -k 10 --min-works 20 --plot tree.svg`
     """
-    asked.answer(
-        files,
-        paint_search.studies.clusters,
-        by,
-        min_works=min_works,
-        linkage=linkage,
-        k=k,
-        height=height,
-        against=against,
-        features=_names(features),
-    )
 
 
-@studies.command()
-@command
+@answered
 def silhouette(
     *,
     by: ByOption = "artist",
@@ -200,12 +193,9 @@ def silhouette(
 
     Example: `paint-search eval silhouette --by movement --pair Impressionism Baroque`
     """
-    study = paint_search.studies.silhouette
-    asked.answer(files, study, by, min_works=min_works, pair=pair, vectors=vectors, top=top)
 
 
-@studies.command()
-@command
+@answered
 def retrieval(
     *,
     by: ByOption = "artist",
@@ -226,7 +216,7 @@ def retrieval(
             "every work asking all others.",
         ),
     ] = None,
-    without_copies: Annotated[
+    exclude_copies: Annotated[
         bool, typer.Option("--exclude-copies", help="First drop near-identical works.")
     ] = False,
     min_works: Annotated[
@@ -240,16 +230,6 @@ def retrieval(
 
     Example: `paint-search eval retrieval --exclude-copies --csv artists.csv`
     """
-    asked.answer(
-        files,
-        paint_search.studies.retrieval,
-        by,
-        k=k,
-        split=split,
-        exclude_copies=without_copies,
-        min_works=min_works,
-        top=top,
-    )
 
 
 @studies.command()
@@ -311,7 +291,7 @@ def compression(
             so_far[:] = [
                 asked.ask(
                     paint_search.studies.compression,
-                    by,
+                    by=by,
                     min_works=min_works,
                     method=method or METHODS,
                     dims=dims,
@@ -373,10 +353,10 @@ def classify(
     with shows_steps(asked.output) as report:
         result = asked.ask(
             paint_search.studies.classify,
-            label,
+            by=label,
             min_works=min_works,
             model=model,
-            features=_names(features),
+            features=features,
             test=test,
             coverage=coverage,
             seed=seed,
@@ -481,7 +461,3 @@ def report(
     for file in written.files:
         output.note(f"wrote {file}")
     output.json(written.to_dict())
-
-
-def _names(features: str | None) -> list[str] | None:
-    return None if features is None else features.split(",")

@@ -1,5 +1,6 @@
 """``train``: a backbone of your own, trained on pairs of your paintings."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def train(
         labels=pictures.labels,
         learned=learned,
         judged=judged,
-        read=pictures.reader(network.preprocessing),
+        read=partial(pictures.read, preprocessing=network.preprocessing),
         out=out,
         steps=steps,
         every=max(1, min(50, steps // 2)),
@@ -87,7 +88,7 @@ def train(
         output.note("interrupted; the same command goes on from the last checkpoint")
         return Exit.INTERRUPTED
     save_weights(network, out / WEIGHTS)
-    _draw(out / CURVE, out / _CURVE)
+    _draw_curve(out / CURVE, out / _CURVE)
     output.json(
         {
             "weights": str(out / WEIGHTS),
@@ -122,11 +123,9 @@ def _pictures(
     return Pictures.of(works, label)
 
 
-def _draw(table: Path, picture: Path) -> None:
-    """Draw the curve that the run wrote down."""
+def _draw_curve(table: Path, picture: Path) -> None:
     import numpy as np
 
     from paint_search.report import curve_figure, save_figure
 
-    rows = np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2)
-    save_figure(curve_figure(rows[:, 0], rows[:, 1], rows[:, 2]), picture)
+    save_figure(curve_figure(*np.loadtxt(table, delimiter=",", skiprows=1, ndmin=2).T), picture)

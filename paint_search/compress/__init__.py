@@ -12,12 +12,7 @@ from paint_search.compress.autoencoder import Autoencoder
 from paint_search.compress.base import Compressor
 from paint_search.compress.convolutional import Convolutional, PlainConvolutional
 from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
-from paint_search.compress.kinds import (
-    LEARN_FROM_LABELS,
-    METHODS,
-    load_compressor,
-    make_compressor,
-)
+from paint_search.compress.kinds import LEARN_FROM_LABELS, METHODS, load_compressor, make_compressor
 from paint_search.compress.pca import PCA
 from paint_search.compress.record import Compression, Loss, Told
 from paint_search.compress.siamese import Siamese
@@ -26,40 +21,17 @@ if TYPE_CHECKING:
     from paint_search.compress.siamese_training import check_collapse
     from paint_search.compress.training import Callback, Checkpoint, EarlyStopping, Training
 
-_WITH_TORCH = {
-    "Callback": "training",
-    "Checkpoint": "training",
-    "EarlyStopping": "training",
-    "Training": "training",
-    "check_collapse": "siamese_training",
-}
-
 __all__ = [
-    "LEARN_FROM_LABELS",
-    "METHODS",
-    "PCA",
-    "Autoencoder",
-    "Callback",
-    "Checkpoint",
-    "Compression",
-    "Compressor",
-    "Convolutional",
-    "EarlyStopping",
-    "HoldOut",
-    "Loss",
-    "PlainConvolutional",
-    "Siamese",
-    "Told",
-    "Training",
-    "check_collapse",
-    "choose_hold_out",
-    "load_compressor",
-    "make_compressor",
-    "works_held_out",
-]
+    "LEARN_FROM_LABELS", "METHODS", "PCA", "Autoencoder", "Callback", "Checkpoint", "Compression",
+    "Compressor", "Convolutional", "EarlyStopping", "HoldOut", "Loss", "PlainConvolutional",
+    "Siamese", "Told", "Training", "check_collapse", "choose_hold_out", "load_compressor",
+    "make_compressor", "works_held_out",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WITH_TORCH:
-        return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # What needs torch is imported when it is asked for.
+    home = "siamese_training" if name == "check_collapse" else "training"
+    return getattr(import_module(f"{__name__}.{home}"), name)

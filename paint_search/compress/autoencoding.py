@@ -38,21 +38,16 @@ _SHARPNESS: Final = 0.4  # temperature of the ranking, in standard deviations of
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What is minimised: a weighted sum.
+    """What is minimised: a weighted sum."""
 
-    Attributes:
-        reconstruction: weight of 1 - cosine between a vector and its decoded code.
-        ranking: weight of the Kullback-Leibler divergence between the softmax of a work's
-            cosines to the gallery in full and compressed, as in stochastic neighbour embedding
-            (Hinton & Roweis 2002), but with both sides normalised over the same gallery.
-        correlation: weight of 1 - Pearson's correlation of these cosines.
-        squares: weight of the squared distance between a row and its decoded code, over the row's
-            squared norm: reconstruction in the plain sense, of lengths too.
-    """
-
-    reconstruction: float = 0.0
+    reconstruction: float = 0.0  #: weight of 1 - cosine between a vector and its decoded code
+    #: weight of the Kullback-Leibler divergence between the softmax of a work's cosines to the
+    #: gallery in full and compressed, as in stochastic neighbour embedding (Hinton & Roweis 2002),
+    #: but with both sides normalised over the same gallery.
     ranking: float = 0.0
-    correlation: float = 0.0
+    correlation: float = 0.0  #: weight of 1 - Pearson's correlation of these cosines
+    #: weight of the squared distance between a row and its decoded code, over the row's squared
+    #: norm: reconstruction in the plain sense, of lengths too.
     squares: float = 0.0
 
 
@@ -145,10 +140,7 @@ def train_coder(
             optimiser=optimiser,
             schedule=torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _pace(step, steps)),
             steps=steps,
-            callbacks=[
-                stopping,
-                Reporting(report, lambda: f"held-out loss {-stopping.best:.4f}"),
-            ],
+            callbacks=[stopping, Reporting(report, lambda: f"held-out loss {-stopping.best:.4f}")],
         ).run()
     network.load_state_dict(stopping.best_weights)
     report(Progress(steps, steps))

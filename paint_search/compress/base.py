@@ -99,11 +99,7 @@ class Compressor(ABC):
         )
 
     def fit(
-        self,
-        vectors: Rows,
-        y: Sequence[Any] | None = None,
-        *,
-        report: Report = silent,
+        self, vectors: Rows, y: Sequence[Any] | None = None, *, report: Report = silent
     ) -> Self:
         """Learn from vectors, (n, d), in memory or mapped from a file.
 

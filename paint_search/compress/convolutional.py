@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import (
-    Compressor,
-    Floats,
-    Report,
-    Rows,
-    blocks,
-    unit_rows,
-)
+from paint_search.compress.base import Compressor, Floats, Report, Rows, blocks, unit_rows
 from paint_search.compress.networks import PatchCoder, named, patch_layers, unit
 from paint_search.errors import CompressError
 from paint_search.painting import Progress
@@ -57,12 +50,14 @@ class Convolutional(Compressor):
         chunk: longest chunk; the published one is the output of VGG16's fifth pooling layer, and a
             quarter of the fourth's.
         steps: of training, at most.
+        directions: whether a model learns the direction of its chunk, or the chunk as it is.
         chunks_: how many there are.
         padded_: length of a chunk with the zeros that make it divisible by the kernels.
         arrays_: the layers of all models, by name.
     """
 
     method: ClassVar[str] = "convolutional"
+    directions: ClassVar[bool] = True
     chunks_: int
     padded_: int
     arrays_: dict[str, Floats]
@@ -75,6 +70,8 @@ class Convolutional(Compressor):
         self.steps = steps
 
     def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
+        from paint_search.compress.autoencoding import train_coder
+
         length = vectors.shape[1]
         self.chunks_ = -(-length // self.chunk)
         if self.dims % self.chunks_:
@@ -84,25 +81,53 @@ class Convolutional(Compressor):
                 f"{max(1, self.dims // self.chunks_) * self.chunks_}"
             )
         self.padded_ = int(np.prod(_kernels(self._size))) * _POSITIONS
-        norms = self._norms(vectors)
+        norms = np.empty((len(vectors), self.chunks_), dtype=np.float32)
+        for block in blocks(vectors):
+            rows = np.asarray(vectors[block], dtype=np.float32)
+            norms[block] = np.linalg.norm(self._chunked(rows), axis=2)
         self.arrays_ = {}
         for number in range(self.chunks_):
-            steps = _part_of(report, number, self.chunks_)
-            for name, value in self._train(vectors, norms, number, steps).items():
-                self.arrays_[f"{number}.{name}"] = value
+            start = number * self._size
+            columns = slice(start, min(start + self._size, length))
+            own = norms[:, number] if self.directions else np.linalg.norm(norms, axis=1)
+            chunk = _Chunk(vectors, columns, self.padded_, np.flatnonzero(own > _TINY), own)
+            if len(chunk.rows) < 2:
+                raise CompressError(
+                    f"features {start} to {columns.stop} are all zeros: there is nothing to learn; "
+                    "are the backbone's weights damaged?"
+                )
+            weights, objective = self._begin(chunk, np.random.default_rng((self.seed, number)))
+            trained = train_coder(
+                self._coder,
+                weights,
+                chunk,
+                objective=objective,
+                steps=self.steps,
+                seed=self.seed,
+                report=_part_of(report, number, self.chunks_),
+            )
+            self.arrays_ |= {f"{number}.{name}": value for name, value in trained.items()}
+
+    def _begin(
+        self, chunk: "_Chunk", rng: np.random.Generator
+    ) -> "tuple[dict[str, Floats], Objective]":
+        """Return the weights that a model begins with, and what its training minimises."""
+        from paint_search.compress.autoencoding import KEEP_SIMILARITY
+
+        layers = _principal_layers(chunk, self.dims // self.chunks_, rng)
+        decoder = [weight.T for weight in reversed(layers)]
+        return _both_ways(layers, decoder, slope=1.0), KEEP_SIMILARITY
 
     @property
     def _size(self) -> int:
         """Length of a chunk without padding; the last may be shorter."""
         return -(-self.n_features_in_ // self.chunks_)
 
-    def _norms(self, vectors: Rows) -> Floats:
-        """Return the norms of all chunks, (n, chunks), in one pass."""
-        norms = np.empty((len(vectors), self.chunks_), dtype=np.float32)
-        for block in blocks(vectors):
-            rows = np.asarray(vectors[block], dtype=np.float32)
-            norms[block] = np.linalg.norm(self._chunked(rows), axis=2)
-        return norms
+    @property
+    def _coder(self) -> PatchCoder:
+        """The network of every chunk: it takes unit rows, or parts of them."""
+        length = self.padded_ if self.directions else self.n_features_in_
+        return PatchCoder(length**0.5, self.directions)
 
     def _chunked(self, rows: Floats) -> Floats:
         """Cut rows, (n, d), into (n, chunks, size)."""
@@ -110,74 +135,27 @@ class Convolutional(Compressor):
         whole = np.pad(rows, ((0, 0), (0, spare))) if spare else rows
         return whole.reshape(len(rows), self.chunks_, self._size)
 
-    def _chunk(self, vectors: Rows, number: int, norms: Floats) -> "_Chunk":
-        end = min((number + 1) * self._size, self.n_features_in_)
-        columns = slice(number * self._size, end)
-        return _Chunk(vectors, columns, self.padded_, np.flatnonzero(norms > _TINY), norms)
-
-    @property
-    def _coder(self) -> PatchCoder:
-        """The network of every chunk, which takes unit rows."""
-        return PatchCoder(self.padded_**0.5, directions=True)
-
-    def _train(
-        self, vectors: Rows, norms: Floats, number: int, report: Report
-    ) -> dict[str, Floats]:
-        from paint_search.compress.autoencoding import KEEP_SIMILARITY
-
-        chunk = self._chunk(vectors, number, norms[:, number])
-        if len(chunk.rows) < 2:
-            raise CompressError(
-                f"features {chunk.columns.start} to {chunk.columns.stop} are all zeros: there is "
-                "nothing to learn; are the backbone's weights damaged?"
-            )
-        rng = np.random.default_rng((self.seed, number))
-        layers = _principal_layers(chunk, self.dims // self.chunks_, rng)
-        decoder = [weight.T for weight in reversed(layers)]
-        weights = _both_ways(layers, decoder, slope=1.0)
-        return self._trained(weights, chunk, KEEP_SIMILARITY, report)
-
-    def _trained(
-        self, weights: dict[str, Floats], chunk: "_Chunk", objective: "Objective", report: Report
-    ) -> dict[str, Floats]:
-        from paint_search.compress.autoencoding import train_coder
-
-        return train_coder(
-            self._coder,
-            weights,
-            chunk,
-            objective=objective,
-            steps=self.steps,
-            seed=self.seed,
-            report=report,
-        )
-
     def _encode(self, rows: Floats) -> Floats:
-        parts = []
-        for number, chunk in enumerate(self._padded(rows)):
-            shares = np.linalg.norm(chunk, axis=1, keepdims=True)
-            made = self._coder.encode(self._weights(number), unit(chunk))
-            parts.append(unit(made) * shares)
+        chunked, parts = self._chunked(rows), []
+        for number in range(self.chunks_):
+            spare = self.padded_ - self._size
+            chunk = np.pad(chunked[:, number], ((0, 0), (0, spare)))
+            seen = unit(chunk) if self.directions else chunk
+            made = self._coder.encode(named(self.arrays_, str(number)), seen)
+            parts.append(self._as_long_as(chunk, made))
         return np.concatenate(parts, axis=1)
 
     def _decode(self, codes: Floats) -> Floats:
         parts = []
         for number, code in enumerate(np.split(codes, self.chunks_, axis=1)):
-            shares = np.linalg.norm(code, axis=1, keepdims=True)
-            made = self._coder.decode(self._weights(number), code)
-            parts.append(unit(made[:, : self._size]) * shares)
+            made = self._coder.decode(named(self.arrays_, str(number)), code)[:, : self._size]
+            parts.append(self._as_long_as(code, made))
         return np.concatenate(parts, axis=1)[:, : self.n_features_in_]
 
-    def _padded(self, rows: Floats) -> Iterator[Floats]:
-        """Yield the chunks of rows, each (n, padded)."""
-        chunked = self._chunked(rows)
-        spare = self.padded_ - chunked.shape[2]
-        for number in range(self.chunks_):
-            yield np.pad(chunked[:, number], ((0, 0), (0, spare)))
-
-    def _weights(self, number: int) -> dict[str, Floats]:
-        """Return the weights of one chunk's model."""
-        return named(self.arrays_, str(number))
+    def _as_long_as(self, given: Floats, made: Floats) -> Floats:
+        """Give what a model has made the norms of what it was given, if it learned directions."""
+        lengths: Floats = np.linalg.norm(given, axis=1, keepdims=True)
+        return unit(made) * lengths if self.directions else made
 
     def _arrays(self) -> dict[str, Floats]:
         return self.arrays_
@@ -201,6 +179,7 @@ class PlainConvolutional(Convolutional):
     """
 
     method: ClassVar[str] = "convolutional-plain"
+    directions: ClassVar[bool] = False
     length_: float
 
     def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:
@@ -208,37 +187,23 @@ class PlainConvolutional(Convolutional):
         some = unit_rows(vectors[: next(blocks(vectors)).stop])
         self.length_ = float(np.linalg.norm(self._encode(some), axis=1).mean())
 
-    @property
-    def _coder(self) -> PatchCoder:
-        """The network of every chunk, which takes numbers in units of the whole vector's norm."""
-        return PatchCoder(self.n_features_in_**0.5, directions=False)
-
-    def _train(
-        self, vectors: Rows, norms: Floats, number: int, report: Report
-    ) -> dict[str, Floats]:
+    def _begin(
+        self, chunk: "_Chunk", rng: np.random.Generator
+    ) -> "tuple[dict[str, Floats], Objective]":
+        """Return random weights of variance 2 / inputs (He et al. 2015), and the squared error."""
         from paint_search.compress.autoencoding import RECONSTRUCT
 
-        chunk = self._chunk(vectors, number, np.linalg.norm(norms, axis=1))
-        rng = np.random.default_rng((self.seed, number))
-        shapes = list(_shapes(chunk, self.dims // self.chunks_))
-        encoder = [_random(shape, rng) for shape in shapes]
-        decoder = [_random(shape[::-1], rng) for shape in reversed(shapes)]
-        weights = _both_ways(encoder, decoder, slope=0.0)
-        return self._trained(weights, chunk, RECONSTRUCT, report)
+        def draw(outputs: int, inputs: int) -> Floats:
+            made = rng.standard_normal((outputs, inputs), dtype=np.float32)
+            return made * np.float32((2 / inputs) ** 0.5)
 
-    def _encode(self, rows: Floats) -> Floats:
-        codes = [
-            self._coder.encode(self._weights(number), chunk)
-            for number, chunk in enumerate(self._padded(rows))
-        ]
-        return np.concatenate(codes, axis=1)
+        shapes = list(_shapes(chunk, self.dims // self.chunks_))
+        encoder = [draw(*shape) for shape in shapes]
+        decoder = [draw(*shape[::-1]) for shape in reversed(shapes)]
+        return _both_ways(encoder, decoder, slope=0.0), RECONSTRUCT
 
     def _decode(self, codes: Floats) -> Floats:
-        parts = [
-            self._coder.decode(self._weights(number), code)[:, : self._size]
-            for number, code in enumerate(np.split(codes * self.length_, self.chunks_, axis=1))
-        ]
-        return np.concatenate(parts, axis=1)[:, : self.n_features_in_]
+        return super()._decode(codes * self.length_)
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"length": self.length_}
@@ -267,13 +232,11 @@ class _Chunk:
         return len(self.rows), self.padded
 
     def __getitem__(self, drawn: NDArray[np.int64]) -> Floats:
-        rows = self.rows[drawn]
+        rows, length = self.rows[drawn], self.columns.stop - self.columns.start
         made = np.zeros((len(rows), self.padded), dtype=np.float32)
         for place, row in enumerate(rows):  # one by one: a mapped file is not copied first
-            length = self.columns.stop - self.columns.start
             made[place, :length] = self.vectors[row, self.columns]
-        made /= self.norms[rows, None]
-        return made
+        return made / self.norms[rows, None]
 
 
 def _kernels(length: int) -> tuple[int, int, int]:
@@ -295,11 +258,6 @@ def _shapes(chunk: _Chunk, code: int) -> Iterator[tuple[int, int]]:
     dense = max(code, min(_DENSE, len(chunk.rows)))
     yield dense, _POSITIONS * channels
     yield code, dense
-
-
-def _random(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Return normal weights of variance 2 / inputs (He et al. 2015)."""
-    return rng.standard_normal(shape, dtype=np.float32) * np.float32((2 / shape[1]) ** 0.5)
 
 
 def _principal_layers(chunk: _Chunk, code: int, rng: np.random.Generator) -> list[Floats]:

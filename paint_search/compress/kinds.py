@@ -33,11 +33,7 @@ def make_compressor(method: str, dims: int, *, seed: int = 0) -> Compressor:
 
 
 def load_compressor(folder: Path, features: str) -> Compressor:
-    """Load the compressor that was saved in ``folder`` for the backbone of that fingerprint.
-
-    Raises:
-        CompressError: damaged, of a newer format, or of another backbone.
-    """
+    """Load the compressor that was saved in ``folder`` for the backbone of that fingerprint."""
     settings, arrays = load_files(folder, features)
     try:
         compressor = _CLASSES[settings["method"]](int(settings["dims"]), seed=int(settings["seed"]))

@@ -35,17 +35,6 @@ def unit(rows: Rows) -> Rows:
     return rows / lengths
 
 
-def rectify(rows: Rows) -> Rows:
-    """max(x, 0)."""
-    return rows * (rows > 0)
-
-
-def leak(rows: Rows, slopes: Rows) -> Rows:
-    """X where positive, else x times the slope of its column (He et al. 2015, PReLU)."""
-    below: Rows = rows.clip(None, 0)
-    return rows - (1 - slopes) * below
-
-
 def named(weights: Mapping[str, Rows], prefix: str) -> dict[str, Rows]:
     """Return the weights below ``prefix``, by what follows it and a dot."""
     start = f"{prefix}."
@@ -60,7 +49,7 @@ def residual(
     """``linear(x) + out(relu(hidden(scale x)))``: a linear map beside one hidden layer."""
     scaled: Rows = rows * scale
     hidden: Rows = scaled @ weights["hidden.weight"].T + weights["hidden.bias"]
-    bent: Rows = drop(rectify(hidden)) @ weights["out.weight"].T
+    bent: Rows = drop(hidden * (hidden > 0)) @ weights["out.weight"].T
     made: Rows = rows @ weights["linear.weight"].T + bent
     return made
 
@@ -97,8 +86,8 @@ def patches(weights: Mapping[str, Rows], rows: Rows) -> Rows:
     while (name := f"weights.{layer}") in weights:
         weight = weights[name]
         made = rows.reshape(-1, weight.shape[1]) @ weight.T + weights[f"biases.{layer}"]
-        if (slopes := f"slopes.{layer}") in weights:
-            made = leak(made, weights[slopes])
+        if (slopes := f"slopes.{layer}") in weights:  # PReLU (He et al. 2015)
+            made = made - (1 - weights[slopes]) * made.clip(None, 0)
         rows = made.reshape(count, -1)
         layer += 1
     return rows
@@ -138,15 +127,10 @@ class DenseCoder:
 
 @dataclass(frozen=True)
 class PatchCoder:
-    """Both ways ``patches``, of one chunk of a long vector.
+    """Both ways ``patches``, of one chunk of a long vector."""
 
-    Attributes:
-        scale: what makes the numbers of a row about 1.
-        directions: whether the decoder takes what a code points to, whatever its length.
-    """
-
-    scale: float
-    directions: bool
+    scale: float  #: what makes the numbers of a row about 1
+    directions: bool  #: whether the decoder takes what a code points to, whatever its length
 
     def encode(self, weights: Mapping[str, Rows], rows: Rows, drop: Drop[Rows] = keep) -> Rows:
         """(n, d) rows -> (n, dims)."""

@@ -11,14 +11,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import (
-    Compressor,
-    Floats,
-    Report,
-    Rows,
-    blocks,
-    unit_rows,
-)
+from paint_search.compress.base import Compressor, Floats, Report, Rows, blocks, unit_rows
 from paint_search.errors import CompressError
 from paint_search.painting import Progress
 

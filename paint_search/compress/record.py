@@ -55,21 +55,13 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How well works of one label are told from others, among the held-out: a method's purpose.
+    """How well works of one label are told from others, among the held-out: a method's purpose."""
 
-    Attributes:
-        label: the field that it learned from.
-        auc: how often two works of one label are more alike than two of two labels.
-        auc_full: the same by full vectors.
-        map_at_10: mean average precision among the ten nearest.
-        map_at_10_full: the same by full vectors.
-    """
-
-    label: str
-    auc: float
-    auc_full: float
-    map_at_10: float
-    map_at_10_full: float
+    label: str  #: the field that it learned from
+    auc: float  #: how often two works of one label are more alike than two of two labels
+    auc_full: float  #: the same by full vectors
+    map_at_10: float  #: mean average precision among the ten nearest
+    map_at_10_full: float  #: the same by full vectors
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Told":
@@ -84,35 +76,23 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """The compressor of one index.
+    """The compressor of one index."""
 
-    Attributes:
-        folder: where in the index it lies.
-        method: its kind.
-        dims: length of the compact vectors.
-        seed: of the fit.
-        split: which paintings were held out.
-        fitted_to: how many paintings it learned from.
-        recall: k -> share of the k nearest by full vectors that the compact ones keep, among
-            held-out paintings.
-        held_out: what those lose, and how many they are.
-        added: the same of paintings that were indexed since.
-        oversampling: of the search in two steps; None where full vectors are not kept.
-        two_step_recall: recall@10 of that search when it was last measured.
-        told: what a compressor that learned from labels is for; None of the others.
-    """
-
-    folder: str
-    method: str
-    dims: int
-    seed: int
-    split: HoldOut
-    fitted_to: int
+    folder: str  #: where in the index it lies
+    method: str  #: its kind
+    dims: int  #: length of the compact vectors
+    seed: int  #: of the fit
+    split: HoldOut  #: which paintings were held out
+    fitted_to: int  #: how many paintings it learned from
+    #: k -> share of the k nearest by full vectors that the compact ones keep, among held-out
+    #: paintings.
     recall: Mapping[str, float]
-    held_out: Loss
-    added: Loss = Loss(0, 0.0, 0.0)
+    held_out: Loss  #: what those lose, and how many they are
+    added: Loss = Loss(0, 0.0, 0.0)  #: the same of paintings that were indexed since
+    #: of the search in two steps; None where full vectors are not kept.
     oversampling: int | None = None
-    two_step_recall: float | None = None
+    two_step_recall: float | None = None  #: recall@10 of that search when it was last measured
+    #: what a compressor that learned from labels is for; None of the others.
     told: Told | None = None
 
     @classmethod

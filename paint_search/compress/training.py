@@ -63,33 +63,19 @@ class Callback:
 
 @dataclass
 class Training(Generic[Batch]):
-    """A network on its way.
+    """A network on its way."""
 
-    Attributes:
-        network: is trained in place.
-        objective: what the loss is made with; its own parameters are trained too.
-        batches: gives them from a step on, counted from 0.
-        loss: of a batch, ().
-        optimiser: of both modules' parameters.
-        schedule: of the learning rate, step by step.
-        steps: at most.
-        callbacks: called in this order.
-        clipped: whether the network's gradient is held to a norm of 5.
-        step: how many were taken.
-        stopped: whether it ended before its time.
-    """
-
-    network: nn.Module
-    objective: nn.Module
-    batches: Callable[[int], Iterable[Batch]]
-    loss: Callable[[Batch], Tensor]
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    steps: int
-    callbacks: Sequence[Callback] = ()
-    clipped: bool = False
-    step: int = field(default=0, init=False)
-    stopped: bool = field(default=False, init=False)
+    network: nn.Module  #: is trained in place
+    objective: nn.Module  #: what the loss is made with; its own parameters are trained too
+    batches: Callable[[int], Iterable[Batch]]  #: gives them from a step on, counted from 0
+    loss: Callable[[Batch], Tensor]  #: of a batch, ()
+    optimiser: torch.optim.Optimizer  #: of both modules' parameters
+    schedule: torch.optim.lr_scheduler.LRScheduler  #: of the learning rate, step by step
+    steps: int  #: at most
+    callbacks: Sequence[Callback] = ()  #: called in this order
+    clipped: bool = False  #: whether the network's gradient is held to a norm of 5
+    step: int = field(default=0, init=False)  #: how many were taken
+    stopped: bool = field(default=False, init=False)  #: whether it ended before its time
 
     def run(self) -> None:
         """Take the steps that are left."""

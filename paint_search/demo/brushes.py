@@ -36,22 +36,14 @@ SCALE = 2  # a ground is so many times the size wanted; shrinking it is the anti
 
 @dataclass(frozen=True)
 class Canvas:
-    """A ground to paint on, and what its layers share.
+    """A ground to paint on, and what its layers share."""
 
-    Attributes:
-        picture: RGB, `SCALE` times the size wanted; layers change it in place.
-        colours: the palette, then white and black.
-        horizon: its row in pixels.
-        spot: the point, in pixels, at which things are painted.
-        unit: pixels to a size of 1; the shorter side, unless far things are smaller.
-    """
-
-    picture: Image.Image
+    picture: Image.Image  #: RGB, `SCALE` times the size wanted; layers change it in place
     rng: Rng
-    colours: Sequence[Colour]
-    horizon: float
-    spot: complex
-    unit: float
+    colours: Sequence[Colour]  #: the palette, then white and black
+    horizon: float  #: its row in pixels
+    spot: complex  #: the point, in pixels, at which things are painted
+    unit: float  #: pixels to a size of 1; the shorter side, unless far things are smaller
 
     def draw(self, wanted: Range) -> float:
         """Return a number of the range, each as likely."""

@@ -23,27 +23,18 @@ MOODS = "quiet first late red hollow small distant broken bright slow second los
 
 @dataclass(frozen=True)
 class Painter:
-    """One invented painter.
-
-    Attributes:
-        supports, subjects: words, of which a work has one each; a title ends with its subject.
-        palettes: of hexadecimal words, divided by commas; layers speak of their places.
-        layers: what is painted, one over the other.
-        horizon: its height in parts of the picture's, from the top.
-        spot: where the subject or the light is, across and as a level.
-        finish: weave, grain, relief and blur, as `brushes.finish` takes them.
-    """
+    """One invented painter."""
 
     name: str
     movement: str
     years: tuple[int, int]
-    supports: str
-    subjects: str
-    palettes: str
-    layers: tuple[b.Layer, ...]
-    horizon: b.Range = 0.5
-    spot: tuple[b.Range, b.Range] = (0.5, 1.0)
-    finish: tuple[float, ...] = (0.03, 0.02, 0.3)
+    supports: str  #: words, of which a work has one
+    subjects: str  #: the same; a title ends with its subject
+    palettes: str  #: of hexadecimal words, divided by commas; layers speak of their places
+    layers: tuple[b.Layer, ...]  #: what is painted, one over the other
+    horizon: b.Range = 0.5  #: its height in parts of the picture's, from the top
+    spot: tuple[b.Range, b.Range] = (0.5, 1.0)  #: of the subject or light, across and as a level
+    finish: tuple[float, ...] = (0.03, 0.02, 0.3)  #: weave, grain, relief, blur of `brushes.finish`
 
     def paint(self, rng: b.Rng, size: b.Size) -> Image.Image:
         """Paint a work of the (width, height) in pixels."""

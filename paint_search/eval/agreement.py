@@ -20,42 +20,25 @@ from paint_search.eval.inputs import Floats, Ints, Labels, group_labels, plain_f
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of agreement beside chance.
+    """One figure of agreement beside chance."""
 
-    Attributes:
-        value: the figure.
-        chance: its mean over random permutations of the labels.
-        high: the 95th percentile of those.
-        p_value: share of permutations, itself counted, that reach the figure.
-    """
-
-    value: float
-    chance: float
-    high: float
-    p_value: float
+    value: float  #: the figure
+    chance: float  #: its mean over random permutations of the labels
+    high: float  #: the 95th percentile of those
+    p_value: float  #: share of permutations, itself counted, that reach the figure
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far clusters follow labels.
+    """How far clusters follow labels."""
 
-    Attributes:
-        ari: adjusted Rand index, 0 by chance, 1 for the same partition.
-        nmi: normalised mutual information (arithmetic mean), above 0 even by chance.
-        purity: share of rows that carry the most frequent label of their cluster.
-        rows: labelled rows compared.
-        unlabelled: rows left out.
-        labels: number of distinct labels.
-        clusters: number of distinct clusters among the rows compared.
-    """
-
-    ari: Measure
-    nmi: Measure
-    purity: Measure
-    rows: int
-    unlabelled: int
-    labels: int
-    clusters: int
+    ari: Measure  #: adjusted Rand index, 0 by chance, 1 for the same partition
+    nmi: Measure  #: normalised mutual information (arithmetic mean), above 0 even by chance
+    purity: Measure  #: share of rows that carry the most frequent label of their cluster
+    rows: int  #: labelled rows compared
+    unlabelled: int  #: rows left out
+    labels: int  #: number of distinct labels
+    clusters: int  #: number of distinct clusters among the rows compared
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, each with its chance, as JSON can carry them."""
@@ -64,19 +47,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Mantel:
-    """Agreement of two matrices (Mantel 1967).
+    """Agreement of two matrices (Mantel 1967)."""
 
-    Attributes:
-        r: Pearson correlation of the cells above the diagonals.
-        p_value: share of permutations, the labels as they are counted among them, that reach r.
-        permutations: how many random ones there were.
-        labels: rows of the matrices.
-    """
-
-    r: float
+    r: float  #: Pearson correlation of the cells above the diagonals
+    #: share of permutations, the labels as they are counted among them, that reach r.
     p_value: float
-    permutations: int
-    labels: int
+    permutations: int  #: how many random ones there were
+    labels: int  #: rows of the matrices
 
 
 def agreement(

@@ -38,35 +38,20 @@ _RESAMPLES_AT_ONCE = 40  # sums of every label held at once, labels x dimensions
 
 @dataclass(frozen=True)
 class ArtistPair:
-    """Two labels compared.
+    """Two labels compared."""
 
-    Attributes:
-        a: one label.
-        b: the other.
-        score: mean cosine over the pairs of works across the two.
-        rank: place of the score among all `pairs`, 1 the most alike; ties share a place.
-        pairs: how many pairs of labels there are.
-        low: lower end of the bootstrap interval of the score; NaN with a single work.
-        high: upper end.
-        centroid: cosine between the two centroids.
-        csls: the score corrected for labels that are close to all others.
-        work_a: row of the work of `a` that is closest to a work of `b`.
-        work_b: row of that work of `b`.
-        closest: their cosine.
-    """
-
-    a: str
-    b: str
-    score: float
-    rank: int
-    pairs: int
-    low: float
-    high: float
-    centroid: float
-    csls: float
-    work_a: int
-    work_b: int
-    closest: float
+    a: str  #: one label
+    b: str  #: the other
+    score: float  #: mean cosine over the pairs of works across the two
+    rank: int  #: place of the score among all `pairs`, 1 the most alike; ties share a place
+    pairs: int  #: how many pairs of labels there are
+    low: float  #: lower end of the bootstrap interval of the score; NaN with a single work
+    high: float  #: upper end
+    centroid: float  #: cosine between the two centroids
+    csls: float  #: the score corrected for labels that are close to all others
+    work_a: int  #: row of the work of `a` that is closest to a work of `b`
+    work_b: int  #: row of that work of `b`
+    closest: float  #: their cosine
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, None where unknown."""
@@ -75,27 +60,20 @@ class ArtistPair:
 
 @dataclass(frozen=True)
 class ArtistSimilarity:
-    """Label x label matrices, rows and columns in the order of `groups.names`.
+    """Label x label matrices, rows and columns in the order of `groups.names`."""
 
-    Attributes:
-        groups: the labels and their numbers of works.
-        mean: mean cosine over all pairs of works across two labels; on the diagonal over the
-            pairs of different works within one, NaN for a single work.
-        centroid: cosine between the labels' mean unit vectors; 1 on the diagonal, NaN where the
-            works of a label cancel out.
-        csls: `mean` corrected for hubness, NaN on the diagonal.
-        low: lower end of the bootstrap interval of `mean`; NaN where a label has a single work.
-        high: upper end.
-        unit: the works' unit vectors.
-    """
-
-    groups: Groups
+    groups: Groups  #: the labels and their numbers of works
+    #: mean cosine over all pairs of works across two labels; on the diagonal over the pairs of
+    #: different works within one, NaN for a single work.
     mean: Floats
+    #: cosine between the labels' mean unit vectors; 1 on the diagonal, NaN where the works of a
+    #: label cancel out.
     centroid: Floats
-    csls: Floats
+    csls: Floats  #: `mean` corrected for hubness, NaN on the diagonal
+    #: lower end of the bootstrap interval of `mean`; NaN where a label has a single work.
     low: Floats
-    high: Floats
-    unit: Vectors = field(repr=False)
+    high: Floats  #: upper end
+    unit: Vectors = field(repr=False)  #: the works' unit vectors
 
     def pair(self, a: str, b: str) -> ArtistPair:
         """Compare two labels, and find the two works that are closest across them.

@@ -20,19 +20,13 @@ from paint_search.eval.inputs import Bools, Floats, Ints
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram: the forecasts that fall into each of equally wide bins.
+    """A reliability diagram: the forecasts that fall into each of equally wide bins."""
 
-    Attributes:
-        edges: (bins + 1,) from 0 to 1; a bin holds its upper edge, the first its lower one too.
-        counts: (bins,) forecasts in each, or their weights.
-        forecast: (bins,) their mean; NaN in an empty bin.
-        observed: (bins,) the share that came true; NaN in an empty bin.
-    """
-
+    #: (bins + 1,) from 0 to 1; a bin holds its upper edge, the first its lower one too.
     edges: Floats
-    counts: Ints | Floats
-    forecast: Floats
-    observed: Floats
+    counts: Ints | Floats  #: (bins,) forecasts in each, or their weights
+    forecast: Floats  #: (bins,) their mean; NaN in an empty bin
+    observed: Floats  #: (bins,) the share that came true; NaN in an empty bin
 
     @property
     def error(self) -> float:

@@ -34,22 +34,15 @@ _ORDERED_LEAVES = 1000  # beyond, the best order of leaves takes longer than the
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A binary tree over n named rows.
+    """A binary tree over n named rows."""
 
-    Attributes:
-        names: (n,) what the leaves are called.
-        method: how clusters were merged.
-        linkage: (n - 1, 4) merges as scipy.cluster.hierarchy.linkage gives them.
-        cophenetic: correlation of the heights at which two leaves meet with their distances;
-            NaN where all distances are equal.
-        order: (n,) leaves from one end of the tree to the other; neighbours are alike.
-    """
-
-    names: tuple[str, ...]
-    method: str
-    linkage: Floats
+    names: tuple[str, ...]  #: (n,) what the leaves are called
+    method: str  #: how clusters were merged
+    linkage: Floats  #: (n - 1, 4) merges as scipy.cluster.hierarchy.linkage gives them
+    #: correlation of the heights at which two leaves meet with their distances; NaN where all
+    #: distances are equal.
     cophenetic: float
-    order: Ints
+    order: Ints  #: (n,) leaves from one end of the tree to the other; neighbours are alike
 
     def cut(self, *, k: int | None = None, height: float | None = None) -> Ints:
         """Cut the tree into at most k clusters (fewer where merges tie), or at a height.
@@ -78,21 +71,14 @@ class Hierarchy:
 
 @dataclass(frozen=True)
 class Partition:
-    """A k-means clustering.
+    """A k-means clustering."""
 
-    Attributes:
-        k: number of clusters.
-        codes: (n,) cluster of each row, from 0 up.
-        centres: (k, d) means of unit vectors.
-        silhouettes: mean cosine silhouette by number of clusters tried; empty if k was given.
-        sample: how many rows those were computed on; 0 if k was given.
-    """
-
-    k: int
-    codes: Ints
-    centres: Vectors
+    k: int  #: number of clusters
+    codes: Ints  #: (n,) cluster of each row, from 0 up
+    centres: Vectors  #: (k, d) means of unit vectors
+    #: mean cosine silhouette by number of clusters tried; empty if k was given.
     silhouettes: dict[int, float]
-    sample: int
+    sample: int  #: how many rows those were computed on; 0 if k was given
 
     def to_dict(self) -> dict[str, Any]:
         """Return the clustering as JSON can carry it, without the centres."""

@@ -7,13 +7,12 @@ apart. Every pair is compared by hash, in blocks; there is never a table of all 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from paint_search.errors import EvalError
-from paint_search.eval.inputs import Bools, Ints, unit_rows
+from paint_search.eval.inputs import Ints, unit_rows
 from paint_search.eval.neighbours import TIE, Neighbours, row_blocks
 
 LIKELY_BITS = 10
@@ -24,47 +23,20 @@ _LEAST_SET = 16  # half of the bits are set, but in the hash of a flat picture, 
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Near-identical works: each dropped work stands in the group of one that is kept.
-
-    Attributes:
-        keep: (n,) False for a work that is a copy of an earlier one.
-        kept_as: (n,) row of the work that stands for it; itself where kept.
-    """
-
-    keep: Bools
-    kept_as: Ints
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the groups of two or more, as lists of rows, the kept one first."""
-        groups: dict[int, list[int]] = {}
-        for row in np.flatnonzero(~self.keep):
-            kept = int(self.kept_as[row])
-            groups.setdefault(kept, [kept]).append(int(row))
-        return {"dropped": int(np.count_nonzero(~self.keep)), "groups": list(groups.values())}
-
-
-@dataclass(frozen=True)
 class Duplicate:
-    """Two works that are likely one picture.
+    """Two works that are likely one picture."""
 
-    Attributes:
-        a: row of the first.
-        b: row of the second, above `a`.
-        cosine: of their vectors.
-        bits: how many of the 64 bits of their hashes differ.
-    """
-
-    a: int
-    b: int
-    cosine: float
-    bits: int
+    a: int  #: row of the first
+    b: int  #: row of the second, above `a`
+    cosine: float  #: of their vectors
+    bits: int  #: how many of the 64 bits of their hashes differ
 
 
-def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
-    """Find near-identical works: in the order of rows, one is kept unless a kept one is close.
+def kept_works(vectors: npt.ArrayLike, threshold: float = COPY_COSINE) -> Ints:
+    """Return for each work the row of the one that stands for it, (n,): itself unless a copy.
 
-    A copy joins the closest kept work whose cosine is at least `threshold`, whatever its label.
+    In the order of rows, a work is kept unless a kept one is close. A copy joins the closest kept
+    work whose cosine is at least `threshold`, whatever its label.
 
     Raises:
         EvalError: a threshold outside (0, 1].
@@ -72,17 +44,16 @@ def exclude_copies(vectors: npt.ArrayLike, threshold: float = 0.98) -> Copies:
     if not 0 < threshold <= 1:
         raise EvalError(f"The threshold for copies must lie in (0, 1], not {threshold}.")
     unit = unit_rows(vectors, np.float32)
-    keep, kept_as = np.ones(len(unit), dtype=np.bool_), np.arange(len(unit))
+    rows, kept_as = np.arange(len(unit)), np.arange(len(unit))
     # Half the tie resolution below it, so that a bit-for-bit copy passes a threshold of 1.
     close = threshold - 0.5 / TIE
     for block in row_blocks(len(unit), len(unit)):
         cosines = unit[block] @ unit[: block.stop].T
         for row, scores in enumerate(cosines, start=block.start):
-            earlier = np.flatnonzero((scores[:row] >= close) & keep[:row])
+            earlier = np.flatnonzero((scores[:row] >= close) & (kept_as[:row] == rows[:row]))
             if len(earlier):
-                keep[row] = False
                 kept_as[row] = earlier[np.argmax(scores[earlier])]
-    return Copies(keep, kept_as)
+    return kept_as
 
 
 def likely_duplicates(

@@ -41,17 +41,11 @@ BASELINE = "pca"
 
 @dataclass(frozen=True)
 class NeighboursKept:
-    """Which share of each work's nearest works is the same before and after compression.
+    """Which share of each work's nearest works is the same before and after compression."""
 
-    Attributes:
-        ks: the numbers of neighbours, ascending.
-        recall: mean over the works, by number of neighbours.
-        per_work: (n, len(ks)) the share of each work.
-    """
-
-    ks: tuple[int, ...]
-    recall: dict[int, float]
-    per_work: Floats = field(repr=False)
+    ks: tuple[int, ...]  #: the numbers of neighbours, ascending
+    recall: dict[int, float]  #: mean over the works, by number of neighbours
+    per_work: Floats = field(repr=False)  #: (n, len(ks)) the share of each work
 
     def difference(self, other: NeighboursKept, k: int) -> tuple[float, float, float]:
         """Return the recall@k of this less that of the other on the same works, paired.
@@ -72,58 +66,38 @@ class NeighboursKept:
 
 @dataclass(frozen=True)
 class Trust:
-    """How far neighbourhoods can be believed, 1 where they are the same (Venna & Kaski 2001).
+    """How far neighbourhoods can be believed, 1 where they are the same (Venna & Kaski 2001)."""
 
-    Attributes:
-        trustworthiness: low where works that were far apart become neighbours.
-        continuity: low where neighbours come to lie far apart.
-        neighbours: how many make a neighbourhood.
-        works: on how many works it was measured, a random sample where there are more.
-    """
-
-    trustworthiness: float
-    continuity: float
-    neighbours: int
-    works: int
+    trustworthiness: float  #: low where works that were far apart become neighbours
+    continuity: float  #: low where neighbours come to lie far apart
+    neighbours: int  #: how many make a neighbourhood
+    works: int  #: on how many works it was measured, a random sample where there are more
 
 
 @dataclass(frozen=True)
 class PairCorrelation:
-    """How far the order of pairs by cosine is kept.
+    """How far the order of pairs by cosine is kept."""
 
-    Attributes:
-        spearman: correlation of the ranks; NaN where all cosines of one side are equal.
-        kendall: tau-b, the share of pairs of pairs in the same order less that in the opposite.
-        pairs: how many pairs of works were compared.
-    """
-
-    spearman: float
+    spearman: float  #: correlation of the ranks; NaN where all cosines of one side are equal
+    #: tau-b, the share of pairs of pairs in the same order less that in the opposite.
     kendall: float
-    pairs: int
+    pairs: int  #: how many pairs of works were compared
 
 
 @dataclass(frozen=True)
 class LabelFidelity:
-    """What compression does to the figures by one label, such as the artist.
+    """What compression does to the figures by one label, such as the artist."""
 
-    Attributes:
-        p_at_1: share of works whose nearest work has their label, (full, compact).
-        map_at_10: mean average precision at 10, (full, compact).
-        queries: works those two are averaged over.
-        overall: mean silhouette over all labels at once, (full, compact).
-        silhouettes: the silhouettes of every two labels, compared.
-        mantel: of the label x label matrices of mean cosines; None with fewer than three labels.
-        trees: correlation of the cophenetic distances of the two trees of labels, by average
-            linkage of their centroids; NaN with fewer than three labels or
-            more than a tree takes.
-    """
-
+    #: share of works whose nearest work has their label, (full, compact).
     p_at_1: tuple[float, float]
-    map_at_10: tuple[float, float]
-    queries: int
-    overall: tuple[float, float]
-    silhouettes: Comparison
+    map_at_10: tuple[float, float]  #: mean average precision at 10, (full, compact)
+    queries: int  #: works those two are averaged over
+    overall: tuple[float, float]  #: mean silhouette over all labels at once, (full, compact)
+    silhouettes: Comparison  #: the silhouettes of every two labels, compared
+    #: of the label x label matrices of mean cosines; None with fewer than three labels.
     mantel: Mantel | None
+    #: correlation of the cophenetic distances of the two trees of labels, by average linkage of
+    #: their centroids; NaN with fewer than three labels or more than a tree takes.
     trees: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,25 +113,15 @@ class LabelFidelity:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """All that one compression kept, measured on works it was not fitted on.
+    """All that one compression kept, measured on works it was not fitted on."""
 
-    Attributes:
-        works: how many.
-        neighbours: share of the nearest works kept.
-        pairs: correlation of the cosines of pairs of works.
-        trust: trustworthiness and continuity.
-        artists: the figures by artist; None where labels do not allow any.
-        movements: the same by movement.
-        left_out: why, by the name of what is None.
-    """
-
-    works: int
-    neighbours: NeighboursKept
-    pairs: PairCorrelation
-    trust: Trust
-    artists: LabelFidelity | None
-    movements: LabelFidelity | None
-    left_out: dict[str, str]
+    works: int  #: how many
+    neighbours: NeighboursKept  #: share of the nearest works kept
+    pairs: PairCorrelation  #: correlation of the cosines of pairs of works
+    trust: Trust  #: trustworthiness and continuity
+    artists: LabelFidelity | None  #: the figures by artist; None where labels do not allow any
+    movements: LabelFidelity | None  #: the same by movement
+    left_out: dict[str, str]  #: why, by the name of what is None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON can carry them."""
@@ -172,25 +136,16 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One compressor, measured.
+    """One compressor, measured."""
 
-    Attributes:
-        method: its name.
-        dims: numbers of a compressed vector.
-        own: whether it is the one that the index has.
-        codes: (n, dims) the works, compressed, in the precision of the store.
-        fit_seconds: how long fitting took; None where it was fitted before.
-        transform_ms: milliseconds to compress 1,000 vectors.
-        fidelity: what it keeps.
-    """
-
-    method: str
-    dims: int
-    own: bool
+    method: str  #: its name
+    dims: int  #: numbers of a compressed vector
+    own: bool  #: whether it is the one that the index has
+    #: (n, dims) the works, compressed, in the precision of the store.
     codes: npt.NDArray[np.float16] = field(repr=False)
-    fit_seconds: float | None
-    transform_ms: float
-    fidelity: Fidelity
+    fit_seconds: float | None  #: how long fitting took; None where it was fitted before
+    transform_ms: float  #: milliseconds to compress 1,000 vectors
+    fidelity: Fidelity  #: what it keeps
 
     @property
     def name(self) -> str:

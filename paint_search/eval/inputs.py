@@ -26,17 +26,11 @@ Labels = Sequence[str | None] | npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Groups:
-    """Labels as integers: `names[codes[i]]` is the label of row i.
+    """Labels as integers: `names[codes[i]]` is the label of row i."""
 
-    Attributes:
-        names: the distinct labels, sorted.
-        codes: (n,) index into `names`, -1 where the row is unlabelled.
-        counts: (len(names),) number of rows of each label.
-    """
-
-    names: tuple[str, ...]
-    codes: Ints
-    counts: Ints
+    names: tuple[str, ...]  #: the distinct labels, sorted
+    codes: Ints  #: (n,) index into `names`, -1 where the row is unlabelled
+    counts: Ints  #: (len(names),) number of rows of each label
 
     @property
     def labelled(self) -> Ints:

@@ -37,23 +37,18 @@ _UMAP_TAKES_NEIGHBOURS_FROM = 4_096  # below, umap-learn computes exact neighbou
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """Where each painting lies on a map, and how far the map can be believed.
+    """Where each painting lies on a map, and how far the map can be believed."""
 
-    Attributes:
-        coordinates: (n, dims) float32, in the order of the vectors.
-        method: "pca", "umap" or "tsne".
-        explained_variance_ratio: share (0..1) of the variance on each axis; None unless PCA.
-        trustworthiness: 0..1, how many of a painting's neighbours on the map are also its
-            neighbours in the full space (Venna & Kaski 2001).
-        trust_sample: number of paintings, drawn at random, that `trustworthiness` was measured on.
-        parameters: what the method was run with, adapted to small collections where needed.
-    """
-
-    coordinates: NDArray[np.float32]
-    method: Method
+    coordinates: NDArray[np.float32]  #: (n, dims) float32, in the order of the vectors
+    method: Method  #: "pca", "umap" or "tsne"
+    #: share (0..1) of the variance on each axis; None unless PCA.
     explained_variance_ratio: tuple[float, ...] | None
+    #: 0..1, how many of a painting's neighbours on the map are also its neighbours in the full
+    #: space (Venna & Kaski 2001).
     trustworthiness: float
+    #: number of paintings, drawn at random, that `trustworthiness` was measured on.
     trust_sample: int
+    #: what the method was run with, adapted to small collections where needed.
     parameters: Mapping[str, int | float | str] = field(default_factory=dict)
 
     @property
@@ -135,6 +130,8 @@ def project(
         EvalError: too few vectors or dimensions, NaN or infinite values, zero vectors, vectors
             that all point one way, or a method or number of dimensions that is not offered.
     """
+    from sklearn.manifold import trustworthiness
+
     if method not in get_args(Method):
         raise EvalError(f"No map method {method!r}: choose one of {', '.join(get_args(Method))}.")
     if dims not in (2, 3):
@@ -160,9 +157,12 @@ def project(
         # Their axes mean nothing: turn the longest side to lie across, as screens and pages do.
         raw, _ = _pca(raw, dims, seed)
     coordinates = np.ascontiguousarray(raw, dtype=np.float32)
-    trust, sample, neighbours = _trustworthiness(unit, coordinates, trust_sample, seed)
+    size = min(trust_sample, count)
+    sample = np.random.default_rng(seed).choice(count, size=size, replace=False)
+    neighbours = min(NEIGHBOURS, (size - 1) // 2)
+    trust = trustworthiness(unit[sample], coordinates[sample], n_neighbors=neighbours)
     parameters |= {"trust_neighbours": neighbours, "seed": seed}
-    return Projection(coordinates, method, ratios, trust, sample, parameters)
+    return Projection(coordinates, method, ratios, float(trust), size, parameters)
 
 
 def _pca(
@@ -199,16 +199,3 @@ def _tsne(reduced: NDArray[np.float32], dims: int, seed: int) -> _Laid:
 
     options: _Options = {"perplexity": min(PERPLEXITY, (len(reduced) - 1) / 3), "init": "pca"}
     return TSNE(n_components=dims, random_state=seed, **options).fit_transform(reduced), options
-
-
-def _trustworthiness(
-    unit: Vectors, coordinates: NDArray[np.float32], most: int, seed: int
-) -> tuple[float, int, int]:
-    """Trustworthiness of a random sample: (value, size of the sample, neighbours)."""
-    from sklearn.manifold import trustworthiness
-
-    size = min(most, len(unit))
-    sample = np.random.default_rng(seed).choice(len(unit), size=size, replace=False)
-    neighbours = min(NEIGHBOURS, (size - 1) // 2)
-    value = trustworthiness(unit[sample], coordinates[sample], n_neighbors=neighbours)
-    return float(value), size, neighbours

@@ -21,17 +21,11 @@ TIE = 2**20  # scores closer than 1e-6 are a tie: float32 products carry no more
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest works of each query, best first.
+    """The nearest works of each query, best first."""
 
-    Attributes:
-        queries: (q,) row of each query.
-        indices: (q, k) rows of its neighbours, -1 where there are fewer than k.
-        scores: (q, k) their cosines, NaN where there are fewer than k.
-    """
-
-    queries: Ints
-    indices: Ints
-    scores: npt.NDArray[np.float32]
+    queries: Ints  #: (q,) row of each query
+    indices: Ints  #: (q, k) rows of its neighbours, -1 where there are fewer than k
+    scores: npt.NDArray[np.float32]  #: (q, k) their cosines, NaN where there are fewer than k
 
 
 def neighbours(

@@ -17,21 +17,13 @@ from paint_search.eval.inputs import Labels, group_labels, label_means, unit_row
 
 @dataclass(frozen=True)
 class Outlier:
-    """A work that no other work of its label is much like.
+    """A work that no other work of its label is much like."""
 
-    Attributes:
-        label: its label.
-        row: the work.
-        own: cosine to the nearest work of its label.
-        usual: median of that cosine over the works of the label.
-        typical: row of the label's most typical work.
-    """
-
-    label: str
-    row: int
-    own: float
-    usual: float
-    typical: int
+    label: str  #: its label
+    row: int  #: the work
+    own: float  #: cosine to the nearest work of its label
+    usual: float  #: median of that cosine over the works of the label
+    typical: int  #: row of the label's most typical work
 
     @property
     def gap(self) -> float:

@@ -54,37 +54,24 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Figures per query, for the queries that have at least one relevant work to find.
+    """Figures per query, for the queries that have at least one relevant work to find."""
 
-    Attributes:
-        ks: the cut-offs, ascending; columns of the (q, len(ks)) arrays.
-        groups: the labels of all rows handed in.
-        queries: (q,) row of each scored query.
-        nearest: (q,) row of its nearest work.
-        relevant: (q,) how many works of its label there were to find.
-        precision: share of the first k that are relevant.
-        average_precision: sum over the first k of the precision at each relevant work,
-            divided by min(k, relevant).
-        rank_precision: mean over ranks 1..k of the precision at that rank, the mAP@k
-            of the code of Somepalli et al. 2024 (CSD).
-        hit: 1.0 where the first k hold a relevant work: R@k of the style-retrieval literature.
-        r_precision: (q,) precision at rank `relevant`.
-        unlabelled: works left out for want of a label.
-        lonely: queries left out because the gallery holds no other work of their label.
-    """
-
-    ks: tuple[int, ...]
-    groups: Groups
-    queries: Ints
-    nearest: Ints
-    relevant: Ints
-    precision: Floats
+    ks: tuple[int, ...]  #: the cut-offs, ascending; columns of the (q, len(ks)) arrays
+    groups: Groups  #: the labels of all rows handed in
+    queries: Ints  #: (q,) row of each scored query
+    nearest: Ints  #: (q,) row of its nearest work
+    relevant: Ints  #: (q,) how many works of its label there were to find
+    precision: Floats  #: share of the first k that are relevant
+    #: sum over the first k of the precision at each relevant work, divided by min(k, relevant).
     average_precision: Floats
+    #: mean over ranks 1..k of the precision at that rank, the mAP@k of the code of Somepalli et al.
+    #: 2024 (CSD).
     rank_precision: Floats
+    #: 1.0 where the first k hold a relevant work: R@k of the style-retrieval literature.
     hit: Floats
-    r_precision: Floats
-    unlabelled: int
-    lonely: int
+    r_precision: Floats  #: (q,) precision at rank `relevant`
+    unlabelled: int  #: works left out for want of a label
+    lonely: int  #: queries left out because the gallery holds no other work of their label
 
     def per_query(self) -> dict[str, Floats]:
         """Return each figure's values by name (`P@k`, `mAP@k`, `R@k`, `R-precision`)."""

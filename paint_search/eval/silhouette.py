@@ -69,37 +69,23 @@ class Silhouette:
 
     Intervals resample works within their labels; the silhouettes of single works stay as they
     are, so that the intervals leave out that clusters themselves would shift a little.
-
-    Attributes:
-        metric: distance between unit vectors, cosine or Euclidean.
-        names: the labels that take part, sorted.
-        counts: their works.
-        rows: (n,) the works that take part, as rows of what was handed in.
-        values: (n,) the silhouette of each among all labels.
-        overall: their mean.
-        overall_interval: its bootstrap interval.
-        per_label: the mean of each label.
-        pairs: (labels, labels) the mean over the works of two labels when only these two exist,
-            as in the compression study; NaN on the diagonal.
-        low: lower end of the bootstrap interval of `pairs`.
-        high: upper end.
-        unlabelled: works left out for want of a label.
-        too_few: works left out because their label has fewer than the asked number.
     """
 
-    metric: Metric
-    names: tuple[str, ...]
-    counts: Ints
-    rows: Ints
-    values: Floats = field(repr=False)
-    overall: float
-    overall_interval: tuple[float, float]
-    per_label: tuple[LabelSilhouette, ...] = field(repr=False)
+    metric: Metric  #: distance between unit vectors, cosine or Euclidean
+    names: tuple[str, ...]  #: the labels that take part, sorted
+    counts: Ints  #: their works
+    rows: Ints  #: (n,) the works that take part, as rows of what was handed in
+    values: Floats = field(repr=False)  #: (n,) the silhouette of each among all labels
+    overall: float  #: their mean
+    overall_interval: tuple[float, float]  #: its bootstrap interval
+    per_label: tuple[LabelSilhouette, ...] = field(repr=False)  #: the mean of each label
+    #: (labels, labels) the mean over the works of two labels when only these two exist, as in the
+    #: compression study; NaN on the diagonal.
     pairs: Floats = field(repr=False)
-    low: Floats = field(repr=False)
-    high: Floats = field(repr=False)
-    unlabelled: int
-    too_few: int
+    low: Floats = field(repr=False)  #: lower end of the bootstrap interval of `pairs`
+    high: Floats = field(repr=False)  #: upper end
+    unlabelled: int  #: works left out for want of a label
+    too_few: int  #: works left out because their label has fewer than the asked number
 
     @property
     def pair_values(self) -> Floats:
@@ -163,25 +149,16 @@ class PairChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What compression does to the silhouettes of all pairs of labels.
+    """What compression does to the silhouettes of all pairs of labels."""
 
-    Attributes:
-        pairs: how many pairs are compared.
-        names: the labels.
-        full: (labels, labels) silhouettes of the pairs before, NaN on the diagonal.
-        compact: the same after.
-        mean_difference: over all pairs; above 0 where compression separates better.
-        overall_difference: of the silhouettes over all labels at once.
-        correlation: Pearson, of the pairs' values; NaN where either has no variance.
-    """
-
-    pairs: int
-    names: tuple[str, ...] = field(repr=False)
+    pairs: int  #: how many pairs are compared
+    names: tuple[str, ...] = field(repr=False)  #: the labels
+    #: (labels, labels) silhouettes of the pairs before, NaN on the diagonal.
     full: Floats = field(repr=False)
-    compact: Floats = field(repr=False)
-    mean_difference: float
-    overall_difference: float
-    correlation: float
+    compact: Floats = field(repr=False)  #: the same after
+    mean_difference: float  #: over all pairs; above 0 where compression separates better
+    overall_difference: float  #: of the silhouettes over all labels at once
+    correlation: float  #: Pearson, of the pairs' values; NaN where either has no variance
 
     @property
     def differences(self) -> Floats:

@@ -24,45 +24,28 @@ THRESHOLD: Final = 0.5
 
 @dataclass(frozen=True)
 class ArtistScore:
-    """How one artist's works fare.
+    """How one artist's works fare."""
 
-    Attributes:
-        label: the artist.
-        same: pairs of two of the works.
-        recognised: share of those taken for one artist's.
-        other: pairs of one of the works and one by somebody else.
-        told_apart: share of those taken for two artists'.
-    """
-
-    label: str
-    same: int
-    recognised: float
-    other: int
-    told_apart: float
+    label: str  #: the artist
+    same: int  #: pairs of two of the works
+    recognised: float  #: share of those taken for one artist's
+    other: int  #: pairs of one of the works and one by somebody else
+    told_apart: float  #: share of those taken for two artists'
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a set of judged pairs amounts to.
+    """What a set of judged pairs amounts to."""
 
-    Attributes:
-        pairs: how many.
-        artists: how many they are of.
-        figures: AUC, average precision, accuracy, equal error rate, calibration error, by name.
-        intervals: (low, high) of each, at 95 %.
-        confusion: true negative, false positive / false negative, true positive; positive is "one
-            artist".
-        per_artist: by name.
-        diagram: forecasts beside what came true.
-    """
-
-    pairs: int
-    artists: int
+    pairs: int  #: how many
+    artists: int  #: how many they are of
+    #: AUC, average precision, accuracy, equal error rate, calibration error, by name.
     figures: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
+    intervals: dict[str, tuple[float, float]]  #: (low, high) of each, at 95 %
+    #: true negative, false positive / false negative, true positive; positive is "one artist".
     confusion: Ints
-    per_artist: list[ArtistScore]
-    diagram: Reliability
+    per_artist: list[ArtistScore]  #: by name
+    diagram: Reliability  #: forecasts beside what came true
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""

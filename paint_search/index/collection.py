@@ -67,13 +67,7 @@ class Collection:
         longest: int,
         cache_bytes: int,
     ) -> Self:
-        """Make an empty index in ``folder`` for the paintings below ``root``; see ``Index.create``.
-
-        Raises:
-            UsageError: an index is there already.
-            BackboneError: unknown backbone, or its weights cannot be had or used.
-            StoreError: the folder cannot be written, or the store cannot be used.
-        """
+        """Make an empty index in ``folder``; see ``Index.create``."""
         another = argument("folder", option="--index")
         if is_index(folder):
             raise UsageError(f"{folder} is an index already; open it, or give another {another}")
@@ -116,13 +110,7 @@ class Collection:
 
     @classmethod
     def open(cls, folder: Path, patience: float = PATIENCE) -> Self:
-        """Open the index in ``folder``; see ``Index.open``.
-
-        Raises:
-            ManifestError: it is damaged or newer than this program.
-            StoreBusyError: another process holds it.
-            StoreError: its store is damaged or out of reach.
-        """
+        """Open the index in ``folder``; see ``Index.open``."""
         place = Manifest.read(folder).store  # a damaged one is said at once, and not after waiting
         lock = IndexLock(folder, alone=place.embedded, patience=patience)
         with ExitStack() as undo:
@@ -201,18 +189,10 @@ class Collection:
         self._read_as = _stamp(self.folder)
 
     def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
-        """Refuse settings that the index was not made with.
-
-        Raises:
-            BackboneError: another backbone or fit.
-            UsageError: another store.
-        """
-        made = self.manifest.backbone
-        for what, wanted, has in (
-            ("backbone", backbone, made.name),
-            ("fit", fit, made.preprocessing.fit),
-        ):
-            if wanted not in (None, AUTO, has):
+        """Refuse settings that the index was not made with."""
+        made, found = self.manifest.backbone, {"backbone": backbone, "fit": fit}
+        for what, has in (("backbone", made.name), ("fit", made.preprocessing.fit)):
+            if (wanted := found[what]) not in (None, AUTO, has):
                 raise BackboneError(
                     f"{self.folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
                     f"models cannot be compared: leave out {argument(what)}, or make another "

@@ -9,20 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
+from typing import Final, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.compress.base import Compressor
+from paint_search.compress.base import Compressor, Rows
+from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.record import Compression, Loss, Told
 from paint_search.errors import CompressError, EvalError, StoreError, UsageError, argument
 from paint_search.index.collection import Collection, measured, sweep
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
-from paint_search.index.sample import Sample
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.painting import Progress, Record
 from paint_search.search.stores.base import Store, VectorName
@@ -38,6 +37,11 @@ _TRIED_LONG: Final = ("pca", "convolutional")
 _KS: Final = (1, 10, 50)
 _LEAST_CHOICE: Final = 4
 _PAGE: Final = 512
+
+#: More vectors teach a compressor nothing, and these fit into 400 MB at 2,048 dimensions.
+_MOST_FITTED: Final = 50_000
+_MOST_HELD_OUT: Final = 5_000
+_LEAST_HELD_OUT: Final = 3
 
 #: Numbers held at once, 256 MB, where vectors are so long that the figures above are too many.
 _CELLS: Final = 2**26
@@ -86,15 +90,81 @@ class CompressSummary:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The vectors of an index, dealt out: (n, d) to learn from, (m, d) to judge by.
+
+    Where labels are learned from, some works of the learned artists are left out too, so that
+    what is known of seen artists can be measured on other works than those.
+    """
+
+    split: HoldOut
+    learned: Rows
+    held_out: NDArray[np.float32]
+    labels: list[str | None]
+    held_labels: list[str | None]
+
+    @classmethod
+    def read(cls, collection: Collection, seed: int, label: str | None) -> Self:
+        """Read a bounded number of each from the store, or map them from a feature cache."""
+        store, features = collection.store, open_features(collection)
+        records = [
+            (record.id, record.payload.get("artist"), record.payload.get(label or ""))
+            for record in store.scroll()
+            if features is None or record.id in features
+        ]
+        if not records:
+            raise UsageError("the index is empty; run paint-search index first")
+        ids, artists, values = zip(*records, strict=True)
+        if label is not None and not any(values):
+            raise UsageError(f"no painting has a field {label!r}; see paint-search info")
+        split = choose_hold_out(ids, artists, seed=seed)
+        kept_out = split.held_out(ids, artists)
+        named = [None if value is None else str(value) for value in values]
+        passed = np.zeros(len(ids), bool) if label is None else works_held_out(split, ids)
+        sides = ~kept_out & ~passed, kept_out
+        if features is not None:
+            return cls._mapped(split, np.array(ids), named, sides, features)
+        # The order of the ids, which are hashes, is as good as any shuffling.
+        vectors: tuple[list[NDArray[np.float32]], ...] = ([], [])
+        labels: tuple[list[str | None], ...] = ([], [])
+        for row, record in enumerate(store.scroll(vectors=True)):
+            for part, most in enumerate((_MOST_FITTED, _MOST_HELD_OUT)):
+                if sides[part][row] and record.vector is not None and len(vectors[part]) < most:
+                    vectors[part].append(record.vector)
+                    labels[part].append(named[row])
+        _require_held_out(len(vectors[1]), len(ids))
+        return cls(split, np.stack(vectors[0]), np.stack(vectors[1]), *labels)
+
+    @classmethod
+    def _mapped(
+        cls,
+        split: HoldOut,
+        ids: NDArray[np.str_],
+        named: list[str | None],
+        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        features: FeatureCache,
+    ) -> Self:
+        most = _MOST_FITTED, min(_MOST_HELD_OUT, _CELLS // features.dimension)
+        rows = [np.flatnonzero(side)[:count] for side, count in zip(sides, most, strict=True)]
+        _require_held_out(len(rows[1]), len(ids))
+        learned, judged = (ids[chosen].tolist() for chosen in rows)
+        labels = [[named[row] for row in chosen] for chosen in rows]
+        view = cast(Rows, features.view(learned))
+        return cls(split, view, features.rows(judged), *labels)
+
+
+def _require_held_out(count: int, paintings: int) -> None:
+    if count < _LEAST_HELD_OUT:
+        raise CompressError(
+            f"of {paintings} paintings only {count} can be held out to judge by; index more first"
+        )
+
+
 def compress(collection: Collection, request: CompressRequest) -> CompressSummary:
     """Fit, rewrite the store with compact vectors, and make that the collection's own.
 
     The old store is gone once this returns, and untouched where it raises.
-
-    Raises:
-        UsageError: an unknown method, or the full vectors are no longer there.
-        CompressError: the vectors do not allow it.
-        StoreError: the disk is full, or the store failed.
     """
     start = time.monotonic()
     folder, manifest, store = collection.folder, collection.manifest, collection.store
@@ -111,7 +181,11 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
     if request.drop_full or features is not None:
         kinds = ("compact",)
     compression = Compression(
-        folder=_fresh(folder, "compressor"),
+        folder=next(
+            name
+            for number in itertools.count(2)
+            if not (folder / (name := f"compressor-{number}")).exists()
+        ),
         method=compressor.method,
         dims=compressor.dims,
         seed=request.seed,
@@ -133,7 +207,12 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
         before += features.bytes_on_disk
         after += 0 if request.drop_full else features.bytes_on_disk
     if request.drop_full:
-        request.note(_cost(compression, before, after))
+        ten = compression.recall.get("10")
+        found = f", and finds {ten:.1%} of the ten nearest" if ten is not None else ""
+        request.note(
+            f"without the full vectors the index needs {after / 1e6:.1f} MB for vectors instead of "
+            f"{before / 1e6:.1f} MB{found}; they come back only by indexing the paintings anew"
+        )
     paintings = store.count()
     try:
         new = _rewrite(collection, new, features, compressor, request.report)
@@ -212,11 +291,7 @@ def _fit(method: str, sample: Sample, request: CompressRequest) -> tuple[Compres
 
 
 def _label(request: CompressRequest) -> str | None:
-    """Return the field to learn from, None where the method learns from vectors alone.
-
-    Raises:
-        UsageError: a field for such a method.
-    """
+    """Return the field to learn from, None where the method learns from vectors alone."""
     from paint_search.compress.kinds import LEARN_FROM_LABELS
 
     if request.method in LEARN_FROM_LABELS:
@@ -233,21 +308,16 @@ def _told(label: str, sample: Sample, codes: NDArray[np.float32]) -> Told:
     """Measure what a method that learns from labels is for, beside the full vectors."""
     from paint_search.eval import retrieval, same_label_auc
 
+    labels, sides = sample.held_labels, (codes, sample.held_out)
     try:
-        figures = [
-            (
-                same_label_auc(vectors, sample.held_labels),
-                retrieval(vectors, sample.held_labels, ks=[10]).summary()["mAP@10"],
-            )
-            for vectors in (codes, sample.held_out)
-        ]
+        aucs = [same_label_auc(vectors, labels) for vectors in sides]
+        means = [retrieval(vectors, labels, ks=[10]).summary()["mAP@10"] for vectors in sides]
     except EvalError as error:
         raise CompressError(
             f"of {len(codes)} paintings held out to judge by, too few share a label {label!r}: "
             f"{error}"
         ) from error
-    (auc, precision), (auc_full, precision_full) = figures
-    return Told(label, auc, auc_full, precision, precision_full)
+    return Told(label, *aucs, *means)
 
 
 def _rewrite(
@@ -301,19 +371,3 @@ def shorten(records: Sequence[Record], compressor: Compressor, *, keeps_full: bo
             vector = records[row].vector if keeps_full else None
             shortened[row] = replace(records[row], vector=vector, compact=code)
     return shortened
-
-
-def _fresh(index: Path, kind: str) -> str:
-    """Return a name that no folder of this index has."""
-    return next(
-        name for number in itertools.count(2) if not (index / (name := f"{kind}-{number}")).exists()
-    )
-
-
-def _cost(compression: Compression, before: int, after: int) -> str:
-    kept = compression.recall.get("10")
-    found = f", and finds {kept:.1%} of the ten nearest" if kept is not None else ""
-    return (
-        f"without the full vectors the index needs {after / 1e6:.1f} MB for vectors instead of "
-        f"{before / 1e6:.1f} MB{found}; they come back only by indexing the paintings anew"
-    )

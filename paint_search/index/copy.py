@@ -9,7 +9,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -44,52 +44,27 @@ Report = Callable[[str, Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class CopySummary:
-    """What was copied.
+    """What was copied."""
 
-    Attributes:
-        folder: the new index.
-        store: where its points are.
-        paintings: how many it holds.
-        written: how many of them were written in this run.
-        checksum: SHA-256 over ids and payloads in the order of the ids, the same on both sides.
-        difference: largest change of a number of a vector.
-    """
-
-    folder: Path
-    store: str
-    paintings: int
-    written: int
-    checksum: str
-    difference: float
+    folder: Path  #: the new index
+    store: str  #: where its points are
+    paintings: int  #: how many it holds
+    written: int  #: how many of them were written in this run
+    checksum: str  #: SHA-256 over ids and payloads in the order of the ids, the same on both sides
+    difference: float  #: largest change of a number of a vector
 
 
 def copy_index(
     collection: Collection, to: Place, folder: Path, report: Report, batch: int = BATCH
 ) -> CopySummary:
-    """Make ``folder`` an index like this one, with its points in the store at ``to``.
-
-    Args:
-        collection: the index that is copied.
-        to: where the points of the copy go.
-        folder: of the copy; may hold what an interrupted run of the same copy has left.
-        report: called with what is being done and how far it is.
-        batch: points read and written at once.
-
-    Raises:
-        UsageError: the folder is an index already or holds something else, or both stores are one.
-        StoreError: a store failed, or what was read back differs.
-    """
+    """Make ``folder`` an index like this one, with its points in the store at ``to``."""
     index, manifest, store = collection.folder, collection.manifest, collection.store
     if folder.is_relative_to(index) or (not to.embedded and to.same_as(manifest.store)):
         raise UsageError("the copy needs another place than the index that is copied")
     if is_index(folder):
         raise UsageError(f"{folder} is an index already; name another folder for the copy")
     check_reach(to)
-    ours = {"of": manifest.maker.fingerprint, "created": manifest.created, "to": str(to)}
-    if not _is_resumed(folder, ours):
-        _require_empty(folder, to, manifest)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _UNFINISHED).write_text(json.dumps(ours), encoding="utf-8")
+    _claim(folder, to, manifest)
     with ExitStack() as stack:
         lock = IndexLock(folder, alone=to.embedded, patience=PATIENCE)
         stack.callback(lock.release)
@@ -115,32 +90,29 @@ def copy_index(
     return CopySummary(folder, str(to), made.paintings, written, checksum, difference)
 
 
-def _is_resumed(folder: Path, ours: dict[str, str]) -> bool:
-    """Tell whether the folder holds an unfinished copy of the same kind."""
+def _claim(folder: Path, to: Place, manifest: Manifest) -> None:
+    """Go on with what an interrupted run of the same copy has left, else take an empty folder.
+
+    A copy replaces nothing: UsageError if the folder or the collection holds anything else.
+    """
+    ours = {"of": manifest.maker.fingerprint, "created": manifest.created, "to": str(to)}
     note = folder / _UNFINISHED
-    if not note.exists():
-        return False
-    try:
-        theirs = json.loads(note.read_text(encoding="utf-8"))
-    except ValueError:
-        theirs = None
-    if theirs != ours:
+    if note.exists():
+        with suppress(ValueError):
+            if json.loads(note.read_text(encoding="utf-8")) == ours:
+                return
         raise UsageError(
             f"{folder} holds an unfinished copy of something else; delete it, or name another "
             "folder for the copy"
         )
-    return True
-
-
-def _require_empty(folder: Path, to: Place, manifest: Manifest) -> None:
-    """Raise UsageError if the folder or the collection holds anything: a copy replaces nothing."""
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name another folder for the copy")
-    if to.embedded:
-        return
-    with closing(open_store(folder, to, manifest.dimensions, manifest.maker)) as target:
-        if count := target.count():
-            raise UsageError(f"{to} holds {count:,} paintings already; name another collection")
+    if not to.embedded:
+        with closing(open_store(folder, to, manifest.dimensions, manifest.maker)) as target:
+            if count := target.count():
+                raise UsageError(f"{to} holds {count:,} paintings already; name another collection")
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(ours), encoding="utf-8")
 
 
 def _write(source: Store, target: Store, report: Report, batch: int) -> int:
@@ -149,7 +121,13 @@ def _write(source: Store, target: Store, report: Report, batch: int) -> int:
     resumed = target.count() > 0
     for page in _pages(source.scroll(vectors=True), batch):
         there = target.get([record.id for record in page], vectors=True) if resumed else {}
-        missing = [record for record in page if not _alike(record, there.get(record.id))]
+        missing = [
+            record
+            for record in page
+            if (other := there.get(record.id)) is None
+            or _payload(record) != _payload(other)
+            or _distance(record, other) > _TOLERANCE
+        ]
         if missing:
             target.upsert(missing)
         written += len(missing)
@@ -189,14 +167,6 @@ def _compare(source: Store, target: Store, report: Report, batch: int) -> tuple[
         if done % batch == 0 or done == total:
             report("comparing", Progress(done, total))
     return digest.hexdigest(), difference
-
-
-def _alike(one: Record, other: Record | None) -> bool:
-    return (
-        other is not None
-        and _payload(one) == _payload(other)
-        and _distance(one, other) <= _TOLERANCE
-    )
 
 
 def _payload(record: Record) -> bytes:

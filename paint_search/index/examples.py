@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.errors import ImageError, UsageError
+from paint_search.errors import EvalError, ImageError, UsageError
+from paint_search.eval.inputs import unit_rows
 from paint_search.index.collection import Collection
 from paint_search.indexer.images.decode import Decoded, decode
-from paint_search.painting import Painting, Record, painting_id
+from paint_search.painting import Record, painting_id
 from paint_search.search.stores.base import VectorName
 
 #: A picture: a file, the bytes of one, a Pillow image, or (h, w, 3) uint8 sRGB pixels.
@@ -47,18 +48,13 @@ class Example:
 def read_examples(
     collection: Collection, queries: Sequence[Query], kind: VectorName
 ) -> list[Example]:
-    """Return the vectors, of one kind, that the queries name; pictures are embedded together.
-
-    Raises:
-        UsageError: one is neither a file nor an indexed painting, a vector is of another length or
-            has no direction, or the index is empty.
-        ImageError: one is a file or bytes, but no image.
-    """
+    """Return the vectors, of one kind, that the queries name; pictures are embedded together."""
     examples: list[Example | None] = []
     pictures: list[tuple[int, Picture, str | None]] = []
     for row, query in enumerate(queries):
         if isinstance(query, np.ndarray) and query.ndim == 1:
-            examples.append(_given(collection, query, kind))
+            vectors = check_vectors(collection, query[np.newaxis])
+            examples.append(Example(_of_kind(collection, vectors, kind)[0]))
             continue
         picture = cast("Picture", query)
         record = find_indexed(collection, picture) if isinstance(picture, str | Path) else None
@@ -78,22 +74,10 @@ def read_examples(
         if not collection.store.count():
             raise UsageError("the index is empty; run paint-search index first")
         made = decode_and_embed(collection, [picture for _, picture, _ in pictures], "looked for")
-        vectors = np.stack([vector for _, vector in made])
-        if kind == "compact" and collection.compressor is not None:
-            vectors = collection.compressor.transform(vectors)
+        vectors = _of_kind(collection, np.stack([vector for _, vector in made]), kind)
         for (row, _, own), vector in zip(pictures, vectors, strict=True):
             examples[row] = Example(vector, own)
     return [example for example in examples if example is not None]
-
-
-def embed(collection: Collection, pictures: Iterable[Picture]) -> Iterator[NDArray[np.float32]]:
-    """Yield the embedding, (d,) with unit norm, of each picture; a batch in memory at a time.
-
-    Raises:
-        ImageError: one of them is no image.
-    """
-    for _, vector in decode_and_embed(collection, pictures):
-        yield vector
 
 
 def decode_and_embed(
@@ -162,20 +146,12 @@ def find_indexed(collection: Collection, painting: str | Path) -> Record | None:
     return next((found[key] for key in ids if key in found), None)
 
 
-def find_ids(collection: Collection, paintings: Iterable[str | Path | Painting]) -> list[str]:
-    """Return the ids of indexed paintings, in their order.
-
-    Raises:
-        UsageError: one of them is not indexed.
-    """
-    ids = []
-    for painting in paintings:
-        name = painting.id if isinstance(painting, Painting) else painting
-        record = find_indexed(collection, name)
-        if record is None:
-            raise UsageError(f"{name} is not in the index; see paint-search list")
-        ids.append(record.id)
-    return ids
+def require_indexed(collection: Collection, painting: str | Path) -> Record:
+    """Return the record of a painting, or raise a UsageError where it is not indexed."""
+    record = find_indexed(collection, painting)
+    if record is None:
+        raise UsageError(f"{painting} is not in the index; see paint-search list")
+    return record
 
 
 def check_vectors(collection: Collection, vectors: NDArray[Any]) -> NDArray[np.float32]:
@@ -190,24 +166,10 @@ def check_vectors(collection: Collection, vectors: NDArray[Any]) -> NDArray[np.f
             f"give vectors of {length} numbers, as {collection.manifest.backbone.name} makes them, "
             f"not an array of shape {vectors.shape} and type {vectors.dtype}"
         )
-    # Dividing by the largest entry first keeps the squares of very small or large numbers finite.
-    peak = np.abs(vectors).max(axis=1, keepdims=True).astype(np.float64)
-    bad = ~np.isfinite(peak[:, 0]) | (peak[:, 0] == 0)
-    if bad.any():
-        raise UsageError(
-            f"{np.count_nonzero(bad)} of {len(vectors)} vectors are all zeros or not finite (the "
-            f"first is row {np.flatnonzero(bad)[0]}); they have no direction to compare"
-        )
-    rows = vectors / peak
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(unit, dtype=np.float32)
-
-
-def _given(collection: Collection, query: NDArray[Any], kind: VectorName) -> Example:
-    vectors = check_vectors(collection, query[np.newaxis])
-    if kind == "compact" and collection.compressor is not None:
-        vectors = collection.compressor.transform(vectors)
-    return Example(vectors[0])
+    try:
+        return unit_rows(vectors.astype(np.float64), np.float32)
+    except EvalError as error:
+        raise UsageError(str(error).removesuffix(".")) from error
 
 
 def name_query(query: Query) -> str:
@@ -215,6 +177,13 @@ def name_query(query: Query) -> str:
     if isinstance(query, str | Path):
         return str(query)
     return f"a picture of {len(query):,} bytes" if isinstance(query, bytes) else "a picture"
+
+
+def _of_kind(
+    collection: Collection, vectors: NDArray[np.float32], kind: VectorName
+) -> NDArray[np.float32]:
+    compressor = collection.compressor if kind == "compact" else None
+    return vectors if compressor is None else compressor.transform(vectors)
 
 
 def _changed(record: Record, query: Picture) -> bool:

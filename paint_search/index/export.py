@@ -4,7 +4,7 @@ Rows are in the order of ``Index.vectors``.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,21 +28,7 @@ FORMS: Final = ("faiss", "npy", "parquet", "csv")
 def export(
     collection: Collection, out: Path, form: str, where: Filter = ()
 ) -> tuple[list[Path], int]:
-    """Write the paintings that match; return the files written and the number of paintings.
-
-    Args:
-        collection: where they are.
-        out: the file to write.
-        form: ``faiss`` writes a FAISS index and the labels beside it as CSV, whose column
-            ``label`` is that of FAISS; ``npy`` writes (n, d) float32 and the labels beside it
-            as CSV; ``parquet`` writes one table with a column ``vector``; ``csv`` writes labels
-            only.
-        where: conditions on the paintings.
-
-    Raises:
-        UsageError: an unknown form, or no painting matches.
-        OSError: the file cannot be written.
-    """
+    """Write the paintings that match; return the files written and the number of paintings."""
     if form not in FORMS:
         raise UsageError(
             f"unknown {argument('form', form, '--to')}: use {', '.join(FORMS[:-1])} or {FORMS[-1]}"
@@ -74,10 +60,7 @@ def export(
 
     made, names = to_faiss(collection, where)
     labels = {name: label for label, name in names.items()}
-    known = sorted(
-        (painting for painting in paintings if painting.id in labels),
-        key=lambda painting: labels[painting.id],
-    )
+    known = sorted((p for p in paintings if p.id in labels), key=lambda p: labels[p.id])
     with replacing(out) as fresh:
         faiss.write_index(made, str(fresh))
     _write_csv(beside, {"label": [labels[one.id] for one in known]} | columns_of(known))
@@ -100,10 +83,7 @@ def to_arrow(collection: Collection, where: Filter = ()) -> "pa.Table":
     """Return id, path, fields and vectors as an Arrow table; a field of several types is text."""
     import pyarrow as pa
 
-    columns = {
-        name: values if len({type(v) for v in values} - {type(None)}) < 2 else [*map(_text, values)]
-        for name, values in columns_of(list_paintings(collection, where)).items()
-    }
+    columns = one_type_each(columns_of(list_paintings(collection, where)))
     _, vectors = read_vectors(collection, collection.manifest.kept(None), where)
     flat = pa.array(vectors.reshape(-1), type=pa.float32())
     vector = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
@@ -115,9 +95,6 @@ def to_faiss(collection: Collection, where: Filter = ()) -> "tuple[faiss.Index, 
 
     A FAISS store hands out the index that it searches where there are no conditions; else a flat
     one is made of the vectors that scores are taken from.
-
-    Raises:
-        UsageError: no painting matches.
     """
     ready = None if where else faiss_of(collection.store)
     if ready is not None:
@@ -132,8 +109,14 @@ def to_faiss(collection: Collection, where: Filter = ()) -> "tuple[faiss.Index, 
     return index, dict(enumerate(ids))
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def one_type_each(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Return the columns for Arrow: one whose values are of several types becomes text."""
+    return {
+        name: values
+        if len({type(value) for value in values if value is not None}) < 2
+        else [None if value is None else str(value) for value in values]
+        for name, values in columns.items()
+    }
 
 
 def _write_csv(out: Path, columns: dict[str, list[Any]]) -> None:

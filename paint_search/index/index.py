@@ -6,7 +6,6 @@ files or of indexed paintings; ids and vectors that it gives fit any other libra
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import numpy as np
@@ -129,12 +128,7 @@ class Index:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -245,7 +239,8 @@ class Index:
         if isinstance(images, str | Path | bytes):
             raise UsageError(f"give a list of pictures as {argument('images')}")
         with self._collection.reading() as collection:
-            yield from examples.embed(collection, images)
+            for _, vector in examples.decode_and_embed(collection, images):
+                yield vector
 
     def upsert(
         self,
@@ -291,7 +286,10 @@ class Index:
         if not paintings and not where:
             raise UsageError(f"name the paintings to remove, or give {argument('where')}")
         with self._collection.writing() as collection:
-            ids = dict.fromkeys(examples.find_ids(collection, paintings))
+            ids: dict[str, None] = {}
+            for one in paintings:
+                name = one.id if isinstance(one, Painting) else one
+                ids[examples.require_indexed(collection, name).id] = None
             if where:
                 chosen = collection.store.scroll(select(collection, where))
                 ids |= {record.id: None for record in chosen}
@@ -368,7 +366,8 @@ class Index:
 
         Args:
             out: the file to write; labels of ``faiss`` and ``npy`` go beside it as CSV.
-            form: ``faiss``, ``npy``, ``parquet`` or ``csv`` (labels alone).
+            form: ``faiss`` (the CSV's column ``label`` is FAISS's), ``npy``, (n, d) float32,
+                ``parquet``, a table with a column ``vector``, or ``csv``, labels alone.
             where: conditions, as in ``similar``.
 
         Raises:
@@ -467,10 +466,7 @@ class Index:
             UsageError: it is not indexed; ``painting in index`` asks without raising.
         """
         with self._collection.reading() as collection:
-            record = examples.find_indexed(collection, painting)
-        if record is None:
-            raise UsageError(f"{painting} is not in the index; see paint-search list")
-        return Painting.from_payload(record.payload)
+            return Painting.from_payload(examples.require_indexed(collection, painting).payload)
 
     def __contains__(self, painting: object) -> bool:
         if isinstance(painting, Painting):

@@ -19,34 +19,22 @@ _BYTES: int = 2  # of a stored number, float16
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """What ``Index.info`` tells.
+    """What ``Index.info`` tells."""
 
-    Attributes:
-        folder: the index.
-        root: the corpus.
-        manifest: what the index says of itself.
-        paintings: how many are indexed.
-        skipped: how many files could not be.
-        fields: the labels, with the number of paintings that have each.
-        searched: how searches go, in a few words.
-        recall: recall@10 of the default search; None where that is exact.
-        vector_bytes: what each kind of vectors takes; full ones that are too long for the store
-            are those in the feature cache.
-        ways: the searches that full and compact vectors allow; empty without compact ones.
-        bytes_on_disk: of the whole index.
-    """
-
-    folder: Path
-    root: Path
-    manifest: Manifest
-    paintings: int
-    skipped: int
-    fields: dict[str, int]
-    searched: str
-    recall: float | None
+    folder: Path  #: the index
+    root: Path  #: the corpus
+    manifest: Manifest  #: what the index says of itself
+    paintings: int  #: how many are indexed
+    skipped: int  #: how many files could not be
+    fields: dict[str, int]  #: the labels, with the number of paintings that have each
+    searched: str  #: how searches go, in a few words
+    recall: float | None  #: recall@10 of the default search; None where that is exact
+    #: what each kind of vectors takes; full ones that are too long for the store are those in the
+    #: feature cache.
     vector_bytes: dict[VectorName, int]
+    #: the searches that full and compact vectors allow; empty without compact ones.
     ways: list[Way]
-    bytes_on_disk: int
+    bytes_on_disk: int  #: of the whole index
 
 
 def inspect(collection: Collection) -> IndexInfo:

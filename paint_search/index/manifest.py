@@ -31,44 +31,32 @@ MANIFEST: Final = "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """The manifest of one index.
+    """The manifest of one index."""
 
-    Attributes:
-        backbone: the model that made the vectors.
-        root: the corpus folder, relative to the index folder where both are on one drive.
-        labels: ``folder`` or a pattern.
-        table: the table of labels, written like ``root``; None without one.
-        engine: what embedded last; None before the first run, and for a formula.
-        background: what scores usually are; None where the index has too few labels to say.
-        store: where the points are.
-        vectors: the kinds of vectors that the store keeps; none yet where those of the backbone
-            are too long for it.
-        compression: the compressor of the compact ones; None before ``compress``.
-        longest: most numbers of a vector that the store is given as it is; longer ones wait in a
-            feature cache for a compressor.
-        cache_bytes: most that the cache may take.
-        recall: recall@10 of the default search on the index's own paintings, when the last run
-            ended; None where that is exact.
-        paintings: how many were indexed when the last run ended; the store is the truth.
-        created: when, in UTC.
-        made_with: version of paint-search that made the index.
-    """
-
-    backbone: BackboneRecord
-    root: str
-    labels: str = FOLDER
-    table: str | None = None
+    backbone: BackboneRecord  #: the model that made the vectors
+    root: str  #: the corpus folder, relative to the index folder where both are on one drive
+    labels: str = FOLDER  #: ``folder`` or a pattern
+    table: str | None = None  #: the table of labels, written like ``root``; None without one
+    #: what embedded last; None before the first run, and for a formula.
     engine: EngineChoice | None = None
+    #: what scores usually are; None where the index has too few labels to say.
     background: Background | None = None
-    store: Place = field(default_factory=Place)
+    store: Place = field(default_factory=Place)  #: where the points are
+    #: the kinds of vectors that the store keeps; none yet where those of the backbone are too long
+    #: for it.
     vectors: tuple[VectorName, ...] = ("full",)
+    #: the compressor of the compact ones; None before ``compress``.
     compression: Compression | None = None
+    #: most numbers of a vector that the store is given as it is; longer ones wait in a feature
+    #: cache for a compressor.
     longest: int = LONGEST
-    cache_bytes: int = CACHE_BYTES
+    cache_bytes: int = CACHE_BYTES  #: most that the cache may take
+    #: recall@10 of the default search on the index's own paintings, when the last run ended; None
+    #: where that is exact.
     recall: float | None = None
-    paintings: int = 0
-    created: str = ""
-    made_with: str = ""
+    paintings: int = 0  #: how many were indexed when the last run ended; the store is the truth
+    created: str = ""  #: when, in UTC
+    made_with: str = ""  #: version of paint-search that made the index
 
     @classmethod
     def new(

@@ -44,11 +44,7 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it was asked for; see ``SearchOptions``.
-
-    Raises:
-        UsageError: ``k`` below 1, or a ``spread`` outside 0 to 1.
-    """
+    """A search as it was asked for, checked; see ``SearchOptions``."""
 
     k: int
     where: Where | None = None
@@ -66,38 +62,26 @@ class Search:
 
 
 def similar(collection: Collection, queries: Sequence[Query], wanted: Search) -> list[list[Hit]]:
-    """Return for each query the paintings most like it, best first; all are asked at once.
-
-    Raises:
-        UsageError: a query that is not there, or compact vectors that are not.
-        ImageError: a query is no image.
-    """
-    examples = read_examples(collection, queries, _compared(collection, wanted))
-    return _answer(collection, [([example], []) for example in examples], wanted)
+    """Return for each query the paintings most like it, best first; all are asked at once."""
+    using = _compared(collection, wanted)
+    examples = read_examples(collection, queries, using)
+    return _answer(collection, [([example], []) for example in examples], wanted, using)
 
 
 def recommend(
     collection: Collection, positive: Sequence[Query], negative: Sequence[Query], wanted: Search
 ) -> list[Hit]:
-    """Return the paintings most like the mean of some examples and least like that of others.
-
-    Raises:
-        UsageError: no positive example, or as for ``similar``.
-        ImageError: an example is no image.
-    """
+    """Return the paintings most like the mean of some examples and least like that of others."""
     if not positive:
         raise UsageError("give at least one painting to look for")
-    examples = read_examples(collection, [*positive, *negative], _compared(collection, wanted))
+    using = _compared(collection, wanted)
+    examples = read_examples(collection, [*positive, *negative], using)
     pair = examples[: len(positive)], examples[len(positive) :]
-    return _answer(collection, [pair], wanted)[0]
+    return _answer(collection, [pair], wanted, using)[0]
 
 
 def _compared(collection: Collection, wanted: Search) -> VectorName:
-    """Return the kind of vectors that scores are taken from.
-
-    Raises:
-        UsageError: compact ones are asked for and not there.
-    """
+    """Return the kind of vectors that scores are taken from."""
     if not wanted.compact_only:
         return collection.manifest.searched
     if collection.manifest.compression is None:
@@ -109,16 +93,12 @@ def _answer(
     collection: Collection,
     questions: Sequence[tuple[list[Example], list[Example]]],
     wanted: Search,
+    using: VectorName,
 ) -> list[list[Hit]]:
     manifest = collection.manifest
-    using = _compared(collection, wanted)
     where = select(collection, wanted.where, wanted.exclude)
-    vectors = np.array(
-        [
-            combine([e.vector for e in like], [e.vector for e in unlike])
-            for like, unlike in questions
-        ]
-    )
+    given = [([e.vector for e in like], [e.vector for e in unlike]) for like, unlike in questions]
+    vectors = np.array([combine(*sides) for sides in given])
     codes = None
     if using == "full" and not wanted.exact and questions and collection.compressor is not None:
         codes = collection.compressor.transform(vectors)

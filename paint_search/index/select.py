@@ -19,21 +19,22 @@ Where = Mapping[str, FilterValue] | Filter
 
 
 def select(
-    collection: Collection,
-    where: Where | None,
-    exclude: Mapping[str, FilterValue] | None = None,
+    collection: Collection, where: Where | None, exclude: Mapping[str, FilterValue] | None = None
 ) -> list[Condition]:
-    """Return the conditions as one filter.
-
-    Raises:
-        UsageError: a field that no painting has.
-    """
-    given = [] if where is None or isinstance(where, Mapping) else list(where)
-    mapping = where if isinstance(where, Mapping) else None
-    conditions = given + build_filter(mapping, exclude)
+    """Return the conditions as one filter."""
+    conditions = all_conditions(where, exclude)
     for condition in conditions:
         check_field(collection, condition.field)
     return conditions
+
+
+def all_conditions(
+    where: Where | None, exclude: Mapping[str, FilterValue] | None
+) -> list[Condition]:
+    """Return the conditions as one filter, whose fields are not checked."""
+    if where is None or isinstance(where, Mapping):
+        return build_filter(where, exclude)
+    return [*where, *build_filter(None, exclude)]
 
 
 def read_vectors(

@@ -91,11 +91,7 @@ def upsert(collection: Collection, handed: Handed) -> int:
 
 
 def _new_path(collection: Collection, key: str | Path) -> str:
-    """Return what the index is to call a painting that it does not have.
-
-    Raises:
-        UsageError: it is no path inside the corpus, nor could be one.
-    """
+    """Return what the index is to call a painting that it does not have."""
     root = collection.root
     file = Path(key).absolute() if Path(key).is_file() else root / key
     for spelling, base in ((file, root), (file.resolve(), root.resolve())):
@@ -138,7 +134,17 @@ def _vectors(
     Adds to the payloads what is known of the files and pictures that the vectors are of.
     """
     if handed.vectors is not None:
-        _require_model(collection, handed.fingerprint)
+        made, given = collection.manifest.backbone, handed.fingerprint
+        if given is None:
+            raise UsageError(
+                f"say which model made the vectors: {argument('fingerprint')} is that of the index "
+                "they were embedded with, as Index.fingerprint gives it"
+            )
+        if given != made.fingerprint:
+            raise BackboneError(
+                f"the vectors are of a model with fingerprint {given[:16]}, and this index is of "
+                f"{made.name} ({made.fingerprint[:16]}); vectors of two models cannot be compared"
+            )
         rows = check_vectors(collection, np.asarray(handed.vectors))
         for payload in payloads:
             payload.update(_file_facts(collection, payload["path"]))
@@ -160,21 +166,6 @@ def _vectors(
             known = {name: value for name, value in old.payload.items() if name.startswith("_")}
             payloads[row] |= known | {"_given": 1}
     return vectors
-
-
-def _require_model(collection: Collection, fingerprint: str | None) -> None:
-    """Refuse vectors of another model than the index's, or of one that is not named."""
-    made = collection.manifest.backbone
-    if fingerprint is None:
-        raise UsageError(
-            f"say which model made the vectors: {argument('fingerprint')} is that of the index "
-            "they were embedded with, as Index.fingerprint gives it"
-        )
-    if fingerprint != made.fingerprint:
-        raise BackboneError(
-            f"the vectors are of a model with fingerprint {fingerprint[:16]}, and this index is of "
-            f"{made.name} ({made.fingerprint[:16]}); vectors of two models cannot be compared"
-        )
 
 
 def _file(collection: Collection, path: str) -> Path:

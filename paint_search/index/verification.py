@@ -8,7 +8,7 @@ answering from a calibration that is there loads neither torch nor scikit-learn.
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import UsageError
+from paint_search.eval.inputs import plain_fields
 from paint_search.files import replacing
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
 from paint_search.search.stores.base import VectorName, VectorQuery
-from paint_search.verify import Embeddings, Judge, Judged, Material, calibrate, probability
+from paint_search.verify import Embeddings, Judge, Material, calibrate, probability
 
 FOLDER: Final = "verification"
 FORMAT: Final = 1
@@ -44,7 +45,7 @@ _STRANGE: Final = 0.01  # share of them that are farther from their nearest
 Says = Literal["same", "different", "cannot tell"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reference:
     """A pair of the calibration: two indexed paintings, and the probability they would be given."""
 
@@ -54,26 +55,18 @@ class Reference:
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
-    """The answer to "same artist or not".
+    """The answer to "same artist or not"."""
 
-    Attributes:
-        says: what the probability amounts to.
-        probability: that one artist made both, where half of all pairs asked about are by one.
-        reason: why it cannot tell; None where it can.
-        references: pairs of the calibration of about the same probability, by one artist and by
-            two in turn.
-        pairs: how many pairs it was calibrated on.
-        artists: of how many artists.
-    """
-
-    says: Says
+    says: Says  #: what the probability amounts to
+    #: that one artist made both, where half of all pairs asked about are by one.
     probability: float
-    reason: str | None
+    reason: str | None  #: why it cannot tell; None where it can
+    #: pairs of the calibration of about the same probability, by one artist and by two in turn.
     references: tuple[Reference, ...]
-    pairs: int
-    artists: int
+    pairs: int  #: how many pairs it was calibrated on
+    artists: int  #: of how many artists
 
     def describe(self) -> str:
         """Say it in a few words."""
@@ -87,16 +80,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""
-        references = [
-            {
-                "one": pair.one.to_dict(),
-                "other": pair.other.to_dict(),
-                "same": pair.same,
-                "probability": pair.probability,
-            }
-            for pair in self.references
-        ]
-        return asdict(self) | {"says": self.says, "references": references}
+        return plain_fields(self)
 
 
 def write_probability(value: float) -> str:
@@ -106,24 +90,17 @@ def write_probability(value: float) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A judge, and what it needs to say how far it can be trusted.
+    """A judge, and what it needs to say how far it can be trusted."""
 
-    Attributes:
-        judge: the calibrated judge.
-        made_of: which vectors: fingerprint of the backbone, folder of the compressor.
-        paintings: how many the index had.
-        pairs: how many it was calibrated on.
-        artists: of how many artists.
-        nearest: cosine to the nearest painting, below which a painting is unlike all of them.
-        references: (id, id, same, log odds) of some of the pairs.
-    """
-
-    judge: Judge
-    made_of: str
-    paintings: int
-    pairs: int
-    artists: int
+    judge: Judge  #: the calibrated judge
+    made_of: str  #: which vectors: fingerprint of the backbone, folder of the compressor
+    paintings: int  #: how many the index had
+    pairs: int  #: how many it was calibrated on
+    artists: int  #: of how many artists
+    #: cosine to the nearest other painting that all but one in a hundred works reach; below it a
+    #: painting is unlike all of them.
     nearest: float
+    #: (id, id, same, log odds) of some of the pairs.
     references: tuple[tuple[str, str, bool, float], ...]
 
     def save(self, folder: Path) -> None:
@@ -132,16 +109,11 @@ class Calibration:
 
         folder.mkdir(exist_ok=True)
         arrays = {name: np.ascontiguousarray(a) for name, a in self.judge.arrays().items()}
-        settings = {
-            "format": FORMAT,
-            **{name: value for name, value in vars(self).items() if name != "judge"},
-        }
-        for file, content in (
-            (folder / _ARRAYS, save(arrays)),
-            (folder / _SETTINGS, json.dumps(settings).encode()),
-        ):
-            with replacing(file) as fresh:
-                fresh.write_bytes(content)
+        settings = {name: value for name, value in vars(self).items() if name != "judge"}
+        with replacing(folder / _ARRAYS) as fresh:
+            fresh.write_bytes(save(arrays))
+        with replacing(folder / _SETTINGS) as fresh:
+            fresh.write_text(json.dumps({"format": FORMAT, **settings}), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
@@ -171,16 +143,11 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Compares paintings for one open index.
+    """Compares paintings for one open index."""
 
-    Attributes:
-        collection: the index.
-        note: takes lines for the user.
-        unsure: probabilities between these are little better than a coin.
-    """
-
-    collection: Collection
-    note: Callable[[str], None]
+    collection: Collection  #: the index
+    note: Callable[[str], None]  #: takes lines for the user
+    #: probabilities between these are little better than a coin.
     unsure: tuple[float, float] = UNSURE
 
     def verify(self, one: Query, other: Query) -> Verdict:
@@ -220,11 +187,7 @@ class Verifier:
         )
 
     def calibration(self) -> Calibration:
-        """Return the calibration of the index, made where there is none that fits.
-
-        Raises:
-            EvalError: too few artists of this index have works enough.
-        """
+        """Return the calibration of the index, made where there is none that fits."""
         found = Calibration.load(self.collection.folder / FOLDER)
         count = self.collection.store.count()
         fits = found is not None and found.made_of == self._made_of()
@@ -236,12 +199,7 @@ class Verifier:
         return made
 
     def material(self) -> tuple[list[str], Material]:
-        """Read ids and what there is to learn from, a bounded number of works.
-
-        Raises:
-            UsageError: the index is empty.
-            EvalError: too few artists of this index have works enough.
-        """
+        """Read ids and what there is to learn from, a bounded number of works."""
         base, searched = self._kinds()
         most = min(_MOST, _CELLS // self.collection.manifest.dimensions[base])
         ids: list[str] = []
@@ -267,28 +225,32 @@ class Verifier:
 
     def _calibrate(self, count: int) -> Calibration:
         ids, material = self.material()
-        judge, works, judged = calibrate(material)
-        named = {material.artists[row] for row in judged.pairs.left}
+        judge, drawn, scores = calibrate(material)
+        named = {material.artists[row] for row in drawn.left}
+        rows = material.vectors if material.codes is None else material.codes
+        asked = np.flatnonzero(material.unseen)[:_ASKED]
+        cosines = [self._nearest(rows[row], ids[row]) for row in asked]
+        kept = []  # every so many of the pairs in the order of their scores, of each kind
+        for kind in (True, False):
+            of_kind = np.flatnonzero(drawn.same == kind)
+            ranked = of_kind[np.argsort(scores[of_kind], kind="stable")]
+            kept += ranked[:: max(1, 2 * len(ranked) // _REFERENCES)].tolist()
         return Calibration(
             judge=judge,
             made_of=self._made_of(),
             paintings=count,
-            pairs=len(judged.pairs),
+            pairs=len(drawn),
             artists=len(named),
-            nearest=self._usually_nearest(ids, material),
-            references=_some_references(ids, judge, works, judged),
+            nearest=float(np.quantile(cosines, _STRANGE)),
+            references=tuple(
+                (ids[drawn.left[n]], ids[drawn.right[n]], bool(drawn.same[n]), float(scores[n]))
+                for n in kept
+            ),
         )
 
-    def _usually_nearest(self, ids: list[str], material: Material) -> float:
-        """Return how near the nearest painting is to all but one in a hundred works."""
-        asked = np.flatnonzero(material.unseen)[:_ASKED]
-        _, searched = self._kinds()
-        rows = material.vectors if material.codes is None else material.codes
-        cosines = [self._nearest(rows[row], ids[row], searched) for row in asked]
-        return float(np.quantile(cosines, _STRANGE))
-
-    def _nearest(self, vector: NDArray[np.float32], own: str | None, using: VectorName) -> float:
-        without = {own} if own is not None else set()
+    def _nearest(self, vector: NDArray[np.float32], own: str | None) -> float:
+        """Return the cosine to the nearest other painting."""
+        using, without = self.collection.manifest.searched, set() if own is None else {own}
         query = VectorQuery(vector[None], 1, using=using, without=without)
         (found,) = self.collection.store.search(query)
         return found[0].score if found else -1.0
@@ -302,9 +264,8 @@ class Verifier:
         examples: list[Example],
     ) -> str | None:
         """Say why there is no verdict, None where there is one."""
-        _, searched = self._kinds()
         for query, example in zip(queries, examples, strict=True):
-            if self._nearest(example.vector, example.id, searched) < calibration.nearest:
+            if self._nearest(example.vector, example.id) < calibration.nearest:
                 return f"{name_query(query)} is unlike all that was calibrated on"
         if score > calibration.judge.highest:
             return "more alike than any two works that were calibrated on: one picture twice?"
@@ -318,14 +279,9 @@ class Verifier:
         self, calibration: Calibration, score: float, without: set[str | None]
     ) -> tuple[Reference, ...]:
         """Return the pairs nearest in score, of one artist and of two, that are still indexed."""
-        kinds: list[list[tuple[str, str, bool, float]]] = []
-        for kind in (True, False):
-            near = sorted(
-                (pair for pair in calibration.references if pair[2] is kind),
-                key=lambda pair: abs(pair[3] - score),
-            )
-            fresh = (pair for pair in near if not without & {pair[0], pair[1]})
-            kinds.append(list(itertools.islice(fresh, _SHOWN)))
+        near = sorted(calibration.references, key=lambda pair: abs(pair[3] - score))
+        fresh = [pair for pair in near if not without & {pair[0], pair[1]}]
+        kinds = ([pair for pair in fresh if pair[2] is kind][:_SHOWN] for kind in (True, False))
         chosen = [pair for both in zip(*kinds, strict=False) for pair in both]
         records = self.collection.store.get(list({key for pair in chosen for key in pair[:2]}))
         return tuple(
@@ -349,20 +305,3 @@ class Verifier:
         searched = self.collection.manifest.searched
         folder = made.folder if made is not None and searched == "compact" else "none"
         return f"{self.collection.manifest.backbone.fingerprint} {searched} {folder}"
-
-
-def _some_references(
-    ids: list[str], judge: Judge, works: Embeddings, judged: Judged
-) -> tuple[tuple[str, str, bool, float], ...]:
-    """Return every so many of the pairs in the order of their scores, of each kind."""
-    pairs = judged.pairs
-    scores = judge.score(works[pairs.left], works[pairs.right])
-    kept = []
-    for kind in (True, False):
-        of_kind = np.flatnonzero(pairs.same == kind)
-        ranked = of_kind[np.argsort(scores[of_kind], kind="stable")]
-        kept += ranked[:: max(1, 2 * len(ranked) // _REFERENCES)].tolist()
-    return tuple(
-        (ids[pairs.left[row]], ids[pairs.right[row]], bool(pairs.same[row]), float(scores[row]))
-        for row in kept
-    )

@@ -32,22 +32,16 @@ _STEPS = 10  # of a number's range; also the least distinct values that make a r
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """A field cut into groups.
+    """A field cut into groups."""
 
-    Attributes:
-        field: name of the field.
-        names: of the groups, in the order of the legend; `NOT_GIVEN` last, if needed.
-        codes: (n,) group of each painting, an index into `names`.
-        counts: (groups,) how many paintings each holds.
-        colours: one ``#rrggbb`` a group; `OTHER` for text groups after the first ten.
-        numbers: (n,) the values behind the groups, NaN where not given; None for text.
-    """
-
-    field: str
+    field: str  #: name of the field
+    #: of the groups, in the order of the legend; `NOT_GIVEN` last, if needed.
     names: tuple[str, ...]
-    codes: NDArray[np.intp]
-    counts: NDArray[np.intp]
+    codes: NDArray[np.intp]  #: (n,) group of each painting, an index into `names`
+    counts: NDArray[np.intp]  #: (groups,) how many paintings each holds
+    #: one ``#rrggbb`` a group; `OTHER` for text groups after the first ten.
     colours: tuple[str, ...]
+    #: (n,) the values behind the groups, NaN where not given; None for text.
     numbers: NDArray[np.float64] | None
 
 
@@ -60,7 +54,8 @@ def group_values(field: str, values: Sequence[object]) -> Groups:
     """
     cleaned = [None if _is_missing(value) else value for value in values]
     given = [value for value in cleaned if value is not None]
-    if all(_is_number(value) for value in given) and len(set(given)) > _STEPS:
+    numbers = all(isinstance(v, Real) and not isinstance(v, bool | np.bool) for v in given)
+    if numbers and len(set(given)) > _STEPS:
         return _steps(field, np.array([np.nan if v is None else v for v in cleaned], dtype=float))
     return _categories(field, [None if v is None else str(v).strip() for v in cleaned])
 
@@ -71,10 +66,6 @@ def _is_missing(value: object) -> bool:
         or (isinstance(value, str) and not value.strip())
         or (isinstance(value, Real) and not math.isfinite(value))
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool)
 
 
 def _categories(field: str, values: Sequence[str | None]) -> Groups:

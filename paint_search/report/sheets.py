@@ -1,4 +1,4 @@
-"""Hits, or pairs of paintings -> a contact sheet as JPEG or PNG, by the suffix of its name.
+"""Hits, or pairs of paintings -> a contact sheet, JPEG or PNG by the suffix of its name, or a page.
 
 The queries come first, framed; each hit shows its rank, score, artist and title. A file that has
 gone since it was indexed is shown as an empty sheet. Nothing in the labels is trusted.
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paint_search.errors import PaintSearchError
 from paint_search.files import replacing
+from paint_search.report.rendering import write_page
 
 if TYPE_CHECKING:
-    from PIL import ImageDraw
-
     from paint_search.index.verification import Verdict
     from paint_search.painting import Hit
 
@@ -64,6 +63,22 @@ def write_sheet(
     _lay_out(out, tiles, min(len(tiles), max(4, round(math.sqrt(len(tiles) * 1.4)))))
 
 
+def write_hits(
+    out: Path, queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path]
+) -> None:
+    """Write the page on what files were looked for, what was found, and where its files lie."""
+    from paint_search.indexer.images.thumbnails import thumbnail
+
+    write_page(
+        out,
+        "hits.html",
+        asked=", ".join(map(readable_name, queries)),
+        count=len(hits),
+        tiles=hit_tiles(queries, hits, files),
+        picture=lambda file: thumbnail(file, TILE),
+    )
+
+
 def write_pairs(
     out: Path, asked: tuple[Path, Path], verdict: Verdict, references: Sequence[tuple[Path, Path]]
 ) -> None:
@@ -97,7 +112,7 @@ def readable_name(file: Path) -> str:
 
 
 def _lay_out(out: Path, tiles: Sequence[Tile | None], columns: int) -> None:
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     from paint_search.indexer.images.formats import signed
     from paint_search.indexer.images.thumbnails import thumbnail
@@ -116,24 +131,16 @@ def _lay_out(out: Path, tiles: Sequence[Tile | None], columns: int) -> None:
         sheet.paste(picture, (left + across, top + down))
         if tile.query:
             draw.rectangle((left - 5, top - 5, left + TILE + 4, top + TILE + 4), None, _FRAME, 3)
-        _write_caption(draw, left, top + TILE + 8, tile)
+        top += TILE + 8
+        lines = ((tile.rank, 14, _FAINT), (tile.artist, 16, _INK), (tile.title, 13, _FAINT))
+        for text, size, colour in lines:
+            font = ImageFont.load_default(size)
+            while text and draw.textlength(text, font) > TILE:
+                text = text.removesuffix("…")[:-1] + "…" if len(text) > 2 else ""
+            draw.text((left, top), text, colour, font)
+            top += size + 4
     try:
         with replacing(out) as fresh:
             sheet.save(fresh, quality=92, **signed())
     except ValueError as error:
         raise PaintSearchError(f"cannot write {out}: name a .jpg or .png file") from error
-
-
-def _write_caption(draw: ImageDraw.ImageDraw, left: int, top: int, tile: Tile) -> None:
-    from PIL import ImageFont
-
-    for text, size, colour in (
-        (tile.rank, 14, _FAINT),
-        (tile.artist, 16, _INK),
-        (tile.title, 13, _FAINT),
-    ):
-        font = ImageFont.load_default(size)
-        while text and draw.textlength(text, font) > TILE:
-            text = text.removesuffix("…")[:-1] + "…" if len(text) > 2 else ""
-        draw.text((left, top), text, colour, font)
-        top += size + 4

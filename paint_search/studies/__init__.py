@@ -20,33 +20,16 @@ from paint_search.studies.artists import Artists, artists
 from paint_search.studies.classify import Classified, classify
 from paint_search.studies.clusters import Clustering, clusters
 from paint_search.studies.compression import Compression, compression
-from paint_search.studies.features import grey_warning
 from paint_search.studies.maps import Maps, maps
-from paint_search.studies.report import Written, report
+from paint_search.studies.report import SECTIONS, Written, report
 from paint_search.studies.result import Result
 from paint_search.studies.retrieval import Recognition, retrieval
 from paint_search.studies.silhouette import Silhouettes, silhouette
 from paint_search.studies.verify import Verifications, verify
+from paint_search.studies.works import grey_warning
 
 __all__ = [
-    "Artists",
-    "Classified",
-    "Clustering",
-    "Compression",
-    "Maps",
-    "Recognition",
-    "Result",
-    "Silhouettes",
-    "Verifications",
-    "Written",
-    "artists",
-    "classify",
-    "clusters",
-    "compression",
-    "grey_warning",
-    "maps",
-    "report",
-    "retrieval",
-    "silhouette",
-    "verify",
-]
+    "SECTIONS", "Artists", "Classified", "Clustering", "Compression", "Maps", "Recognition",
+    "Result", "Silhouettes", "Verifications", "Written", "artists", "classify", "clusters",
+    "compression", "grey_warning", "maps", "report", "retrieval", "silhouette", "verify",
+]  # fmt: skip

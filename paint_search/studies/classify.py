@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paint_search.errors import EvalError, ImageError, UsageError, argument
-from paint_search.eval import KINDS, Classification, Kind
+from paint_search.eval import KINDS, Classification, Kind, unit_rows
 from paint_search.eval import classify as learn
-from paint_search.eval.classifiers import MEMBERS
+from paint_search.eval.classify import MEMBERS
+from paint_search.eval.inputs import Ints
 from paint_search.painting import Progress
-from paint_search.report import tables
-from paint_search.studies.result import PAGES, Data, Note, Report, Result, check_file, counting
+from paint_search.report.tables import Part, Remark, Table
+from paint_search.studies.result import PAGES, Note, Report, Result, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -26,29 +27,28 @@ if TYPE_CHECKING:
 
 _MOST_PICTURES = 50_000  # that a net learns from at once: 600 MB
 _SHOWN = 220  # pixels of a picture on the page
+_ERRORS = 60  # shown on the page at most
+_BESIDE = 10  # works learned from that are shown beside each error
+_FEW = 12  # classes of which the whole confusion matrix fits a screen
+_CONFUSIONS = 12  # listed where it does not
 
 
 @dataclass(frozen=True, eq=False)
 class Classified(Result):
-    """A model, and what it made of works that it had not seen.
+    """A model, and what it made of works that it had not seen."""
 
-    Attributes:
-        works: that took part.
-        found: the model, and its answers.
-    """
-
-    works: Works
-    found: Classification
+    works: Works  #: that took part
+    found: Classification  #: the model, and its answers
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, and what was made of each tested work, the surest first."""
         return self.found.to_dict() | {"label": self.works.by, "works": self._told()}
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return the confusion matrix: rows are what works are, columns what they are told as."""
         found = self.found
         counts = zip(found.classes, found.confusion().tolist(), strict=True)
-        return Data([self.works.by, *found.classes], [[name, *row] for name, row in counts])
+        return Table([self.works.by, *found.classes], [[name, *row] for name, row in counts])
 
     def figure(self) -> Figure:
         """Draw the confusion matrix; beside it two features as a plane, or how a net learned."""
@@ -59,38 +59,125 @@ class Classified(Result):
         histories = found.ensemble.histories
         return confusion_figure(found.confusion(), found.classes, title, self._plane(), histories)
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield the classes, the figures, what they mean, and who is told as whom."""
-        yield from tables.classification(self.found, self.works.by, self._known_artists())
+        found, by = self.found, self.works.by
+        yield self._classes()
+        yield ""
+        yield self._figures()
+        yield ""
+        yield from found.remarks()
+        tested = f"{len(found.truth):,}"
+        if known := self._known_artists():
+            yield Remark(
+                f"{known:,} of the {tested} tested works are by artists whose other works it "
+                f"learned from: part of what it knows of {self.works.many} may be the artists."
+            )
+        yield f"\nwho is told as whom: rows are what they are, {tested} works"
+        confusion, names = found.confusion(), found.classes
+        if len(names) <= _FEW:
+            counts = zip(names, confusion.tolist(), strict=True)
+            yield Table([by, *(f">{name}" for name in names)], [(n, *row) for n, row in counts])
+            return
+        pairs = [(a, b) for a, b in np.argwhere(confusion) if a != b]
+        pairs = sorted(pairs, key=lambda pair: -confusion[pair])[:_CONFUSIONS]
+        yield Table(
+            [by, "told as", ">works", ">of"],
+            [(names[a], names[b], confusion[a, b], confusion[a].sum()) for a, b in pairs],
+        )
+
+    def _classes(self) -> Table:
+        return Table(
+            [self.works.by, ">learned from", ">tested", ">precision", ">recall", ">F1"],
+            [tuple(vars(one).values()) for one in self.found.per_class()],
+        )
+
+    def _figures(self) -> Table:
+        """Return the figures over all tested works."""
+        found, (common, share) = self.found, self.found.baseline
+        by_chance = f"{found.calibration_error_by_chance:.3f} if calibrated"
+        promised = f"sets that hold the class, {found.coverage:.0%} asked"
+        return Table(
+            ["figure", ">value", "95 % interval"],
+            [
+                ("accuracy", found.accuracy, found.interval(found.right)),
+                (f"always {common}", share, ""),
+                ("accuracy on the works learned from", found.fitted, ""),
+                ("expected calibration error", found.calibration_error, by_chance),
+                (promised, found.covered.mean(), found.interval(found.covered)),
+                ("classes in a set", f"{found.sets.sum(axis=1).mean():.2f}", ""),
+                ("agreement of the models", found.agreement.mean(), ""),
+            ],
+        )
 
     def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
-        """Write a page of what was told wrongly, each work beside those that misled the model.
+        """Write a page of what was told wrongly, the most confident error first.
+
+        Beside each work stand the works learned from that are nearest to it, framed where they bear
+        the label it was taken for: those misled the model.
 
         Raises:
             UsageError: no name of a page, or no folder to write it into.
         """
         from paint_search.indexer.images.thumbnails import decoding
-        from paint_search.report import ErrorPage, shown_rows, write_error_page
+        from paint_search.report import write_page
 
         check_file(file, PAGES)
         works, found = self.works, self.found
-        rows, near = shown_rows(found, works.vectors)
+        rows = found.split.tested[found.errors[:_ERRORS]]
+        unit, learned = unit_rows(works.vectors, np.float32), found.split.learned
+        order = np.argsort(-(unit[rows] @ unit[learned].T), axis=1, kind="stable")
+        near = learned[order[:, :_BESIDE]]
         wanted = sorted({*rows.tolist(), *near.ravel().tolist()})
         place = {row: number for number, row in enumerate(wanted)}
         files = [works.files[row] for row in wanted]
         with decoding(files, _SHOWN, counting(report, "pictures", len(files))) as picture:
-            page = ErrorPage(
+            write_page(
+                Path(file),
+                "classify.html",
                 name=works.root.name,
                 by=works.by,
-                result=found,
-                vectors=works.vectors,
+                model=found.ensemble.kind,
+                remarks=found.remarks(),
+                tables=[self._figures(), self._classes()],
+                figure=self.figure(),
+                tested=len(found.truth),
+                wrong=len(found.errors),
+                most=_ERRORS,
+                errors=self._errors(near),
                 captions=[works.caption(row) for row in range(len(works.files))],
                 picture=lambda row: picture(place[row]),
-                tables=[tables.class_figures(found), tables.classes(found, works.by)],
-                figure=self.figure(),
                 made=self._making(),
             )
-            write_error_page(Path(file), page)
+
+    def _errors(self, near: Ints) -> Iterator[dict[str, object]]:
+        """Yield what is shown of each error, so that pictures are made one error at a time.
+
+        ``near`` are the works learned from that are nearest to each error, those shown, (e, k).
+        """
+        found, classes = self.found, self.found.classes
+        members = len(found.ensemble.model.calibrated_classifiers_)
+        for place, neighbours in zip(found.errors, near, strict=False):
+            told, true = classes[found.predicted[place]], classes[found.truth[place]]
+            chance = found.probabilities[place]
+            labels = [found.groups.names[found.groups.codes[other]] for other in neighbours]
+            yield {
+                "row": found.split.tested[place],
+                "lines": (
+                    f"told as {told}: {chance[found.predicted[place]]:.0%}",
+                    f"is {true}: {chance[found.truth[place]]:.0%}",
+                    f"set: [{', '.join(self._set(place))}]",
+                    f"{round(members * found.agreement[place])} of {members} models agree",
+                ),
+                "near": [
+                    (other, label, label == told)
+                    for other, label in zip(neighbours, labels, strict=True)
+                ],
+            }
+
+    def _set(self, place: int) -> list[str]:
+        """Return the classes in the set of a tested work."""
+        return [self.found.classes[code] for code in np.flatnonzero(self.found.sets[place])]
 
     def _told(self) -> list[dict[str, Any]]:
         found, classes = self.found, self.found.classes
@@ -100,7 +187,7 @@ class Classified(Result):
                 "is": classes[found.truth[place]],
                 "told_as": classes[found.predicted[place]],
                 "probability": float(found.confidence[place]),
-                "set": [n for n, held in zip(classes, found.sets[place], strict=True) if held],
+                "set": self._set(place),
                 "agreement": float(found.agreement[place]),
             }
             for place in np.argsort(-found.confidence, kind="stable")
@@ -200,21 +287,18 @@ def classify(
     note(works.describe())
     inputs: NDArray[Any] = works.vectors
     if model == "cnn":
+        from paint_search.train import SmallConvNet
+
         inputs = _pixels(works, report)
-        net = net or _net(seed, report)
+        if net is None:
+            net = SmallConvNet(seed=seed)
+            net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
     report("learning", Progress(0, 0))
     found = learn(
         inputs, works.labels, kind=model, test=test, coverage=coverage, seed=seed, net=net
     )
     report("learning", Progress(1, 1))
     return Classified(works, found)
-
-
-def _net(seed: int, report: Report) -> Any:
-    from paint_search.train import SmallConvNet
-
-    net = SmallConvNet(seed=seed)
-    return net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
 
 
 def _pixels(works: Works, report: Report) -> NDArray[np.uint8]:

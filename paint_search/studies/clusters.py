@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,8 +18,8 @@ from paint_search.eval import (
     kmeans,
 )
 from paint_search.eval.inputs import Floats, Ints
-from paint_search.report import tables
-from paint_search.studies.result import Data, Note, Result
+from paint_search.report.tables import Part, Table
+from paint_search.studies.result import Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -29,33 +29,22 @@ if TYPE_CHECKING:
 Linkage = Literal["average", "ward"]
 
 _LEAF = 128  # pixels of a picture beside a leaf
+_LISTED = 8  # members of a cluster named on the screen; the CSV names all
 
 
 @dataclass(frozen=True, eq=False)
 class Clustering(Result):
-    """The m labels in two clusterings, and how far these follow other labels.
+    """The m labels in two clusterings, and how far these follow other labels."""
 
-    Attributes:
-        works: that were clustered.
-        centres: (m, d) mean works of the labels.
-        tree: of the labels.
-        cut: (m,) cluster of the tree that each is in.
-        height: at which the tree was cut, where it was asked for.
-        means: the k-means clusters.
-        against: the field that they are compared with, if any.
-        labels: m usual values of that field.
-        agreements: how far each clustering follows them.
-    """
-
-    works: Works
-    centres: Floats
-    tree: Hierarchy
-    cut: Ints
-    height: float | None
-    means: Partition
-    against: str | None
-    labels: list[str | None]
-    agreements: dict[str, Agreement]
+    works: Works  #: that were clustered
+    centres: Floats  #: (m, d) mean works of the labels
+    tree: Hierarchy  #: of the labels
+    cut: Ints  #: (m,) cluster of the tree that each is in
+    height: float | None  #: at which the tree was cut, where it was asked for
+    means: Partition  #: the k-means clusters
+    against: str | None  #: the field that they are compared with, if any
+    labels: list[str | None]  #: m usual values of that field
+    agreements: dict[str, Agreement]  #: how far each clustering follows them
 
     @property
     def captions(self) -> list[str]:
@@ -75,11 +64,11 @@ class Clustering(Result):
             "agreement": {way: figures.to_dict() for way, figures in self.agreements.items()},
         }
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a leaf, in the order of the tree."""
         counts, names = Counter(self.works.labels), self.tree.names
         cut, means = self.cut.tolist(), self.means.codes.tolist()
-        return Data(
+        return Table(
             ("name", "works", self.against or "label", "tree", "kmeans", "place"),
             [
                 [names[i], counts[names[i]], self.labels[i], cut[i], means[i], place]
@@ -92,14 +81,37 @@ class Clustering(Result):
         features = self.works.features
         return self._plane(features) if features and len(features) == 2 else self._dendrogram()
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield the numbers of clusters, their agreement with labels, and their members."""
-        yield from tables.clusters(self.tree, self.cut, self.means)
-        if self.against and self.agreements:
-            yield tables.agreements(self.agreements, self.against)
-        yield from tables.members(
-            self.tree.order, self.cut, self.captions, self.labels, self.works.many, self.against
+        tree, means = self.tree, self.means
+        best = f", of highest silhouette ({means.silhouettes[means.k]:.3f})" if means.sample else ""
+        yield f"k-means: {means.k} clusters{best}"
+        yield (
+            f"tree ({tree.method} linkage): {self.cut.max() + 1} clusters; cophenetic correlation "
+            f"{tree.cophenetic:.3f} (1: the tree keeps every distance)"
         )
+        if self.agreements:
+            yield Table(
+                ["", f"clusters and {self.against}", ">value", ">by chance", ">p"],
+                [
+                    (way, name, figure.value, figure.chance, figure.p_value)
+                    for way, agreed in self.agreements.items()
+                    for name in ("ARI", "NMI", "purity")
+                    for figure in [getattr(agreed, name.lower())]
+                ],
+            )
+        clusters: dict[int, list[int]] = defaultdict(list)
+        for leaf in tree.order.tolist():
+            clusters[int(self.cut[leaf])].append(leaf)
+        rows, captions = [], self.captions
+        for code, leaves in sorted(clusters.items(), key=lambda item: -len(item[1])):
+            tally = Counter(label for leaf in leaves if (label := self.labels[leaf]))
+            usual = ", ".join(f"{label} {count}" for label, count in tally.most_common(3))
+            named = ", ".join(captions[leaf] for leaf in leaves[:_LISTED])
+            more = f" and {len(leaves) - _LISTED:,} more" if len(leaves) > _LISTED else ""
+            rows.append([str(code), len(leaves), usual, named + more])
+        yield "\nclusters of the tree, the largest first"
+        yield Table([">cluster", f">{self.works.many}", self.against or "", "of them"], rows)
 
     def _dendrogram(self) -> Figure:
         from paint_search.indexer.images.thumbnails import thumbnail

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from paint_search.errors import UsageError, argument
 from paint_search.eval import METHOD_NAMES, Method, Projection, project
 from paint_search.files import replacing
-from paint_search.report import tables
+from paint_search.report.tables import Part, Remark, Table
 from paint_search.studies.exhibit import Exhibit
-from paint_search.studies.result import PAGES, Data, Report, Result, check_file
+from paint_search.studies.result import PAGES, Report, Result, check_file
 from paint_search.studies.works import AnIndex, Exclude, Where, read_works
 
 if TYPE_CHECKING:
@@ -24,26 +24,20 @@ TABLES = (".csv", ".parquet")
 
 @dataclass(frozen=True, eq=False)
 class Maps(Result):
-    """The works in one or more views.
+    """The works in one or more views."""
 
-    Attributes:
-        exhibit: the works, and what is known of them.
-        views: their coordinates, and how far these can be believed.
-        by: the field that colours them at first.
-    """
-
-    exhibit: Exhibit
-    views: Sequence[Projection]
-    by: str
+    exhibit: Exhibit  #: the works, and what is known of them
+    views: Sequence[Projection]  #: their coordinates, and how far these can be believed
+    by: str  #: the field that colours them at first
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is to be known of each view; the coordinates are in the table."""
         return {"views": [view.to_dict() for view in self.views]}
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a painting: its path and labels, then each axis of each view."""
         columns = self._columns()
-        return Data(tuple(columns), zip(*columns.values(), strict=True))
+        return Table(list(columns), list(zip(*columns.values(), strict=True)))
 
     def figure(self) -> Figure:
         """Draw the first view, coloured by the field."""
@@ -53,9 +47,24 @@ class Maps(Result):
         title = f"{self.exhibit.works.root.name} by {self.by}, {self.views[0].name}"
         return scatter_figure(self.views[0], groups, title, self.exhibit.names)
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield how far each view can be believed."""
-        yield from tables.views(self.views)
+        yield Table(
+            ["view", ">variance shown", ">trustworthiness", ">measured on"],
+            [
+                (
+                    view.name,
+                    f"{sum(shares):.1%}" if (shares := view.explained_variance_ratio) else "",
+                    view.trustworthiness,
+                    f"{view.trust_sample:,} paintings",
+                )
+                for view in self.views
+            ],
+        )
+        yield Remark(
+            "trustworthiness: how many neighbours on the map are neighbours to the model; 1 is "
+            "all, about 0.5 is chance."
+        )
 
     def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
         """Write the page to explore, with all views and thumbnails; it opens anywhere.
@@ -80,10 +89,10 @@ class Maps(Result):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = self._columns()
-        table = pa.table({name: _of_one_type(column) for name, column in columns.items()})
+        from paint_search.index.export import one_type_each
+
         with replacing(Path(file)) as fresh:
-            pq.write_table(table, fresh)
+            pq.write_table(pa.table(one_type_each(self._columns())), fresh)
 
     def _columns(self) -> dict[str, Sequence[Any]]:
         paintings = self.exhibit.works.paintings
@@ -130,10 +139,3 @@ def maps(
     ways = [(name, size) for name in dict.fromkeys(method) for size in dict.fromkeys(dims)]
     views = [project(works.vectors, name, size, seed) for name, size in ways]
     return Maps(exhibit, views, field)
-
-
-def _of_one_type(column: Sequence[Any]) -> Sequence[Any]:
-    """Return a column as it is, or as text where its values are of several types."""
-    if len({type(value) for value in column if value is not None}) < 2:
-        return column
-    return [None if value is None else str(value) for value in column]

@@ -10,9 +10,9 @@ import csv
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from paint_search.errors import UsageError
 from paint_search.files import replacing
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from paint_search.report.tables import Part
+    from paint_search.report.tables import Part, Table
 
 Note = Callable[[str], None]
 """Takes a line for the user, such as how many works take part."""
@@ -33,13 +33,6 @@ FIGURES = (".png", ".svg")
 PAGES = (".html", ".htm")
 
 
-class Data(NamedTuple):
-    """A table of numbers and names, column by name."""
-
-    columns: Sequence[str]
-    rows: Iterable[Sequence[object]]
-
-
 class Result(ABC):
     """What a study found."""
 
@@ -48,7 +41,7 @@ class Result(ABC):
         """Return the figures as JSON can carry them."""
 
     @abstractmethod
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return the table behind ``to_pandas`` and ``write_csv``."""
 
     @abstractmethod
@@ -64,7 +57,7 @@ class Result(ABC):
         import pandas as pd
 
         columns, rows = self.table()
-        return pd.DataFrame(list(rows), columns=list(columns))
+        return pd.DataFrame(rows, columns=columns)
 
     def write_csv(self, file: str | Path) -> None:
         """Write the table as CSV, fractions with six digits, None and NaN as empty cells.

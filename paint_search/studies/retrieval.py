@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paint_search.errors import UsageError
-from paint_search.eval import Retrieval, centroids, hierarchy, plain, same_label_auc
-from paint_search.eval import exclude_copies as find_copies
+from paint_search.eval import Retrieval, centroids, hierarchy, kept_works, plain, same_label_auc
 from paint_search.eval import retrieval as score
-from paint_search.report import tables
-from paint_search.studies.result import Data, Note, Result
+from paint_search.report.tables import Part, Remark, Table
+from paint_search.studies.result import Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -23,27 +22,28 @@ if TYPE_CHECKING:
 
 
 _PARTS = ("query", "gallery")
+_REMARK = (
+    "P@k: share of the k nearest works with the same {by}. mAP@k: that share where each such work "
+    "stands, summed and divided by min(k, works there are to find). R@k: share of the queries with "
+    "such a work among the k nearest. R-precision: P@k for as many works as there are to find. "
+    "AUC: how often two works of one {by} score above two of different {many}."
+)
+_CSD = Remark(
+    "CSD mAP@k: the mean of P@1 to P@k, called mAP@k by the code of Somepalli et al. 2024; compare "
+    "this one with the tables of style-retrieval papers."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Recognition(Result):
-    """How often works lead to others of their label.
+    """How often works lead to others of their label."""
 
-    Attributes:
-        works: that took part, copies left out.
-        found: the figures of each query.
-        figures: each figure by its name, and P@1 of works picked at random.
-        copies_left_out: how many works were dropped as near-identical to others.
-        min_works: labels of fewer queries are not named as hardest.
-        top: how many rows a list holds.
-    """
-
-    works: Works
-    found: Retrieval
-    figures: dict[str, float]
-    copies_left_out: int
-    min_works: int
-    top: int
+    works: Works  #: that took part, copies left out
+    found: Retrieval  #: the figures of each query
+    figures: dict[str, float]  #: each figure by its name, and P@1 of works picked at random
+    copies_left_out: int  #: how many works were dropped as near-identical to others
+    min_works: int  #: labels of fewer queries are not named as hardest
+    top: int  #: how many rows a list holds
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -61,11 +61,11 @@ class Recognition(Result):
             }
         )
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a label."""
         last = self.found.ks[-1]
         columns = (self.works.by, "queries", "P@1", f"mAP@{last}", f"R@{last}", "R-precision")
-        return Data(columns, [list(vars(row).values()) for row in self.found.per_label()])
+        return Table(columns, [list(vars(row).values()) for row in self.found.per_label()])
 
     def figure(self) -> Figure:
         """Draw which share of each label's queries is taken for each label, its own included."""
@@ -82,11 +82,31 @@ class Recognition(Result):
         title = f"Which {by} (column) the works of each {by} (row) are taken for"
         return heat_map_figure(shares, names, tree.linkage, title, "share of the queries")
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield the figures, the hardest labels, and who is taken for whom."""
-        yield from tables.retrieval(self.found, self.figures, self.intervals, self.works.by)
-        columns = self.table().columns
-        yield from tables.hardest(self.found, columns, self.top, self.min_works)
+        found, by, many, intervals = self.found, self.works.by, self.works.many, self.intervals
+        yield Table(
+            ["figure", ">value", "95 % interval"],
+            [(name, value, intervals.get(name)) for name, value in self.figures.items()],
+        )
+        lonely = f"; {found.lonely:,} had no other work to find" if found.lonely else ""
+        yield Remark(f"over {len(found.queries):,} queries{lonely}")
+        yield Remark(_REMARK.format(by=by, many=many))
+        if any(name.startswith("CSD") for name in self.figures):
+            yield _CSD
+        yield f"\nthe hardest {many} of {self.min_works} or more queries"
+        yield Table(
+            [by, *(f">{name}" for name in self.table().columns[1:])],
+            [tuple(vars(row).values()) for row in found.hardest(self.top, self.min_works)],
+        )
+        yield "\nwho is taken for whom, by the nearest work"
+        yield Table(
+            [by, "taken for", ">works", ">share"],
+            [
+                (row.label, row.taken_for, row.count, f"{row.share:.0%}")
+                for row in found.confusions()[: self.top]
+            ],
+        )
 
 
 def retrieval(
@@ -124,7 +144,8 @@ def retrieval(
         works, sides = works.only(taking_part), [side[taking_part] for side in sides]
     copies = 0
     if exclude_copies:
-        keep = find_copies(works.vectors).keep
+        kept_as = kept_works(works.vectors)
+        keep = kept_as == np.arange(len(kept_as))
         works, sides, copies = works.only(keep), [side[keep] for side in sides], int((~keep).sum())
         note(f"{copies:,} near-identical works left out")
     queries, gallery = sides

@@ -10,8 +10,8 @@ import numpy as np
 
 from paint_search.errors import UsageError, argument
 from paint_search.eval import Silhouette, ranked_pairs, silhouettes
-from paint_search.report import tables
-from paint_search.studies.result import Data, Note, Result
+from paint_search.report.tables import Part, Remark, Table, interval
+from paint_search.studies.result import Note, Result
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -20,25 +20,22 @@ if TYPE_CHECKING:
     from paint_search.search.stores.base import VectorName
 
 _COLUMNS = ("a", "b", "works_a", "works_b", "cosine", "low", "high", "euclidean")
+_REMARK = Remark(
+    "silhouette: 1 where the works of the two keep to themselves, 0 where they touch, below 0 "
+    "where they mix. Pairs: over the works of these two alone, as in the compression study; "
+    "overall: among all. The vectors are normalised for both distances."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Silhouettes(Result):
-    """The silhouettes of works, labels and pairs of labels, by both distances.
+    """The silhouettes of works, labels and pairs of labels, by both distances."""
 
-    Attributes:
-        works: that were measured.
-        cosine: by cosine distance.
-        euclidean: by Euclidean distance of the unit vectors.
-        pair: the two that were asked about, if any.
-        top: how many rows a list holds.
-    """
-
-    works: Works
-    cosine: Silhouette
-    euclidean: Silhouette
-    pair: tuple[str, str] | None
-    top: int
+    works: Works  #: that were measured
+    cosine: Silhouette  #: by cosine distance
+    euclidean: Silhouette  #: by Euclidean distance of the unit vectors
+    pair: tuple[str, str] | None  #: the two that were asked about, if any
+    top: int  #: how many rows a list holds
 
     def to_dict(self) -> dict[str, Any]:
         """Return what there is by each distance: of the pair, or of all."""
@@ -47,7 +44,7 @@ class Silhouettes(Result):
             return {found.metric: vars(found.pair(*self.pair)) for found in both}
         return {found.metric: found.to_dict() for found in both}
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row a pair, the best first, then one row a label among all."""
         cosine, euclidean = self.cosine, self.euclidean
         names, counts = cosine.names, cosine.counts.tolist()
@@ -60,7 +57,7 @@ class Silhouettes(Result):
             rows.append(
                 [one.label, None, one.works, None, one.value, one.low, one.high, other.value]
             )
-        return Data(_COLUMNS, rows)
+        return Table(_COLUMNS, rows)
 
     def figure(self) -> Figure:
         """Draw the silhouette of each label with its interval."""
@@ -76,12 +73,61 @@ class Silhouettes(Result):
             "mean silhouette, cosine distance, with its 95 % interval",
         )
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield a sentence on a pair, or all silhouettes and the best and worst of them."""
         if self.pair:
-            yield from tables.silhouette_pair(self.cosine, self.euclidean, self.pair)
+            found, values = self.cosine.pair(*self.pair), self.cosine.pair_values
+            figures = " and ".join(
+                f"{p.value:.3f} with {metric} distance (95 % interval {interval(p.low, p.high)})"
+                for metric, p in (("cosine", found), ("Euclidean", self.euclidean.pair(*self.pair)))
+            )
+            yield (
+                f"{found.a} and {found.b} have a silhouette of {figures}; "
+                f"{int((values < found.value).sum()):,} of {len(values):,} pairs stand less apart "
+                "(cosine)."
+            )
         else:
-            yield from tables.silhouettes(self.cosine, self.euclidean, self.works.by, self.top)
+            yield from self._all()
+        yield _REMARK
+
+    def _all(self) -> Iterator[Part]:
+        """Yield the silhouettes over all, of the best and worst pairs, and of each label."""
+        cosine, euclidean, by, top = self.cosine, self.euclidean, self.works.by, self.top
+        yield Table(
+            ["distance", ">overall", "95 % interval", ">pairs", ">below 0", ">median pair"],
+            [
+                (
+                    result.metric.replace("euclidean", "Euclidean"),
+                    *(result.overall, result.overall_interval),
+                    *(len(result.pair_values), result.negative_pairs, result.median().value),
+                )
+                for result in (cosine, euclidean)
+            ],
+        )
+        for words, pairs in (
+            (f"the pairs of {self.works.many} that stand apart best", cosine.best(top)),
+            (f"the pairs of {self.works.many} that stand apart worst", cosine.worst(top)),
+            ("the pair in the middle", [cosine.median()]),
+        ):
+            yield f"\n{words}"
+            yield Table(
+                ["", "", ">cosine", "95 % interval", ">Euclidean"],
+                [
+                    (p.a, p.b, p.value, (p.low, p.high), euclidean.pair(p.a, p.b).value)
+                    for p in pairs
+                ],
+            )
+        both = sorted(
+            zip(cosine.per_label, euclidean.per_label, strict=True), key=lambda two: -two[0].value
+        )
+        # The middle is left out where both ends do not cover all.
+        ends = both if len(both) <= 2 * top else both[:top] + both[-top:]
+        kind = "" if len(ends) == len(both) else f", the {top} best and the {top} worst"
+        yield f"\neach {by} among all{kind}"
+        yield Table(
+            [by, ">works", ">cosine", "95 % interval", ">Euclidean"],
+            [(a.label, a.works, a.value, (a.low, a.high), b.value) for a, b in ends],
+        )
 
 
 def silhouette(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from paint_search.errors import EvalError
 from paint_search.eval import Verification, group_labels, verification
-from paint_search.report import tables
-from paint_search.studies.result import Data, Result
+from paint_search.report.tables import Part, Remark, Table
+from paint_search.studies.result import Result
 from paint_search.studies.works import AnIndex, reading
 
 if TYPE_CHECKING:
@@ -23,23 +23,30 @@ SAMPLES = 200
 """Resamples of the artists, behind the intervals."""
 _SIDES: tuple[Side, ...] = ("unseen", "seen")
 _COLUMNS = ("side", "artist", "pairs by one", "recognised", "pairs by two", "told apart")
+_REMARK = Remark(
+    "AUC: how often a pair by one artist is given more than a pair by two. Accuracy: at a "
+    "probability of 0.5. Equal error rate: where as many pairs by two artists pass as pairs by one "
+    "are refused. Calibration error: mean gap between a probability and how often it came true. "
+    "Intervals: 95 %, resampling artists."
+)
+_MEANING = {
+    "unseen": "unseen: works of artists of whom nothing was learned, judged by a calibration on "
+    "other such artists",
+    "seen": "seen: works that nothing was learned from, of artists of whom others were, judged by "
+    "a calibration on other such works",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Verifications(Result):
-    """How pairs of works were judged, of artists that nothing was learned of and of others.
+    """How pairs of works were judged, of artists that nothing was learned of and of others."""
 
-    Attributes:
-        found: by side: ``unseen`` artists, and unseen works of ``seen`` ones.
-        refused: why a side could not be measured.
-        look_alikes: figures of unseen artists' pairs where two are of works most alike.
-        top: how many artists a list holds.
-    """
-
+    #: by side: ``unseen`` artists, and unseen works of ``seen`` ones.
     found: Mapping[Side, Verification]
-    refused: Mapping[Side, str]
+    refused: Mapping[Side, str]  #: why a side could not be measured
+    #: figures of unseen artists' pairs where two are of works most alike.
     look_alikes: Mapping[str, float] | None
-    top: int
+    top: int  #: how many artists a list holds
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures of each side, and of look-alikes."""
@@ -49,9 +56,9 @@ class Verifications(Result):
             | {"look_alikes": self.look_alikes}
         )
 
-    def table(self) -> Data:
+    def table(self) -> Table:
         """Return one row an artist and side."""
-        return Data(
+        return Table(
             _COLUMNS,
             [
                 (side, *astuple(score))
@@ -67,15 +74,41 @@ class Verifications(Result):
         diagrams = {f"{side} artists": result.diagram for side, result in self.found.items()}
         return reliability_figure(diagrams, "Probability of one artist")
 
-    def describe(self) -> Iterator[tables.Part]:
+    def describe(self) -> Iterator[Part]:
         """Yield the figures of each side, its confusion matrix and its hardest artists."""
-        for side, result in self.found.items():
-            yield from tables.verification(result, side, self.top)
+        for side, found in self.found.items():
+            yield f"\n{side} artists: {found.pairs:,} pairs of works by {found.artists:,} artists"
+            yield Table(
+                ["figure", ">value", "95 % interval"],
+                [(name, value, found.intervals.get(name)) for name, value in found.figures.items()],
+            )
+            two, one = found.confusion.tolist()
+            yield Table(
+                ["", ">taken for two", ">taken for one"],
+                [("by two artists", *two), ("by one artist", *one)],
+            )
+            hardest = sorted(
+                (score for score in found.per_artist if score.same),
+                key=lambda score: (score.recognised + score.told_apart, score.label),
+            )[: self.top]
+            yield "the hardest artists"
+            yield Table(
+                [_COLUMNS[1], *(f">{name}" for name in _COLUMNS[2:])],
+                [
+                    (a.label, a.same, f"{a.recognised:.0%}", a.other, f"{a.told_apart:.0%}")
+                    for a in hardest
+                ],
+            )
+            yield Remark(_MEANING[side])
             if side == "unseen" and self.look_alikes:
-                yield tables.look_alikes(self.look_alikes)
+                yield (
+                    "against look-alikes (of 16 works by other artists the one most like the "
+                    f"first): AUC {self.look_alikes['AUC']:.3f}, accuracy "
+                    f"{self.look_alikes['accuracy']:.3f}"
+                )
         for side, reason in self.refused.items():
-            yield tables.Note(f"\n{side} artists could not be measured: {reason}")
-        yield tables.VERIFICATION
+            yield Remark(f"\n{side} artists could not be measured: {reason}")
+        yield _REMARK
 
 
 def verify(

@@ -18,7 +18,6 @@ import numpy as np
 
 from paint_search.errors import UsageError, argument
 from paint_search.report.tables import plural
-from paint_search.studies.features import read_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from paint_search.index.index import Index
     from paint_search.index.manifest import Manifest
     from paint_search.painting import Painting
-    from paint_search.search.filters import Condition, Filter, FilterValue
+    from paint_search.search.filters import Filter, FilterValue
     from paint_search.search.stores.base import VectorName
 
 AnIndex: TypeAlias = "Index | str | Path | None"
@@ -37,31 +36,19 @@ Exclude: TypeAlias = "Mapping[str, FilterValue] | None"
 
 @dataclass(frozen=True, eq=False)
 class Works:
-    """The paintings of a study, row by row.
+    """The paintings of a study, row by row."""
 
-    Attributes:
-        root: folder of the collection.
-        manifest: of the index, which says how the vectors were made.
-        by: the field that the labels come from.
-        features: that the vectors hold, where some were asked for.
-        paintings: n paintings.
-        files: where each lies.
-        vectors: (n, d) unit vectors, of the features alone where some were asked for.
-        labels: n labels; None for works that take no part.
-        unlabelled: how many works have no label.
-        too_few: how many were left out because their label has too few works.
-    """
-
-    root: Path
-    manifest: Manifest
-    by: str
-    features: tuple[str, ...] | None
-    paintings: list[Painting]
-    files: list[Path]
+    root: Path  #: folder of the collection
+    manifest: Manifest  #: of the index, which says how the vectors were made
+    by: str  #: the field that the labels come from
+    features: tuple[str, ...] | None  #: that the vectors hold, where some were asked for
+    paintings: list[Painting]  #: n paintings
+    files: list[Path]  #: where each lies
+    #: (n, d) unit vectors, of the features alone where some were asked for.
     vectors: NDArray[np.float32]
-    labels: list[str | None]
-    unlabelled: int
-    too_few: int
+    labels: list[str | None]  #: n labels; None for works that take no part
+    unlabelled: int  #: how many works have no label
+    too_few: int  #: how many were left out because their label has too few works
 
     @property
     def names(self) -> list[str]:
@@ -186,13 +173,14 @@ def read_works(
         UsageError: no such field or feature, a condition that cannot be read, or no work that
             matches.
     """
+    from paint_search.index.select import all_conditions
     from paint_search.indexer.backbones.ink.ink import only
 
     with reading(index) as source:
-        chosen = read_features(source, features)
+        chosen = _read_features(source, features)
         if not may_be_empty and not len(source):
             raise UsageError(f"the index {source.folder} is empty; run paint-search index first")
-        conditions = _conditions(where, exclude)
+        conditions = all_conditions(where, exclude)
         paintings = list(source.paintings(conditions))
         values = [_text(painting, by) for painting in paintings]
         if not any(values) and (need_artists or by != "artist"):
@@ -216,14 +204,55 @@ def read_works(
         )
 
 
-def _conditions(where: Where, exclude: Exclude) -> list[Condition]:
-    from paint_search.search.filters import build_filter
-
-    if where is None or isinstance(where, Mapping):
-        return build_filter(where, exclude)
-    return [*where, *build_filter(None, exclude)]
-
-
 def _text(painting: Painting, field: str) -> str | None:
     value = painting.to_dict().get(field)
     return None if value is None else str(value)
+
+
+def _read_features(index: Index, wanted: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the features that were asked for; None where none were.
+
+    Raises:
+        UsageError: a feature that this index has not, or one named twice.
+    """
+    from paint_search.indexer.backbones.ink.ink import check
+
+    if wanted is None:
+        return None
+    known = _known(index)
+    if not known:
+        index.manifest.kept("full")  # says so where they were dropped
+        raise UsageError(
+            f"{argument('features')}: vectors of {index.manifest.backbone.name!r} hold no features "
+            f"that have names; make an index with {argument('backbone', 'ink')}"
+        )
+    names = tuple(name.strip() for name in wanted if name.strip())
+    check(names)
+    if not names:
+        raise UsageError(f"{argument('features')} names none: choose from {', '.join(known)}")
+    return names
+
+
+def grey_warning(index: Index) -> str | None:
+    """Say how many paintings of an ink index are not black and white; None where all are."""
+    from paint_search.indexer.backbones.ink.ink import GREY, read
+
+    if not len(index) or "grey" not in _known(index):
+        return None
+    shares = read(index.vectors(which="full")[1], ["grey"])[:, 0]
+    grey = shares[shares >= GREY]
+    if not len(grey):
+        return None
+    return (
+        f"{len(grey):,} of {len(shares):,} paintings are not black and white: {grey.mean():.0%} of "
+        "their pixels, on average, are neither ink nor paper; what is measured of them means little"
+    )
+
+
+def _known(index: Index) -> Sequence[str]:
+    """Return the names of the features that the vectors of an index hold."""
+    from paint_search.indexer.backbones.registry import REGISTRY
+
+    manifest = index.manifest
+    made_by = REGISTRY.get(manifest.backbone.name)
+    return made_by.features if made_by and "full" in manifest.vectors else ()

@@ -1,57 +1,24 @@
 """Labelled pictures -> weights: a backbone of your own, or a small net that tells classes apart.
 
 Files or pixels and their labels come in; networks of torch go out, and checkpoints on the way.
-Called by the command line and by studies that are asked for a net, never by a query: everything
-here but the pictures needs torch, which is imported when a name is first used.
+Called by the command line and by studies that are asked for a net, never by a query: it imports
+torch, so import it late.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from paint_search.train.convnet import SIDE, SmallConvNet
-    from paint_search.train.learning import (
-        CURVE,
-        Recipe,
-        Trained,
-        begin,
-        embed,
-        find_device,
-        learn,
-        save_weights,
-    )
-    from paint_search.train.pictures import Pictures
+from paint_search.train.convnet import SIDE, SmallConvNet
+from paint_search.train.learning import (
+    CURVE,
+    Recipe,
+    Trained,
+    begin,
+    embed,
+    find_device,
+    learn,
+    save_weights,
+)
+from paint_search.train.pictures import Pictures
 
 __all__ = [
-    "CURVE",
-    "SIDE",
-    "Pictures",
-    "Recipe",
-    "SmallConvNet",
-    "Trained",
-    "begin",
-    "embed",
-    "find_device",
-    "learn",
-    "save_weights",
-]
-
-_HOMES = {
-    "CURVE": "learning",
-    "SIDE": "convnet",
-    "Pictures": "pictures",
-    "Recipe": "learning",
-    "SmallConvNet": "convnet",
-    "Trained": "learning",
-    "begin": "learning",
-    "embed": "learning",
-    "find_device": "learning",
-    "learn": "learning",
-    "save_weights": "learning",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    "CURVE", "SIDE", "Pictures", "Recipe", "SmallConvNet", "Trained", "begin", "embed",
+    "find_device", "learn", "save_weights",
+]  # fmt: skip

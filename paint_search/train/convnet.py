@@ -141,10 +141,7 @@ def _split(codes: Ints, seed: int) -> tuple[Tensor, Tensor]:
     count = max(round(_HELD_OUT * len(codes)), 1)
     few = np.bincount(codes).min() < 2 or count < len(np.unique(codes))
     learn, check = train_test_split(
-        np.arange(len(codes)),
-        test_size=count,
-        random_state=seed,
-        stratify=None if few else codes,
+        np.arange(len(codes)), test_size=count, random_state=seed, stratify=None if few else codes
     )
     return torch.from_numpy(learn), torch.from_numpy(check)
 

@@ -18,12 +18,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from paint_search.compress.base import Report
-from paint_search.compress.siamese_training import (
-    CHANCE,
-    PairLogisticLoss,
-    WorkSampler,
-    pair_auc,
-)
+from paint_search.compress.siamese_training import CHANCE, PairLogisticLoss, WorkSampler, pair_auc
 from paint_search.compress.training import (
     Callback,
     Checkpoint,
@@ -54,39 +49,22 @@ Read = Callable[[NDArray[np.int64]], tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training, as it was asked for.
+    """A training, as it was asked for."""
 
-    Attributes:
-        name: of the backbone; a checkpoint of another is refused.
-        labels: n labels.
-        learned: (n,) rows to learn from.
-        judged: (n,) rows whose pairs say when to stop.
-        read: reads the pictures of rows.
-        out: folder of the checkpoint and the curve.
-        steps: most steps.
-        every: steps from one check to the next.
-        patience: checks without progress after which it stops.
-        in_batch: (labels, works of each).
-        rate: highest learning rate.
-        mirrored: whether works may be mirrored and cropped to make more of them.
-        seed: of everything that is drawn.
-        device: ``cpu`` or ``cuda``.
-    """
-
-    name: str
-    labels: Sequence[str]
-    learned: NDArray[np.bool_]
-    judged: NDArray[np.bool_]
-    read: Read
-    out: Path
-    steps: int
-    every: int = 50
-    patience: int = 10
-    in_batch: tuple[int, int] = (16, 4)
-    rate: float = 1e-3
-    mirrored: bool = True
-    seed: int = 0
-    device: str = "cpu"
+    name: str  #: of the backbone; a checkpoint of another is refused
+    labels: Sequence[str]  #: n labels
+    learned: NDArray[np.bool_]  #: (n,) rows to learn from
+    judged: NDArray[np.bool_]  #: (n,) rows whose pairs say when to stop
+    read: Read  #: reads the pictures of rows
+    out: Path  #: folder of the checkpoint and the curve
+    steps: int  #: most steps
+    every: int = 50  #: steps from one check to the next
+    patience: int = 10  #: checks without progress after which it stops
+    in_batch: tuple[int, int] = (16, 4)  #: (labels, works of each)
+    rate: float = 1e-3  #: highest learning rate
+    mirrored: bool = True  #: whether works may be mirrored and cropped to make more of them
+    seed: int = 0  #: of everything that is drawn
+    device: str = "cpu"  #: ``cpu`` or ``cuda``
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be gone on with."""

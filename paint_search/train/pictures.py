@@ -28,16 +28,11 @@ _LEAST_LABELS = 4
 
 @dataclass(frozen=True)
 class Pictures:
-    """Files with a label each, in the order of their paths.
+    """Files with a label each, in the order of their paths."""
 
-    Attributes:
-        files: n files.
-        labels: of the same.
-        unreadable: reasons by file, of those that were drawn and could not be decoded.
-    """
-
-    files: list[Path]
-    labels: list[str]
+    files: list[Path]  #: n files
+    labels: list[str]  #: of the same
+    #: reasons by file, of those that were drawn and could not be decoded.
     unreadable: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
@@ -89,33 +84,20 @@ class Pictures:
             )
         return hold_out_labels(codes, np.random.default_rng(seed))
 
-    def reader(self, preprocessing: Preprocessing) -> "Reader":
-        """Return what decodes them for a network."""
-        return Reader(self, preprocessing)
+    def read(
+        self, rows: NDArray[np.int64], preprocessing: Preprocessing
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Decode rows, (n,): (m, size, size, 3) pixels of those that could be read, and which."""
 
+        def one(row: int) -> NDArray[np.uint8] | None:
+            try:
+                return decode(self.files[row], preprocessing).pixels
+            except ImageError as error:
+                self.unreadable[self.files[row]] = str(error)
+                return None
 
-class Reader:
-    """Decodes rows: (n,) -> (m, size, size, 3) uint8 of those that could be read, and which."""
-
-    def __init__(self, pictures: Pictures, preprocessing: Preprocessing) -> None:
-        self._pictures = pictures
-        self._preprocessing = preprocessing
-        self._pool = ThreadPoolExecutor()
-
-    def __call__(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return pixels, and the rows that they are of."""
-        found = list(self._pool.map(self._decode, rows.tolist()))
-        both = zip(rows, found, strict=True)
-        read = [(row, pixels) for row, pixels in both if pixels is not None]
-        size = self._preprocessing.size
-        stacked = np.array([pixels for _, pixels in read], dtype=np.uint8)
-        kept = np.array([row for row, _ in read], dtype=np.int64)
-        return stacked.reshape(-1, size, size, 3), kept
-
-    def _decode(self, row: int) -> NDArray[np.uint8] | None:
-        file = self._pictures.files[row]
-        try:
-            return decode(file, self._preprocessing).pixels
-        except ImageError as error:
-            self._pictures.unreadable[file] = str(error)
-            return None
+        with ThreadPoolExecutor() as pool:
+            found = list(pool.map(one, rows.tolist()))
+        pixels = np.array([made for made in found if made is not None], dtype=np.uint8)
+        kept = rows[[made is not None for made in found]]
+        return pixels.reshape(-1, preprocessing.size, preprocessing.size, 3), kept

@@ -10,14 +10,6 @@ from paint_search.verify.trial import PAIRS, Judged, Material, Side, calibrate, 
 from paint_search.verify.two_covariance import TwoCovariance
 
 __all__ = [
-    "PAIRS",
-    "Embeddings",
-    "Judge",
-    "Judged",
-    "Material",
-    "Side",
-    "TwoCovariance",
-    "calibrate",
-    "cross_judge",
-    "probability",
-]
+    "PAIRS", "Embeddings", "Judge", "Judged", "Material", "Side", "TwoCovariance", "calibrate",
+    "cross_judge", "probability",
+]  # fmt: skip

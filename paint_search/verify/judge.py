@@ -2,8 +2,8 @@
 
 Three things speak: the cosine of the vectors that the index is searched by, the log likelihood
 ratio of the two-covariance model, and whether both works are like the same known artists. A
-logistic regression on held-out pairs weighs them. Judging
-takes numpy alone; fitting imports scikit-learn.
+logistic regression on held-out pairs weighs them. Judging takes numpy alone; fitting imports
+scikit-learn.
 """
 
 from collections.abc import Mapping
@@ -48,21 +48,13 @@ class Embeddings:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Two-covariance model and the weights of what speaks.
+    """Two-covariance model and the weights of what speaks."""
 
-    Attributes:
-        model: fitted to works of artists of whom no pair is calibrated on.
-        weights: (3,) of the cosine, the ratio and the agreement.
-        shift: added to their sum; the logistic function of that is the probability.
-        lowest: score below which, and
-        highest: above which no pair of the calibration was seen, but for one in two thousand.
-    """
-
-    model: TwoCovariance
-    weights: Floats
-    shift: float
-    lowest: float
-    highest: float
+    model: TwoCovariance  #: fitted to works of artists of whom no pair is calibrated on
+    weights: Floats  #: (3,) of the cosine, the ratio and the agreement
+    shift: float  #: added to their sum; the logistic function of that is the probability
+    lowest: float  #: score below which, and
+    highest: float  #: above which no pair of the calibration was seen, but for one in two thousand
 
     @classmethod
     def fit(cls, model: TwoCovariance, works: Embeddings, pairs: Pairs) -> Self:

@@ -30,23 +30,16 @@ Side = Literal["unseen", "seen"]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What an index has for telling artists apart.
+    """What an index has for telling artists apart."""
 
-    Attributes:
-        vectors: (n, d) that the model is fitted to.
-        codes: (n, k) unit rows that the index is searched by; None where those are the vectors.
-        artists: n names, None where unknown.
-        learned: (n,) works to fit to; all that a siamese compressor learned from are among them.
-        unseen: (n,) works of artists of whom nothing was learned.
-        seen: (n,) works, not learned from, of artists of whom others were.
-    """
-
-    vectors: Rows
+    vectors: Rows  #: (n, d) that the model is fitted to
+    #: (n, k) unit rows that the index is searched by; None where those are the vectors.
     codes: Rows | None
-    artists: list[str | None]
+    artists: list[str | None]  #: n names, None where unknown
+    #: (n,) works to fit to; all that a siamese compressor learned from are among them.
     learned: Bools
-    unseen: Bools
-    seen: Bools
+    unseen: Bools  #: (n,) works of artists of whom nothing was learned
+    seen: Bools  #: (n,) works, not learned from, of artists of whom others were
 
     @classmethod
     def deal(
@@ -118,8 +111,8 @@ class Judged:
     probabilities: Floats
 
 
-def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Embeddings, Judged]:
-    """Return the judge, all works as it sees them, and the pairs that it was calibrated on.
+def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Pairs, Floats]:
+    """Return the judge, and the pairs that it was calibrated on with the log odds it gives them.
 
     Raises:
         EvalError: too few works to learn from.
@@ -127,8 +120,7 @@ def calibrate(material: Material, seed: int = 0) -> tuple[Judge, Embeddings, Jud
     model, works = material.learn()
     pairs = material.pairs(material.unseen, PAIRS, seed)
     judge = Judge.fit(model, works, pairs)
-    scores = judge.score(works[pairs.left], works[pairs.right])
-    return judge, works, Judged(pairs, probability(scores))
+    return judge, pairs, judge.score(works[pairs.left], works[pairs.right])
 
 
 def cross_judge(
@@ -167,14 +159,8 @@ def cross_judge(
         pairs = (draw or material.pairs)(inside, count // folds, seed + 1)
         parts.append(pairs)
         judged.append(probability(judge.score(works[pairs.left], works[pairs.right])))
-    return Judged(
-        Pairs(
-            np.concatenate([pairs.left for pairs in parts]),
-            np.concatenate([pairs.right for pairs in parts]),
-            np.concatenate([pairs.same for pairs in parts]),
-        ),
-        np.concatenate(judged),
-    )
+    columns = ((pairs.left, pairs.right, pairs.same) for pairs in parts)
+    return Judged(Pairs(*map(np.concatenate, zip(*columns, strict=True))), np.concatenate(judged))
 
 
 def _deal(

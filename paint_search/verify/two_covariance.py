@@ -37,23 +37,16 @@ _CELLS: Final = 2**23  # shares held at once: 64 MB
 
 @dataclass(frozen=True, eq=False)
 class TwoCovariance:
-    """The fitted model.
+    """The fitted model."""
 
-    Attributes:
-        mean: (d,) of the rooted vectors.
-        components: (k, d) principal axes, each divided by its standard deviation.
-        quadratic: (k, k) and
-        product: (k, k): the log likelihood ratio of x and y is x'Qx/2 + y'Qy/2 + x'Py, less a
-            constant that calibration makes up for.
-        manners: (a, k) what each artist of two works or more is known by, and
-        offsets: (a,) what is taken off: a work's log likelihood of being theirs is linear in it.
-    """
-
-    mean: Floats
-    components: Floats
-    quadratic: Floats
+    mean: Floats  #: (d,) of the rooted vectors
+    components: Floats  #: (k, d) principal axes, each divided by its standard deviation
+    quadratic: Floats  #: (k, k) and
+    #: (k, k): the log likelihood ratio of x and y is x'Qx/2 + y'Qy/2 + x'Py, less a constant that
+    #: calibration makes up for.
     product: Floats
-    manners: Floats
+    manners: Floats  #: (a, k) what each artist of two works or more is known by, and
+    #: (a,) what is taken off: a work's log likelihood of being theirs is linear in it.
     offsets: Floats
 
     @classmethod
@@ -77,12 +70,19 @@ class TwoCovariance:
         spread = np.sqrt(np.maximum(axes.explained_variance_, 1e-12))
         components = axes.components_ / spread[:, None]
         rows = np.asarray(unit_rows((rooted - mean) @ components.T), dtype=np.float64)
-        within, between = _covariances(rows, labels)
+        codes = np.unique(labels, return_inverse=True)[1]
+        counts, centre = np.bincount(codes), rows.mean(axis=0)
+        sums = np.zeros((len(counts), kept))
+        np.add.at(sums, codes, rows - centre)
+        within, between = _covariances(rows - centre, codes, sums, counts)
         total = within + between
         inverse = np.linalg.inv(total)
         joint = np.linalg.inv(total - between @ inverse @ between)
-        manners, offsets = _manners(rows, labels, within, between)
         product = inverse @ between @ joint
+        # The linear discriminants of the artists of two works or more.
+        means = _artist_means(sums, counts, within, between)[0][counts > 1]
+        manners = means @ np.linalg.inv(within)
+        offsets = np.einsum("ak,ak->a", manners, means) / 2 + manners @ centre
         return cls(mean, components, inverse - joint, product, manners, offsets)
 
     def centred(self, vectors: NDArray[np.float32]) -> Floats:
@@ -119,42 +119,24 @@ class TwoCovariance:
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def _covariances(rows: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return the covariance within artists and that of their means.
+def _covariances(
+    rows: Floats, codes: NDArray[np.int64], sums: Floats, counts: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """Return the covariance within artists and that of their means, from centred rows.
 
     Begins with moments; each round of expectation maximisation then weighs an artist's mean by how
     well so many works tell it.
     """
-    names, codes = np.unique(labels, return_inverse=True)
-    counts = np.bincount(codes)
-    rows = rows - rows.mean(axis=0)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, codes, rows)
     deviations = rows - (sums / counts[:, None])[codes]
-    within = _sound(deviations.T @ deviations / max(1, len(rows) - len(names)))
+    within = _sound(deviations.T @ deviations / max(1, len(rows) - len(counts)))
     between = _sound(rows.T @ rows / len(rows) - within)
     for _ in range(_ROUNDS):
         means, spread, weighed = _artist_means(sums, counts, within, between)
         cross = sums.T @ means
         squares = rows.T @ rows - cross - cross.T + (means * counts[:, None]).T @ means
         within = _sound((squares + weighed) / len(rows))
-        between = _sound((spread + means.T @ means) / len(names))
+        between = _sound((spread + means.T @ means) / len(counts))
     return within, between
-
-
-def _manners(
-    rows: Floats, labels: NDArray[np.int64], within: Floats, between: Floats
-) -> tuple[Floats, Floats]:
-    """Return the linear discriminants of the artists of two works or more."""
-    _, codes = np.unique(labels, return_inverse=True)
-    counts = np.bincount(codes)
-    centre = rows.mean(axis=0)
-    sums = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(sums, codes, rows - centre)
-    means, _, _ = _artist_means(sums, counts, within, between)
-    manners = means[counts > 1] @ np.linalg.inv(within)
-    offsets = np.einsum("ak,ak->a", manners, means[counts > 1]) / 2 + manners @ centre
-    return manners, offsets
 
 
 def _artist_means(

@@ -29,29 +29,19 @@ _PALE = 0.24
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Works in the plane of two features.
+    """Works in the plane of two features."""
 
-    Attributes:
-        points: (n, 2) their features.
-        codes: (n,) the class or cluster of each.
-        names: what codes are called.
-        axes: the names of the two features.
-        emphasised: (n,) those drawn larger, such as the tested ones; None for all alike.
-        emphasis: what these are called.
-        wrong: (n,) those ringed; None for none.
-        predict: (m, 2) features -> the (m,) codes a model gives them; None for no regions.
-        centres: (k, 2) marked with crosses; None for none.
-    """
-
-    points: Floats
-    codes: Ints
-    names: Sequence[str]
-    axes: tuple[str, str]
+    points: Floats  #: (n, 2) their features
+    codes: Ints  #: (n,) the class or cluster of each
+    names: Sequence[str]  #: what codes are called
+    axes: tuple[str, str]  #: the names of the two features
+    #: (n,) those drawn larger, such as the tested ones; None for all alike.
     emphasised: Bools | None = None
-    emphasis: str = ""
-    wrong: Bools | None = None
+    emphasis: str = ""  #: what these are called
+    wrong: Bools | None = None  #: (n,) those ringed; None for none
+    #: (m, 2) features -> the (m,) codes a model gives them; None for no regions.
     predict: Callable[[Floats], Ints] | None = None
-    centres: Floats | None = None
+    centres: Floats | None = None  #: (k, 2) marked with crosses; None for none
 
 
 def confusion_figure(

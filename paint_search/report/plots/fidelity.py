@@ -24,17 +24,11 @@ _MARKERS = "osD^v"
 
 @dataclass(frozen=True)
 class Curve:
-    """One way to compress, at several sizes.
+    """One way to compress, at several sizes."""
 
-    Attributes:
-        name: of the way.
-        dims: (m) sizes, ascending.
-        values: of the figures by name, m each.
-    """
-
-    name: str
-    dims: Sequence[int]
-    values: Mapping[str, Sequence[float]]
+    name: str  #: of the way
+    dims: Sequence[int]  #: (m) sizes, ascending
+    values: Mapping[str, Sequence[float]]  #: of the figures by name, m each
 
 
 def fidelity_figure(

@@ -81,7 +81,12 @@ def heat_map_figure(
         )  # fmt: skip
         axes.set_ylim(count - 0.5, -0.5)
         if count <= _FEW_CELLS:
-            _write_values(axes, ordered, (low + high) / 2)
+            for (row, column), value in np.ndenumerate(ordered):
+                if np.isfinite(value):
+                    axes.text(
+                        column, row, f"{value:.2f}", ha="center", va="center", fontsize=6,
+                        color="white" if value < (low + high) / 2 else INK,
+                    )  # fmt: skip
         figure.colorbar(mesh, cax=bar, extend="both", ticklocation="left").set_label(measure)
     return figure
 
@@ -123,7 +128,10 @@ def dendrogram_figure(
             if thumbnail is not None and pictured:
                 _place_thumbnail(axes, thumbnail(leaf), y)
                 x = 42.0
-            text = short_label(labels[leaf]) if leaf < len(labels) else _branch_label(linkage, leaf)
+            if leaf < len(labels):
+                text = short_label(labels[leaf])
+            else:  # a branch that stands for several leaves
+                text = f"({int(linkage[leaf - len(labels), 3]):,} together)"
             axes.annotate(
                 text, (0, y), (x, 0), textcoords="offset points", va="center", annotation_clip=False
             )
@@ -211,15 +219,6 @@ def _colour_range(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
     return (float(low), float(high)) if low < high else (float(low) - 0.01, float(high) + 0.01)
 
 
-def _write_values(axes: Axes, values: NDArray[np.floating[Any]], middle: float) -> None:
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            colour = "white" if value < middle else INK
-            axes.text(
-                column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=6
-            )
-
-
 def _draw_tree(axes: Axes, linkage: NDArray[np.float64], cut: float | None) -> list[int]:
     """Draw the merges, leaves at the right at y = 5, 15, 25 ...; return the leaves from the top."""
     from matplotlib.collections import LineCollection
@@ -241,11 +240,6 @@ def _draw_tree(axes: Axes, linkage: NDArray[np.float64], cut: float | None) -> l
     if cut is not None:
         axes.axvline(cut, color=SOFT, linewidth=0.9, linestyle=DASHED)
     return list(tree["leaves"])
-
-
-def _branch_label(linkage: NDArray[np.float64], node: int) -> str:
-    """Name of a branch that stands for several leaves."""
-    return f"({int(linkage[node - len(linkage) - 1, 3]):,} together)"
 
 
 def _place_thumbnail(axes: Axes, picture: Image.Image | NDArray[np.uint8], y: float) -> None:

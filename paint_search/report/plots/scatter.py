@@ -51,16 +51,12 @@ def scatter_figure(
             for point, label in zip(points, labels, strict=True):
                 text = "\N{NO-BREAK SPACE}" * 2 + short_label(label)
                 axes.text(*point, text, fontsize=7.5, va="center", color=SOFT)
-        _name_axes(axes, projection)
+        for axis, name in zip("xyz", projection.axis_labels, strict=False):
+            axes.set(**{f"{axis}label": name, f"{axis}ticks": []})
+        axes.set_aspect("equal", adjustable="datalim" if projection.dims == 2 else "box")
         axes.set_title(title, pad=12)
         _legend(axes, groups, left=1.02 if projection.dims == 2 else 1.2)
     return figure
-
-
-def _name_axes(axes: Axes, projection: Projection) -> None:
-    for axis, name in zip("xyz", projection.axis_labels, strict=False):
-        axes.set(**{f"{axis}label": name, f"{axis}ticks": []})
-    axes.set_aspect("equal", adjustable="datalim" if projection.dims == 2 else "box")
 
 
 def _legend(axes: Axes, groups: Groups, left: float) -> None:

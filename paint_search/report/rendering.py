@@ -1,4 +1,4 @@
-"""Templates of ``assets/`` and what fills them -> pages: one environment, one way to write.
+"""Templates of ``assets/`` and what fills them -> single HTML files that open anywhere, offline.
 
 All text is escaped, whatever it looks like; pictures and figures are written into the page, and
 nothing is asked from elsewhere. Only the files of ``assets/`` are markup.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from paint_search.errors import EvalError
 from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE, group_values
-from paint_search.report.pages.rendering import jpeg, write_page
+from paint_search.report.rendering import jpeg, write_page
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,24 +34,19 @@ _JPEG_QUALITY = 80
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapPaintings:
-    """What the page says about each painting; all of one length n, in the order of the map.
+    """What the page says about each painting; all of one length n, in the order of the map."""
 
-    Attributes:
-        titles: (n) what to call it; "" where unknown.
-        artists: (n) who painted it; "" where unknown. Always the first field to colour by.
-        thumbnail: row -> its picture, a Pillow image or a (height, width[, 3]) uint8 array. Called
-            once a painting, in order.
-        neighbours: (n, k) rows of the most alike paintings, best first; -1 for none.
-        fields: further columns to colour by, name -> (n) values, see `group_values`.
-        start: the field to colour by at first; "" lets the page choose.
-    """
-
-    titles: Sequence[str]
+    titles: Sequence[str]  #: (n) what to call it; "" where unknown
+    #: (n) who painted it; "" where unknown. Always the first field to colour by.
     artists: Sequence[str]
+    #: row -> its picture, a Pillow image or a (height, width[, 3]) uint8 array. Called once a
+    #: painting, in order.
     thumbnail: Callable[[int], Image.Image | NDArray[np.uint8]]
+    #: (n, k) rows of the most alike paintings, best first; -1 for none.
     neighbours: NDArray[np.integer[Any]]
+    #: further columns to colour by, name -> (n) values, see `group_values`.
     fields: Mapping[str, Sequence[object]] = field(default_factory=dict)
-    start: str = ""
+    start: str = ""  #: the field to colour by at first; "" lets the page choose
 
 
 def thumbnail_side(count: int) -> int:
@@ -81,8 +76,10 @@ def write_map_page(
         EvalError: no projection, or columns whose lengths do not agree.
     """
     count = _checked_count(projections, paintings)
-    sheets = _Sheets(count)
-    packed = [sheets.address(paintings.thumbnail, number) for number in range(sheets.number)]
+    side = thumbnail_side(count)
+    across = _SHEET_SIDE // side
+    sizes = np.zeros((count, 2), dtype=np.uint8)
+    packed = list(_pack(paintings.thumbnail, side, across, sizes))
     data = {
         "titles": list(paintings.titles),
         "artists": list(paintings.artists),
@@ -98,9 +95,9 @@ def write_map_page(
         ],
         "neighbours": _base64(paintings.neighbours, "<i4"),
         "thumbnails": {
-            "cell": sheets.cell,
-            "columns": sheets.columns,
-            "sizes": _base64(sheets.sizes, "u1"),
+            "cell": side,
+            "columns": across,
+            "sizes": _base64(sizes, "u1"),
         },
     }
     write_page(Path(path), "map.html", heading=heading, data=data, sheets=packed)
@@ -163,31 +160,28 @@ def _field(name: str, values: Sequence[object]) -> dict[str, object]:
     }
 
 
-class _Sheets:
-    """Packs thumbnails into square JPEG sheets, row by row, each at the corner of its cell."""
+def _pack(
+    thumbnail: Callable[[int], Image.Image | NDArray[np.uint8]],
+    side: int,
+    across: int,
+    sizes: NDArray[np.uint8],
+) -> Iterator[str]:
+    """Yield square JPEG sheets of thumbnails, row by row, each at the corner of its cell.
 
-    def __init__(self, count: int) -> None:
-        self.cell = thumbnail_side(count)
-        self.columns = _SHEET_SIDE // self.cell
-        self.number = -(-count // self.columns**2)
-        self.sizes = np.zeros((count, 2), dtype=np.uint8)
+    Notes the size of each thumbnail on the way.
+    """
+    from PIL import Image
 
-    def address(self, thumbnail: Callable[[int], Image.Image | NDArray[np.uint8]], n: int) -> str:
-        """Sheet n; notes the size of each thumbnail on the way."""
-        from PIL import Image
+    from paint_search.indexer.images.thumbnails import shrunk
 
-        from paint_search.indexer.images.thumbnails import shrunk
-
-        first = n * self.columns**2
-        rows = range(first, min(first + self.columns**2, len(self.sizes)))
-        height = -(-len(rows) // self.columns) * self.cell
-        sheet = Image.new("RGB", (self.columns * self.cell, height), "#808080")
+    for first in range(0, len(sizes), across**2):
+        rows = range(first, min(first + across**2, len(sizes)))
+        sheet = Image.new("RGB", (across * side, -(-len(rows) // across) * side), "#808080")
         for place, row in enumerate(rows):
-            picture = shrunk(thumbnail(row), self.cell)
-            down, across = divmod(place, self.columns)
-            sheet.paste(picture, (across * self.cell, down * self.cell))
-            self.sizes[row] = picture.size
-        return jpeg(sheet, _JPEG_QUALITY)
+            picture = shrunk(thumbnail(row), side)
+            sheet.paste(picture, (place % across * side, place // across * side))
+            sizes[row] = picture.size
+        yield jpeg(sheet, _JPEG_QUALITY)
 
 
 def _base64(array: NDArray[Any], dtype: str) -> str:
