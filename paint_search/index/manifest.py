@@ -38,6 +38,7 @@ class Manifest:
         root: the corpus folder, relative to the index folder where both are on one drive.
         labels: ``folder`` or a pattern.
         table: the table of labels, written like ``root``; None without one.
+        table_encoding: of the table, as the user said it; None to find it out.
         engine: the engine measured fastest; None before the first run, and for the built-in.
         background: what scores usually are; None where the index has too few labels to say.
         store: where the points are.
@@ -58,6 +59,7 @@ class Manifest:
     root: str
     labels: str = FOLDER
     table: str | None = None
+    table_encoding: str | None = None
     engine: EngineChoice | None = None
     background: Background | None = None
     store: Place = field(default_factory=Place)
@@ -215,6 +217,7 @@ class Manifest:
             root=str(record["root"]),
             labels=str(record["labels"]),
             table=record["table"],
+            table_encoding=record.get("table_encoding"),
             engine=EngineChoice.from_dict(engine) if engine else None,
             background=Background.from_dict(background) if background else None,
             store=store,
