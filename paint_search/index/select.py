@@ -4,6 +4,7 @@ A field that no painting has is an error, and so is a value: never an empty resu
 for the one that differs from it in case and accents alone, if that is one.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -47,7 +48,7 @@ def _known(store: Store, condition: Condition) -> Condition:
         texts = store.texts(field)
         values = tuple(text for text in texts if has_words(text, condition.words))
         if not values:
-            words = {word for text in texts for word in text.split()}
+            words = {word for text in texts for word in re.findall(r"\w+", text)}
             raise UsageError(
                 f"no painting has the words {condition.words!r} in its {field}"
                 + did_you_mean(condition.words, words)

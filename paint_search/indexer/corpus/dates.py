@@ -143,8 +143,8 @@ class _Span:
 def read_years(value: str | int | float) -> Years | None:
     """Return the earliest and the latest year that a number or a text means; None for no date."""
     if not isinstance(value, str):
-        known = math.isfinite(value) and value == int(value) and 0 != value <= _LATEST
-        return (int(value), int(value)) if known else None
+        known = float.is_integer(value) if isinstance(value, float) else True
+        return (int(value), int(value)) if known and 0 != value <= _LATEST else None
     letters = unicodedata.normalize("NFKD", value.strip().casefold())
     text = "".join(letter for letter in letters if not unicodedata.combining(letter))
     for pattern, plain in _PLAINER:

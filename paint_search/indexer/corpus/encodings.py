@@ -115,7 +115,11 @@ def _is_word(text: str) -> bool:
     parts = re.split(f"[{re.escape(_INSIDE)}]", text.strip(signs))
     letters = "".join(parts)
     scripts = {unicodedata.name(letter, "?").split()[0] for letter in letters}
-    if len(scripts) > 1 or not (letters.isalpha() or not letters) or not text.isprintable():
+    if len(scripts) > 1 or not (letters.isalpha() or not letters):
+        return False
+    if not text.isprintable() or any(
+        "─" <= sign <= "▟" for sign in signs
+    ):  # frames, of old screens
         return False
     pairs = (pair for part in parts if not part.isupper() for pair in itertools.pairwise(part))
     return not any(b.isupper() and not (a + b).isascii() for a, b in pairs)

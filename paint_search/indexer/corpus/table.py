@@ -10,6 +10,7 @@ found.
 import csv
 import itertools
 import json
+import math
 import re
 import sqlite3
 from collections import deque
@@ -35,11 +36,14 @@ _TEXTS = frozenset({"artist", "movement", "title"})
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 
+#: A row that does not name the whole path of a file names it from so far above it at most.
+_FOLDERS: Final = 8
+
 _TABLES: Final = """
 CREATE TABLE rows (line INTEGER PRIMARY KEY, path TEXT, labels TEXT);
 CREATE TABLE faults (line INTEGER, kind TEXT, path TEXT, why TEXT);
-CREATE TABLE files (path TEXT PRIMARY KEY, picture INT) WITHOUT ROWID;
-CREATE TABLE ends (end TEXT, loose TEXT, path TEXT);
+CREATE TABLE files (path TEXT PRIMARY KEY, loose TEXT, picture INT) WITHOUT ROWID;
+CREATE TABLE ends (path TEXT, loose TEXT, file TEXT);
 CREATE TABLE meetings (path TEXT, rank INT, line INT);
 CREATE TABLE met (path TEXT PRIMARY KEY, labels TEXT) WITHOUT ROWID;
 """
@@ -112,17 +116,19 @@ class LabelTable:
             paths: of its files, relative to it.
         """
         for path in paths:
+            whole, *ends = _ends(path)
             picture = PurePosixPath(path).suffix.lower() in _picture_suffixes()
-            self._db.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (path, picture))
-            ends = ((end, _loose(end), path) for end in _ends(path))
-            self._db.executemany("INSERT INTO ends VALUES (?, ?, ?)", ends)
-        self._db.execute("CREATE INDEX by_end ON ends (end)")
-        self._db.execute("CREATE INDEX by_loose ON ends (loose)")
+            file = (path, _loose(path), picture)
+            self._db.execute("INSERT OR IGNORE INTO files VALUES (?, ?, ?)", file)
+            spellings = ((end, _loose(end), path) for end in [whole, *ends[-_FOLDERS:]])
+            self._db.executemany("INSERT INTO ends VALUES (?, ?, ?)", spellings)
+        for table, column in (("ends", "path"), ("ends", "loose"), ("files", "loose")):
+            self._db.execute(f"CREATE INDEX {table}_by_{column} ON {table} ({column})")
         for line, path in self._db.execute("SELECT line, path FROM rows ORDER BY line"):
             self._find(line, path, composed(root.as_posix()))
         meetings = self._db.execute(
-            "SELECT meetings.path, rank, line, labels FROM meetings JOIN rows USING (line) "
-            "ORDER BY meetings.path, rank, line"
+            "SELECT meetings.path, rank, line, labels, rows.path FROM meetings "
+            "JOIN rows USING (line) ORDER BY meetings.path, rank, line"
         )
         for path, rows in groupby(meetings, key=lambda row: row[0]):
             self._settle(path, [row[1:] for row in rows])
@@ -168,7 +174,7 @@ class LabelTable:
             ValueError: none can be used.
         """
         rows = reader(self._file)
-        columns = [str(name) for name in next(rows)[1]]
+        columns = [str(name) for name in next(rows, (0, ()))[1]]
         of_path = _path_column(self._file, columns)
         fields = ["" if i == of_path else field_name(name) for i, name in enumerate(columns)]
         for line, cells in rows:
@@ -181,7 +187,7 @@ class LabelTable:
             labels: dict[str, Value] = {}
             for name, cell in zip(fields, cells, strict=True):
                 value = cell if name in _TEXTS or cell is None else read_cell(cell)
-                if name and value not in (None, ""):
+                if name and value not in (None, "") and not _is_nan(value):
                     labels.setdefault(name, value)
             path = _key("" if cells[of_path] is None else str(cells[of_path]))
             year = labels.get("year")
@@ -218,13 +224,14 @@ class LabelTable:
         below = (path.removeprefix(f"{end}/") for end in [root, *_ends(root)])
         wholes = [path, *(rest for rest in below if rest != path)]
         first, *shorter = _ends(path)
-        forms: tuple[tuple[str, Callable[[str], str]], ...] = (("end", str), ("loose", _loose))
+        forms: tuple[tuple[str, Callable[[str], str]], ...] = (("path", str), ("loose", _loose))
         for loosely, (column, form) in enumerate(forms):
-            part = f"SELECT DISTINCT path FROM ends WHERE {column} = ?"  # noqa: S608
+            whole = f"SELECT path FROM files WHERE {column} = ?"  # noqa: S608
+            part = f"SELECT DISTINCT file FROM ends WHERE {column} = ?"  # noqa: S608
             tries = [
-                *((0, f"{part} AND end = path", name) for name in wholes),
+                *((0, whole, name) for name in wholes),
                 (50 - first.count("/"), part, first),
-                *((50 + cut, f"{part} AND end = path", name) for cut, name in enumerate(shorter)),
+                *((50 + cut, whole, name) for cut, name in enumerate(shorter)),
             ]
             for rank, query, name in tries:
                 found = self._db.execute(f"{query} LIMIT 2", (form(name),)).fetchall()
@@ -232,12 +239,12 @@ class LabelTable:
                     return 100 * loosely + rank, [file for (file,) in found]
         return 0, []
 
-    def _settle(self, path: str, rows: list[tuple[int, int, str]]) -> None:
+    def _settle(self, path: str, rows: list[tuple[int, int, str, str]]) -> None:
         """Note what the rows about one file say together, or that they contradict each other."""
-        best = [(line, json.loads(labels)) for rank, line, labels in rows if rank == rows[0][0]]
-        for _, line, _ in rows[len(best) :]:
+        best = [(line, json.loads(labels)) for rank, line, labels, _ in rows if rank == rows[0][0]]
+        for _, line, _, name in rows[len(best) :]:
             why = f"line {line}: line {best[0][0]} names more of {path}"
-            self._fault(line, "row without file", path, why)
+            self._fault(line, "row without file", name, why)
         together: dict[str, Value] = {}
         for line, labels in best:
             for name, value in labels.items():
@@ -247,6 +254,10 @@ class LabelTable:
                     return
         row = (path, json.dumps(together))
         self._db.execute("INSERT INTO met VALUES (?, ?)", row)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _ends(path: str) -> Iterator[str]:
@@ -259,10 +270,11 @@ def _ends(path: str) -> Iterator[str]:
 
 def _loose(path: str) -> str:
     """Return what two spellings of a path have in common: no case, no extension, no ``_``."""
-    pure = PurePosixPath(unquote(path))
-    if pure.suffix.lower() in _picture_suffixes():
-        pure = pure.with_suffix("")
-    return " ".join(composed(str(pure)).replace("_", " ").casefold().split())
+    path = composed(unquote(path) if "%" in path else path).casefold()
+    stem, dot, suffix = path.rpartition(".")
+    if stem and f"{dot}{suffix}" in _picture_suffixes():
+        path = stem
+    return " ".join(path.replace("_", " ").split())
 
 
 @cache
