@@ -35,6 +35,9 @@ Years = tuple[int, int]
 #: A larger number is something else.
 _LATEST: Final = 2100
 
+#: Letters of a text that are read.
+_LONGEST: Final = 200
+
 #: Parts of centuries, as shares: thirds, but for those that are named so.
 _PARTS: Final[dict[str, tuple[float, float]]] = {
     **dict.fromkeys(("early", "beginning", "start"), (0, 1 / 3)),
@@ -68,12 +71,14 @@ _TOKEN: Final = re.compile(
     r"|(?P<unit>\b(?:centur(?:y|ies)|cent|siecles?|jahrhunderts?|jh|saec|sec|millenni(?:um|a))\b)"
     r"|(?P<decade>\b\d{2,4}s\b)"
     r"|(?P<ordinal>\b\d{1,2}(?:st|nd|rd|th|e|eme|(?=\. ?j))\b|\b[ivx]+(?=e?\b))"
-    r"|(?P<year>(?<![\w.])\d+\b(?!\.\d))"
+    r"|(?P<year>(?<![\w.])\d{1,9}\b(?!\.\d))"
     r"|(?P<era>\b(?:bc|ad)\b)"
     r"|(?P<joint>[-/&]|\b(?:to|and|or|until|bis|und|oder|et|ou)\b)"
     r"|(?P<word>\w+)"
 )
 _ROMAN: Final = {"i": 1, "v": 5, "x": 10}
+
+_NTH: Final = r"first|second|third|fourth|last|\d(?:st|nd|rd|th)"
 
 #: How a text becomes what the grammar speaks of, step by step.
 _PLAINER: Final = [
@@ -92,8 +97,9 @@ _PLAINER: Final = [
         (r"\b(no|nos|nr|inv|cat|lot|fol|pl|vol|fig)\b\.? *[\w./-]*\d[\w./-]*|#\d+", " "),
         (r"\d+(\.\d+)? *x *\d+(\.\d+)?", " "),
         (r"(?<![\w.])(circa|cca|ca|c)(\.|(?= *\d))|\bcirca\b|[][(){}?~<>]", " "),
-        (r"'(?=s\b)|(?<=first|third|fourt)h?-(?=half|third|quarter)", ""),
-        (r"(?<=\d) *,(?= *(?:\w+ )?(?:half|third|quarter|early|mid|late)\b)|(?<=y) *,", " "),
+        (r"'(?=s\b)", ""),
+        (rf"\b({_NTH})-(?=half|third|quarter)", r"\1 "),
+        (rf"(century|\d0s) *,(?= *(?:early|mid|late|{_NTH})\b)", r"\1 "),
         (r"\s+", " "),
     )
 ]
@@ -145,7 +151,7 @@ def read_years(value: str | int | float) -> Years | None:
     if not isinstance(value, str):
         known = float.is_integer(value) if isinstance(value, float) else True
         return (int(value), int(value)) if known and 0 != value <= _LATEST else None
-    letters = unicodedata.normalize("NFKD", value.strip().casefold())
+    letters = unicodedata.normalize("NFKD", value.strip().casefold()[:_LONGEST])
     text = "".join(letter for letter in letters if not unicodedata.combining(letter))
     for pattern, plain in _PLAINER:
         text = pattern.sub(plain, text)
@@ -196,8 +202,11 @@ def _read_clause(clause: str) -> list[_Span]:
         ):
             last.tail = text
         elif kind in ("year", "ordinal", "decade"):
-            spans.append(_read_span(kind, text, part, last))
-            spans[-1].era, spans[-1].joined, era, part = era, joined, None, None
+            span = _read_span(kind, text, part, last)
+            # Small numbers are days, but for "50 B.C.-50".
+            span.joined = joined and last is not None and (span.number > 99 or bool(last.era))
+            span.era, era, part = era, None, None
+            spans.append(span)
         before = kind
     if part and spans and not spans[-1].part:
         spans[-1].part = part  # "16th century, first half"
