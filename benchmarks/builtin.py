@@ -48,8 +48,9 @@ Embed = Callable[[Pixels], Vectors]
 def core_paintings(folder: Path, table: Path) -> list[tuple[Path, str]]:
     """List (file, artist) of the paintings whose row has core=1."""
     with LabelTable(table) as rows:
-        source = label_source("folder", rows, folder)
+        source = label_source("folder", rows)
         found = [(f.path, f.location) for f in scan(folder, folder, lambda path, reason: None)]
+        rows.meet(folder, (path for path, _ in found))
         labels = [(file, source(path)) for path, file in found]
     return [(file, str(row["artist"])) for file, row in labels if row.get("core") == 1]
 

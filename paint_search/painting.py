@@ -4,6 +4,7 @@ A painting is one image file and what is known of it; a record is what the store
 its vector; a hit is a painting with its rank and score. None holds pixels.
 """
 
+import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,14 @@ _NAMESPACE = uuid.UUID("6f0d3c1e-5f0a-5c59-9d0b-2a6b7c0f4e11")
 LABELS = ("artist", "title", "year", "movement")
 
 
+def composed(text: str) -> str:
+    """Return a text in Unicode's form NFC, in which all texts are stored and compared.
+
+    Some systems write "ü" as a "u" and two dots, most as one letter; they look alike.
+    """
+    return unicodedata.normalize("NFC", text)
+
+
 def painting_id(path: str) -> str:
     """Return the UUIDv5 of a corpus-relative path, so that an index can be rebuilt bit by bit."""
     return str(uuid.uuid5(_NAMESPACE, path))
@@ -30,14 +39,15 @@ def painting_id(path: str) -> str:
 class Painting:
     """One image file and what is known of it.
 
-    ``path`` is relative to the corpus root and uses ``/`` on every system.
+    ``path`` is relative to the corpus root and uses ``/`` and NFC on every system. ``year`` is a
+    number, or the text that stood there; its ends are the fields ``year_from`` and ``year_to``.
     """
 
     id: str
     path: str
     artist: str | None = None
     title: str | None = None
-    year: int | None = None
+    year: Value | None = None
     movement: str | None = None
     fields: Mapping[str, Value] = field(default_factory=dict)
 

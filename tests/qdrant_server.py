@@ -252,6 +252,13 @@ class _Points(wire.PointsServicer):
         return wire.CountResponse(result=wire.CountResult(count=count))
 
     @_served
+    def Facet(self, request: Any) -> Any:  # noqa: N802
+        assert self.owner.indexes[request.collection_name][request.key] == "keyword"
+        found = self.owner.engine.facet(request.collection_name, request.key, limit=request.limit)
+        hits = [RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits]
+        return wire.FacetResponse(hits=hits)
+
+    @_served
     def QueryBatch(self, request: Any) -> Any:  # noqa: N802
         answers = [
             self.owner.engine.query_points(

@@ -39,7 +39,8 @@ def test_help_shows_an_example_and_the_common_options(cli: Cli, study: str) -> N
     ("arguments", "message"),
     [
         (["--by", "artst"], "did you mean artist?"),
-        (["--where", "artist=Nobody"], "no painting meets these conditions"),
+        (["--where", "artist=Nobody"], "no painting has the artist 'Nobody'"),
+        (["--where", "year=3000.."], "no painting meets these conditions"),
         (["--plot", "figure.bmp"], "name a .png or .svg file"),
         (["--plot", "nowhere/figure.png"], "there is no folder nowhere"),
         (["--csv", "nowhere/table.csv"], "there is no folder nowhere"),

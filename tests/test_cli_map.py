@@ -141,7 +141,7 @@ def test_filters_leave_their_paintings_only(in_museum: Path, tmp_path: Path, cli
         (("map.html", "--coordinates", "map.xlsx"), 2, "name a .csv or .parquet file"),
         (("map.png",), 2, "cannot write map.png: name a .html file"),
         (("nowhere/map.html",), 2, "there is no folder nowhere"),
-        (("map.html", "--where", "artist=Nobody"), 2, "no painting meets these conditions"),
+        (("map.html", "--where", "artist=Nobody"), 2, "no painting has the artist 'Nobody'"),
         (("map.html", "--where", "title=first study"), 1, "needs at least 3 paintings"),
     ],
 )

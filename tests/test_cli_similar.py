@@ -97,7 +97,7 @@ def test_csv_says_what_json_says(in_museum: Path, cli: Cli, works: list[dict[str
 def test_csv_of_no_hits_still_has_a_header(
     in_museum: Path, cli: Cli, works: list[dict[str, str]]
 ) -> None:
-    outcome = cli.ok("similar", works[0]["path"], "--csv", "--where", "artist=Nobody")
+    outcome = cli.ok("similar", works[0]["path"], "--csv", "--where", "year=3000..")
     assert outcome.out == "rank,score,path\n"
 
 
@@ -189,9 +189,9 @@ def test_k_of_a_milliard_gives_every_other_painting(
 def test_nothing_found_is_said_and_is_no_failure(
     in_museum: Path, cli: Cli, works: list[dict[str, str]]
 ) -> None:
-    outcome = cli.ok("similar", works[0]["path"], "--where", "year=3000")
+    outcome = cli.ok("similar", works[0]["path"], "--where", "year=3000..")
     assert outcome.out == "no painting meets these conditions\n"
-    assert hits(cli, works[0]["path"], "--where", "year=3000") == []
+    assert hits(cli, works[0]["path"], "--where", "year=3000..") == []
 
 
 def test_a_contact_sheet_is_a_picture_of_query_and_hits(

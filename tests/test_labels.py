@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
+import unicodedata
 
 import pytest
 from hypothesis import assume, given
@@ -14,7 +14,6 @@ from paint_search.errors import UsageError
 from paint_search.indexer.corpus import clean, folder_labels, label_source, pattern_labels
 from paint_search.painting import Hit, Painting, Value
 
-HERE = Path("unused")
 WIKIART = "{movement}/{artist}_{title}-{year}.jpg"
 
 
@@ -45,6 +44,8 @@ def test_the_parent_folder_is_the_artist(path: str, expected: dict[str, Value]) 
                 "artist": "gustav-klimt",
                 "title": "the-kiss",
                 "year": 1908,
+                "year_from": 1908,
+                "year_to": 1908,
             },
         ),
         (
@@ -59,15 +60,19 @@ def test_the_parent_folder_is_the_artist(path: str, expected: dict[str, Value]) 
         ),
         (WIKIART, "Cubism/juan-gris_undated.jpg", {}),
         (WIKIART, "juan-gris_guitar-1913.jpg", {}),
-        ("{artist}_{title}.jpg", "a/b/Goya_The_Dog.tiff", {"artist": "Goya", "title": "The Dog"}),
+        ("{artist}_{title}.jpg", "a/Paul_Klee_Fish.tiff", {"artist": "Paul Klee", "title": "Fish"}),
+        ("{artist}_{number}.jpg", "Paul_Klee_1.jpg", {"artist": "Paul Klee", "number": "1"}),
+        ("{artist}_{no}_{title}", "Klee_12_The_Fish", {"artist": "Klee", "title": "The Fish"}),
+        ("{artist}_{number}", "Paul_Klee_Fish.jpg", {}),
+        ("{artist}-{nr}.jpg", "a/Jean-Arp-007.jpg", {"artist": "Jean-Arp", "nr": "007"}),
         ("{artist}_{title}.jpg", "Goya.jpg", {}),
         ("{artist}_{title}.jpg", "Goya_.jpg", {}),
-        ("{artist} - {title}", "El Greco - A - B.jpg", {"artist": "El Greco", "title": "A - B"}),
+        ("{artist} - {title}", "El Greco - A - B.jpg", {"artist": "El Greco - A", "title": "B"}),
         ("{artist}/{title}", "x/Monet/Lily.v2.jpg", {"artist": "Monet", "title": "Lily.v2"}),
         ("{year}{title}.jpg", "1906lilies.jpg", {"year": 1906, "title": "lilies"}),
         ("{title}{year}.jpg", "lilies1906.jpg", {"year": 1906, "title": "lilies"}),
         ("{artist} ({year}) [x+y].jpg", "Arp (1917) [x+y].png", {"artist": "Arp", "year": 1917}),
-        ("{artist}-{year}_{title}", "a-b-1900_c-1901_d.jpg", {"artist": "a-b"}),
+        ("{artist}-{year}_{title}", "a-b-1900_c-1901_d.jpg", {"year": 1901, "title": "d"}),
         ("{year}{no}", "1906012.jpg", {"year": 1906, "no": "012"}),
         ("{title}-{year}", "iconostasis-950.jpg", {"year": 950}),
         ("{title}-{year}", "IMG-18890.jpg", {}),
@@ -106,7 +111,7 @@ def test_patterns(pattern: str, path: str, expected: dict[str, Value]) -> None:
 )
 def test_what_is_no_pattern_is_refused_with_an_example(pattern: str) -> None:
     with pytest.raises(UsageError, match=r"^labels=.* is not a pattern: .*as in \"\{movement\}"):
-        label_source(pattern, None, HERE)
+        label_source(pattern, None)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +142,8 @@ def test_what_a_pattern_writes_it_reads_back(
 ) -> None:
     labels = {"movement": movement, "artist": artist, "title": title, "year": year}
     path = WIKIART.format(**labels)
-    assert pattern_labels(WIKIART)(f"any/where/{path}") == labels
+    ends = {"year_from": year, "year_to": year}
+    assert pattern_labels(WIKIART)(f"any/where/{path}") == labels | ends
 
 
 @given(
@@ -147,37 +153,56 @@ def test_what_a_pattern_writes_it_reads_back(
 def test_patterns_match_as_if_every_way_had_been_tried(pattern: list[str], name: str) -> None:
     assume(pattern.count("{year}") <= 1)
     text = "".join(f"{{f{i}}}{piece}" for i, piece in enumerate(pattern)) + "{last}"
-    naive = re.sub(r"\{(\w+)\}", r"(?P<\1>.+?)", text).replace(
-        "(?P<year>.+?)", r"(?P<year>\d{4}|\d{3}(?!\d))"
-    )
-    expected = re.fullmatch(naive, name)
+    # From the end, so that the last place of a text between two fields comes first.
+    backwards = re.split(r"(\{\w+\})", text)[::-1]
+    naive = "".join(
+        re.sub(r"\{(\w+)\}", r"(?P<\1>.+?)", piece) if piece.startswith("{") else piece[::-1]
+        for piece in backwards
+    ).replace("(?P<year>.+?)", r"(?P<year>\d{4}|\d{3}(?!\d))")
+    expected = re.fullmatch(naive, name[::-1])
     fields = {} if expected is None else expected.groupdict()
-    words = {field: " ".join(found.replace("_", " ").split()) for field, found in fields.items()}
+    words = {f: " ".join(found[::-1].replace("_", " ").split()) for f, found in fields.items()}
     assert pattern_labels(text)(name) == clean(words)
 
 
 @pytest.mark.parametrize(
-    ("cell", "year"),
+    ("cell", "kept", "ends"),
     [
-        (1889, 1889),
-        (1889.0, 1889),
-        ("1889", 1889),
-        ("c. 1889", 1889),
-        ("1889-90", 1889),
-        ("between 1503 and 1519", 1503),
-        ("12/05/1889", 1889),
-        ("1889-05-12", 1889),
-        ("ca. 950", 950),
-        ("16th century", None),
-        ("18890", None),
-        ("undated", None),
-        ("", None),
-        (None, None),
-        (float("nan"), None),
+        (1889, 1889, (1889, 1889)),
+        (1889.0, 1889, (1889, 1889)),
+        ("1889", 1889, (1889, 1889)),
+        (-700, -700, (-700, -700)),
+        ("c. 1503-19", "c. 1503-19", (1503, 1519)),
+        ("ca. 1504-1450 B.C.", "ca. 1504-1450 B.C.", (-1504, -1450)),
+        ("undated", "undated", None),
+        ("18890", "18890", None),
+        (18890, 18890, None),
+        ("", None, None),
+        (None, None, None),
+        (float("nan"), None, None),
     ],
 )
-def test_years_are_read_from_whatever_stands_there(cell: Value | None, year: int | None) -> None:
-    assert clean({"year": cell}) == ({} if year is None else {"year": year})
+def test_a_year_stays_as_it_stands_and_gets_its_ends_beside_it(
+    cell: Value | None, kept: Value | None, ends: tuple[int, int] | None
+) -> None:
+    expected = {} if kept is None else {"year": kept}
+    expected |= {"year_from": ends[0], "year_to": ends[1]} if ends else {}
+    found = clean({"year": cell})
+    assert found == expected
+    assert type(found.get("year")) is type(kept)
+
+
+def test_ends_that_are_given_are_not_read_from_the_text() -> None:
+    row = {"year": "c. 1830", "year_from": 1828, "year_to": 1832}
+    assert clean(row) == row
+
+
+def test_labels_of_two_unicode_forms_are_one() -> None:
+    decomposed = unicodedata.normalize("NFD", "Albrecht_Dürer/Hände.jpg")
+    expected = {"artist": "Albrecht Dürer", "title": "Hände"}
+    assert folder_labels(decomposed) == expected
+    assert pattern_labels("{artist}/{title}.jpg")(decomposed) == expected
+    assert clean({"artist": unicodedata.normalize("NFD", "Dürer")}) == {"artist": "Dürer"}
 
 
 def test_cleaning_drops_what_says_nothing_and_keeps_the_rest() -> None:

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from images import write
 
-from paint_search.indexer.corpus import scan
+from paint_search.indexer.corpus import find_file, scan
+
+COMPOSED, DECOMPOSED = "Albrecht D\u00fcrer", "Albrecht Du\u0308rer"
 
 Walk = tuple[list[str], list[tuple[str, str]]]
 
@@ -66,6 +68,30 @@ def test_goes_deeper_than_pythons_recursion(tmp_path: Path) -> None:
             folder.rmdir()
 
 
+def test_paths_are_composed_and_lead_to_the_file_whatever_it_is_called(tmp_path: Path) -> None:
+    corpus(tmp_path, f"{DECOMPOSED}/{DECOMPOSED}.jpg")
+    assert walk(tmp_path) == ([f"{COMPOSED}/{COMPOSED}.jpg"], [])
+    assert walk(tmp_path / DECOMPOSED, tmp_path) == ([f"{COMPOSED}/{COMPOSED}.jpg"], [])
+    (file,) = scan(tmp_path, tmp_path, lambda path, reason: None)
+    assert file.location.read_text() == f"{DECOMPOSED}/{DECOMPOSED}.jpg"
+    assert find_file(tmp_path, file.path).read_text() == f"{DECOMPOSED}/{DECOMPOSED}.jpg"
+    assert find_file(tmp_path, f"{COMPOSED}/gone.jpg") == tmp_path / COMPOSED / "gone.jpg"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="one name there")
+def test_folders_whose_names_look_alike_are_one(tmp_path: Path) -> None:
+    corpus(tmp_path, f"{DECOMPOSED}/1.jpg", f"{COMPOSED}/2.jpg", f"{DECOMPOSED}/x/3.jpg")
+    corpus(tmp_path, f"{COMPOSED}/x/4.jpg", f"{COMPOSED}/5.jpg", f"{DECOMPOSED}/5.jpg", "a.jpg")
+    paths = [f"{COMPOSED}/{name}.jpg" for name in ("1", "2", "5", "x/3", "x/4")]
+    found, unreadable = walk(tmp_path)
+    assert found == [*paths, "a.jpg"]
+    assert unreadable == [
+        (f"{COMPOSED}/5.jpg", "another file here has the same name, written otherwise; rename one")
+    ]
+    for path in paths:
+        assert find_file(tmp_path, path).is_file()
+
+
 def test_the_same_name_in_two_folders_is_two_files(tmp_path: Path) -> None:
     corpus(tmp_path, "Manet/1.jpg", "Monet/1.jpg")
     assert walk(tmp_path) == (["Manet/1.jpg", "Monet/1.jpg"], [])
@@ -107,7 +133,7 @@ def test_a_hidden_corpus_may_be_indexed_when_it_is_named(tmp_path: Path) -> None
         "لوحة.jpg",
         "ภาพวาด.jpg",
         "🎨.jpg",
-        "e\u0301te\u0301.jpg",
+        "\u00e9t\u00e9.jpg",
         "two\nlines.jpg",
         "tab\t.jpg",
         " space .jpg",
@@ -214,7 +240,9 @@ def test_pipes_are_neither_opened_nor_reported(tmp_path: Path) -> None:
 _AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from paint_search.indexer.corpus import scan
+from paint_search.indexer.corpus import find_file, scan
+
+COMPOSED, DECOMPOSED = "Albrecht D\u00fcrer", "Albrecht Du\u0308rer"
 root = Path(sys.argv[1])
 if os.getuid() == 0:
     os.setuid(65534)

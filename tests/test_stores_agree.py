@@ -135,6 +135,23 @@ def test_two_steps_spread_many_and_without(shelf: Shelf, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_distinct_texts_of_a_field(shelf: Shelf, kind: str) -> None:
+    store, _, _ = shelf.open(kind, {"full": 12})
+    labels: list[dict[str, Value]] = [
+        {"artist": "Dürer", "year": 1500},
+        {"artist": "Dürer", "year": "c. 1503-19"},
+        {"artist": "雪舟", "year": 1500},
+        {"artist": 5},
+    ]
+    store.upsert(_records(4, labels))
+    assert sorted(store.texts("artist")) == ["Dürer", "雪舟"]
+    assert store.texts("year") == ["c. 1503-19"]
+    assert sorted(store.texts("path")) == ["0", "1", "2", "3"]
+    assert store.texts("unknown") == []
+    store.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_updates_deletes_and_payloads(shelf: Shelf, kind: str) -> None:
     store, _, _ = shelf.open(kind, {"full": 12})
     first, second, third = _records(3)

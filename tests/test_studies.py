@@ -187,7 +187,11 @@ def test_lines_for_the_user_are_handed_over(museum: Path) -> None:
     [
         (studies.artists, {"by": "artst"}, "did you mean artist"),
         (studies.artists, {"pair": ("Nobody", "Else")}, "has the artist 'Nobody'"),
-        (studies.artists, {"by": "movement", "where": {"artist": "Nobody"}}, "no painting meets"),
+        (
+            studies.artists,
+            {"by": "movement", "where": {"artist": "Nobody"}},
+            "no painting has the artist",
+        ),
         (studies.clusters, {"k": 3, "height": 0.2}, "give either k or height, not both"),
         (studies.clusters, {"linkage": "single"}, "linkage='single': use average or ward"),
         (studies.clusters, {"features": ["blackness"]}, "features: vectors of 'descriptors'"),

@@ -22,7 +22,7 @@ from progress import track
 from paint_search.errors import ImageError, UsageError
 from paint_search.files import replacing
 from paint_search.indexer.corpus.labels import FOLDER, label_source
-from paint_search.indexer.corpus.scan import scan
+from paint_search.indexer.corpus.scan import find_file, scan
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import decode
 from paint_search.indexer.images.formats import is_picture
@@ -90,11 +90,13 @@ def read_corpus(folder: Path, table: Path | None, out: Path) -> Corpus:
         raise UsageError(f"there is no folder {folder}; name the folder of paintings")
     with ExitStack() as stack:
         rows = stack.enter_context(LabelTable(table)) if table else None
-        source = label_source(FOLDER, rows, folder)
+        source = label_source(FOLDER, rows)
         usable = _usable_files(folder, out)
+        if rows is not None:
+            rows.meet(folder, usable)
         labels = [source(path) for path in usable]
     corpus = Corpus(
-        files=tuple(folder / path for path in usable),
+        files=tuple(find_file(folder, path) for path in usable),
         labels={
             field: tuple(str(row[field]) if field in row else None for row in labels)
             for field in FIELDS

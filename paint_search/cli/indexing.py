@@ -1,6 +1,7 @@
 """``index`` and ``backbones``."""
 
 import dataclasses
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,8 +13,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 import paint_search
-from paint_search.cli.output import Exit, IndexOption, Output, command, shows_steps
+from paint_search.cli.output import (
+    Exit,
+    IndexOption,
+    Output,
+    TableEncodingOption,
+    command,
+    shows_steps,
+)
 from paint_search.errors import UsageError
+
+_SHOWN = 3  # files of which a pattern's labels are shown
 
 
 @command
@@ -56,7 +66,8 @@ def index(
         str | None,
         typer.Option(
             help='Where labels come from: "folder" (the parent folder is the artist) or a pattern '
-            'such as "{movement}/{artist}_{title}-{year}.jpg".  [default: folder]'
+            'such as "{movement}/{artist}_{title}-{year}.jpg"; what it makes of three files is '
+            "shown first.  [default: folder]"
         ),
     ] = None,
     table: Annotated[
@@ -65,6 +76,7 @@ def index(
             help="CSV or Parquet table of labels, with a column path or file; instead of --labels."
         ),
     ] = None,
+    table_encoding: TableEncodingOption = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Drop paintings whose files are gone.")
     ] = False,
@@ -92,7 +104,7 @@ def index(
     share = None if part is None else Part.parse(part)
     existing = find_index(index)
     if existing is None:
-        check_options(labels, table, device)
+        check_options(labels, table, device, table_encoding)
         collection = paint_search.Index.create(
             folder,
             named_index(index) or FOLDER,
@@ -106,10 +118,13 @@ def index(
         collection = paint_search.Index.open(existing)
     with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
         collection.check_made(backbone, fit, store)
+        if labels is not None:
+            _show_labels(output, folder, labels)
         summary = collection.add(
             folder,
             labels=labels,
             table=table,
+            table_encoding=table_encoding,
             prune=prune,
             max_pixels=max_pixels,
             damaged=damaged,
@@ -126,7 +141,8 @@ def index(
             output.note(f"note: {warning}")
     if summary.interrupted:
         return Exit.INTERRUPTED
-    return Exit.SOME_SKIPPED if summary.skipped or summary.damaged else Exit.DONE
+    lacking = summary.skipped or summary.damaged or summary.refused_labels
+    return Exit.SOME_SKIPPED if lacking else Exit.DONE
 
 
 @command
@@ -171,6 +187,21 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+def _show_labels(output: Output, folder: Path, labels: str) -> None:
+    """Show what the labels of three files will be, for a pattern that reads them wrongly."""
+    from paint_search.indexer.corpus import FOLDER, label_source, scan
+    from paint_search.indexer.images.formats import is_picture
+
+    if labels == FOLDER:
+        return
+    read = label_source(labels, None)
+    files = scan(folder, folder, lambda path, reason: None)
+    pictures = (file for file in files if is_picture(file.location))
+    for file in itertools.islice(pictures, _SHOWN):
+        found = ", ".join(f"{name} {value!r}" for name, value in read(file.path).items())
+        output.note(f"{file.path}: {found or 'does not fit the pattern'}")
+
+
 def _print_summary(output: Output, info: Any, summary: Any) -> None:
     from paint_search.index.sync import SKIPPED, UNMATCHED
 
@@ -194,6 +225,11 @@ def _print_summary(output: Output, info: Any, summary: Any) -> None:
         (summary.skipped, f"files were skipped; why: {info.folder / SKIPPED}"),
         (summary.unmatched_files, f"files have no labels; see {info.folder / UNMATCHED}"),
         (summary.unmatched_rows, f"rows of the table have no file; see {info.folder / UNMATCHED}"),
+        (
+            summary.refused_labels,
+            "lines of the table are ambiguous, contradictory or unreadable, and used for nothing; "
+            f"see {info.folder / UNMATCHED}",
+        ),
     )
     for count, words in remarks:
         if count:

@@ -52,7 +52,16 @@ WhereOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FIELD=VALUE",
-        help="Only paintings with this value, or FIELD=LOW..HIGH; the same field twice: either.",
+        help="Only paintings with this value; or FIELD=LOW..HIGH, or FIELD~=WORDS for words in a "
+        "text; the same field twice: either.",
+    ),
+]
+TableEncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of a CSV that is not UTF-8, such as windows-1252.  "
+        "[default: found out, where it is certain]",
     ),
 ]
 ByOption = Annotated[

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import paint_search
-from paint_search.cli.output import Exit, IndexOption, Output, command, shows_steps
+from paint_search.cli.output import (
+    Exit,
+    IndexOption,
+    Output,
+    TableEncodingOption,
+    command,
+    shows_steps,
+)
 from paint_search.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +46,7 @@ def train(
         str | None, typer.Option(help="Labels of FOLDER, as `index` takes them.")
     ] = None,
     table: Annotated[Path | None, typer.Option(help="Table of labels of FOLDER, instead.")] = None,
+    table_encoding: TableEncodingOption = None,
     steps: Annotated[
         int, typer.Option(min=1, help="Batches of 16 artists with 4 works each, at most.")
     ] = 2000,
@@ -57,7 +65,17 @@ def train(
 
     Example: `paint-search train ./paintings --out twins --backbone timm:resnet18`
     """
-    pictures = _pictures(folder, labels, table, label, index)
+    if folder is not None:
+        from paint_search.train import Pictures
+
+        pictures = Pictures.in_folder(folder, labels, table, label, table_encoding)
+    else:
+        pictures = _indexed(index, label, given=labels or table or table_encoding)
+    if pictures.refused:
+        output.note(
+            f"{len(pictures.refused):,} rows of the table are used for nothing, such as: "
+            f"{pictures.refused[0]}"
+        )
     learned, judged = pictures.sides(seed)
     from paint_search.train import CURVE, Recipe, begin, find_device, learn, save_weights
 
@@ -96,6 +114,7 @@ def train(
             "best_step": done.best_step,
             "steps": done.steps,
             "unreadable": {str(file): why for file, why in pictures.unreadable.items()},
+            "refused": pictures.refused,
         }
     )
     output.line(
@@ -105,18 +124,13 @@ def train(
     output.line(f'index with it: --backbone "{backbone}" --weights {out / WEIGHTS}')
     if pictures.unreadable:
         output.note(f"{len(pictures.unreadable):,} files could not be read and were passed over")
-        return Exit.SOME_SKIPPED
-    return Exit.DONE
+    return Exit.SOME_SKIPPED if pictures.unreadable or pictures.refused else Exit.DONE
 
 
-def _pictures(
-    folder: Path | None, labels: str | None, table: Path | None, label: str, index: Path | None
-) -> "Pictures":
+def _indexed(index: Path | None, label: str, *, given: object) -> "Pictures":
     from paint_search.train import Pictures
 
-    if folder is not None:
-        return Pictures.in_folder(folder, labels, table, label)
-    if labels or table:
+    if given:
         raise UsageError("--labels and --table are of a FOLDER; an index has its labels already")
     with paint_search.Index.open(index) as collection:
         works = [(collection.locate(work), work.to_dict()) for work in collection.paintings()]

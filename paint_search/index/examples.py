@@ -24,7 +24,7 @@ from paint_search.errors import EvalError, ImageError, UsageError
 from paint_search.eval.inputs import unit_rows
 from paint_search.index.collection import Collection
 from paint_search.indexer.images.decode import Decoded, decode
-from paint_search.painting import Record, painting_id
+from paint_search.painting import Record, composed, painting_id
 from paint_search.search.stores.base import VectorName
 
 #: A picture: a file, the bytes of one, a Pillow image, or (h, w, 3) uint8 sRGB pixels.
@@ -128,15 +128,15 @@ def find_indexed(collection: Collection, painting: str | Path) -> Record | None:
     """Return the record, with its vector, of an id, an indexed path, or a file of the corpus."""
     text, root = str(painting), collection.root
     paths = [
-        file.relative_to(base).as_posix()
+        composed(file.as_posix()).removeprefix(f"{above}/")
         for file, base in (
             (Path(os.path.abspath(text)), root),
             (Path(text).resolve(), root.resolve()),
         )
-        if file.is_relative_to(base)
+        if composed(file.as_posix()).startswith(f"{(above := composed(base.as_posix()))}/")
     ]
     if not Path(text).exists():  # a file outside the corpus is itself, whatever it is called
-        paths.append(Path(text).as_posix())
+        paths += [composed(Path(text).as_posix()), text]  # old versions stored paths as they were
     ids: list[str] = []
     with suppress(ValueError):
         ids.append(str(UUID(text)))

@@ -29,7 +29,7 @@ from paint_search.index.sync import SKIPPED, Request, require_images, sync
 from paint_search.index.upsert import Handed, upsert
 from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
-from paint_search.indexer.corpus.scan import Part
+from paint_search.indexer.corpus.scan import Part, find_file
 from paint_search.indexer.corpus.skips import read_skips
 from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.indexer.images.decode import MAX_PIXELS, Damaged
@@ -170,6 +170,7 @@ class Index:
         *,
         labels: str | None = None,
         table: str | Path | None = None,
+        table_encoding: str | None = None,
         prune: bool = False,
         max_pixels: int = MAX_PIXELS,
         damaged: Damaged = "skip",
@@ -185,6 +186,7 @@ class Index:
             folder: the corpus, or a folder inside it.
             labels: ``folder`` or a pattern; None for what the last run used.
             table: CSV or Parquet file of labels, instead of ``labels``.
+            table_encoding: of a CSV; None where it is UTF-8, or certain.
             prune: delete paintings whose files are gone.
             max_pixels: most pixels decoded for one image.
             damaged: ``use`` takes JPEGs that are cut short as far as they go.
@@ -203,6 +205,7 @@ class Index:
                 folder=corpus_folder(folder or collection.root),
                 labels=labels,
                 table=None if table is None else Path(table),
+                table_encoding=table_encoding,
                 prune=prune,
                 max_pixels=max_pixels,
                 damaged=damaged,
@@ -578,10 +581,10 @@ class Index:
 
     def locate(self, painting: Painting | Hit) -> Path:
         """Return where the painting's file lies; it may have gone since it was indexed."""
-        return self.root / painting.path
+        return find_file(self.root, painting.path)
 
     def locate_query(self, query: str | Path) -> Path:
         """Return the file of a path or id that ``similar`` takes as a query."""
         with self._collection.reading() as collection:
             record = examples.find_indexed(collection, query)
-        return Path(query) if record is None else self.root / record.payload["path"]
+        return Path(query) if record is None else find_file(self.root, record.payload["path"])

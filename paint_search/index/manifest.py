@@ -37,6 +37,8 @@ class Manifest:
     root: str  #: the corpus folder, relative to the index folder where both are on one drive
     labels: str = FOLDER  #: ``folder`` or a pattern
     table: str | None = None  #: the table of labels, written like ``root``; None without one
+    #: of the table, as the user said it; None to find it out
+    table_encoding: str | None = None
     #: what embedded last; None before the first run, and for a formula.
     engine: EngineChoice | None = None
     #: what scores usually are; None where the index has too few labels to say.
@@ -203,6 +205,7 @@ class Manifest:
             root=str(record["root"]),
             labels=str(record["labels"]),
             table=record["table"],
+            table_encoding=record.get("table_encoding"),
             engine=EngineChoice.from_dict(engine) if engine else None,
             background=Background.from_dict(background) if background else None,
             store=store,

@@ -1,18 +1,23 @@
 """Which paintings of an index are meant: conditions of any form -> one checked filter.
 
-A field that no painting has is an error, never an empty result.
+A field that no painting has is an error, and so is a value: never an empty result. A value is taken
+for the one that differs from it in case and accents alone, if that is one.
 """
 
+import re
+import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import UsageError
 from paint_search.index.collection import Collection
+from paint_search.painting import Value
 from paint_search.search.filters import Condition, Filter, FilterValue, build_filter
-from paint_search.search.stores.base import VectorName
+from paint_search.search.names import did_you_mean, fold, has_words
+from paint_search.search.stores.base import Store, VectorName
 
 #: Field -> value, values or range; or conditions as ``parse_filter`` reads them.
 Where = Mapping[str, FilterValue] | Filter
@@ -21,11 +26,52 @@ Where = Mapping[str, FilterValue] | Filter
 def select(
     collection: Collection, where: Where | None, exclude: Mapping[str, FilterValue] | None = None
 ) -> list[Condition]:
-    """Return the conditions as one filter."""
+    """Return the conditions as one filter.
+
+    Raises:
+        UsageError: a field that no painting has, or a value or words that none has in it.
+    """
     conditions = all_conditions(where, exclude)
     for condition in conditions:
         check_field(collection, condition.field)
-    return conditions
+    return [_known(collection.store, condition) for condition in conditions]
+
+
+def _known(store: Store, condition: Condition) -> Condition:
+    """Return the condition with values that some painting has."""
+    field = condition.field
+    if condition.words is not None:
+        texts = store.texts(field)
+        values = tuple(text for text in texts if has_words(text, condition.words))
+        if not values:
+            words = {word for text in texts for word in re.findall(r"\w+", text)}
+            raise UsageError(
+                f"no painting has the words {condition.words!r} in its {field}"
+                + did_you_mean(condition.words, words)
+            )
+        return replace(condition, values=values, words=None)
+    if condition.values:
+        return replace(
+            condition, values=tuple(_known_value(store, field, v) for v in condition.values)
+        )
+    if not store.count([Condition(field, low=-sys.float_info.max)]):
+        raise UsageError(
+            f"no painting has a number in the field {field!r}, so that no range of it can be meant"
+        )
+    return condition
+
+
+def _known_value(store: Store, field: str, value: Value) -> Value:
+    if store.count([Condition(field, (value,))]):
+        return value
+    texts = store.texts(field)
+    alike = [text for text in texts if fold(text) == fold(str(value))]
+    if len(alike) != 1:
+        hint = f"; did you mean {' or '.join(sorted(alike))}?" if alike else ""
+        raise UsageError(
+            f"no painting has the {field} {value!r}" + (hint or did_you_mean(str(value), texts))
+        )
+    return alike[0]
 
 
 def all_conditions(
@@ -55,8 +101,8 @@ def check_field(collection: Collection, name: str) -> None:
     """Raise UsageError if no painting has this field."""
     if not collection.store.has_field(name):
         fields = collection.store.fields()
-        near = get_close_matches(name, fields, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, fields)
         raise UsageError(
-            f"no painting has a field {name!r}; {hint}this index has: {', '.join(fields)}"
+            f"no painting has a field {name!r}{f'{hint} This' if hint else '; this'} index has: "
+            f"{', '.join(fields)}"
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from paint_search.compress.record import Loss
 from paint_search.errors import CompressError, UsageError, argument
+from paint_search.files import replacing
 from paint_search.index.collection import Collection
 from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
@@ -36,6 +37,7 @@ from paint_search.search.stores.base import Store
 
 SKIPPED: Final = "skipped.csv"
 UNMATCHED: Final = "unmatched.csv"
+_NO_LABELS: Final = "file without labels"
 _DELETIONS: Final = 512
 
 
@@ -46,6 +48,7 @@ class Request:
     folder: Path
     labels: str | None
     table: Path | None
+    table_encoding: str | None
     prune: bool
     max_pixels: int
     damaged: Damaged
@@ -98,7 +101,7 @@ def sync(collection: Collection, request: Request) -> Summary:
     """
     start = time.monotonic()
     summary = Summary()
-    check_options(request.labels, request.table, request.device)
+    check_options(request.labels, request.table, request.device, request.table_encoding)
     require_images(request.folder)
     index, store = collection.folder, collection.store
     manifest, folder = _enter_corpus(collection, request.folder, summary)
@@ -119,13 +122,18 @@ def sync(collection: Collection, request: Request) -> Summary:
     with ExitStack() as stack:
         table = None
         if manifest.table is not None:
-            table = stack.enter_context(LabelTable(read_path(manifest.table, index)))
+            file = read_path(manifest.table, index)
+            table = stack.enter_context(LabelTable(file, manifest.table_encoding))
+            everything = scan(root, root, lambda path, reason: None)
+            table.meet(root, (file.path for file in everything))
+            if remark := table.remark():
+                summary.notes.append(remark)
         skips = stack.enter_context(skip_list(index / SKIPPED, scope))
         pipeline = Pipeline(
             number=run,
             store=entrance,
             by_hash=partial(_by_hash, store, vectors=True) if store.count() else None,
-            labels=label_source(manifest.labels, table, root),
+            labels=label_source(manifest.labels, table),
             reader=collection.backbone.reader(request.max_pixels, request.damaged),
             engine=engine,
             skips=skips,
@@ -134,8 +142,8 @@ def sync(collection: Collection, request: Request) -> Summary:
         )
         pipeline.run(walk, summary)
         postponed = entrance.postponed if isinstance(entrance, CachingStore) else 0
-        if scope == "." and part.count == 1 and not summary.interrupted and not postponed:
-            _list_unmatched(index / UNMATCHED, store, table, summary)
+        whole = scope == "." and part.count == 1 and not summary.interrupted and not postponed
+        _list_unmatched(index / UNMATCHED, store if whole else None, table, summary)
     if not summary.interrupted:
         own = partial(_is_own, scope, part)
         _settle_gone(store, root, own, run, request.prune, summary)
@@ -158,16 +166,20 @@ def entrance_of(collection: Collection) -> "Store | CompressingStore | CachingSt
     return collection.store
 
 
-def check_options(labels: str | None, table: Path | None, device: str) -> None:
+def check_options(
+    labels: str | None, table: Path | None, device: str, table_encoding: str | None = None
+) -> None:
     """Raise UsageError for options that no index could be made with."""
     if device not in DEVICES:
         raise UsageError(f"unknown device {device!r}: use {', '.join(DEVICES)}")
     if labels is not None and table is not None:
         raise UsageError(f"give either {argument('labels')} or {argument('table')}, not both")
+    if table_encoding is not None and table is None:
+        raise UsageError(f"{argument('table_encoding')} is of a {argument('table')}; give both")
     if table is not None:
-        LabelTable(table).close()
+        LabelTable(table, table_encoding).close()
     elif labels is not None:
-        label_source(labels, None, Path())
+        label_source(labels, None)
 
 
 def require_images(folder: Path) -> None:
@@ -226,24 +238,43 @@ def _enter_corpus(collection: Collection, folder: Path, summary: Summary) -> tup
 
 def _remember_labels(index: Path, manifest: Manifest, request: Request) -> Manifest:
     if request.table is not None:
-        return replace(manifest, table=write_path(request.table.absolute(), index))
+        table = write_path(request.table.absolute(), index)
+        return replace(manifest, table=table, table_encoding=request.table_encoding)
     if request.labels is not None:
-        return replace(manifest, labels=request.labels, table=None)
+        return replace(manifest, labels=request.labels, table=None, table_encoding=None)
     return manifest
 
 
-def _list_unmatched(file: Path, store: Store, table: LabelTable | None, summary: Summary) -> None:
-    """List the paintings without any label, and the rows of the table without any painting."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
+def _list_unmatched(
+    file: Path, store: Store | None, table: LabelTable | None, summary: Summary
+) -> None:
+    """List the paintings without any label, and what of the table is used for nothing.
+
+    Without a store, which is not read where a run has seen but a part, the paintings of before.
+    """
+    rows = _without_labels(file, store)
+    with replacing(file) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("kind", "path"))
+        writer.writerow(("kind", "path", "why"))
+        for path in rows:
+            summary.unmatched_files += store is not None
+            writer.writerow((_NO_LABELS, path, ""))
+        for fault in table.faults() if table is not None else ():
+            if fault.kind == "row without file":
+                summary.unmatched_rows += 1
+            else:
+                summary.refused_labels += 1
+            writer.writerow((fault.kind, fault.path, fault.why))
+
+
+def _without_labels(file: Path, store: Store | None) -> Iterator[str]:
+    if store is not None:
         for record in store.scroll():
             if not Painting.from_payload(record.payload).labels():
-                summary.unmatched_files += 1
-                writer.writerow(("file without labels", record.payload["path"]))
-        for path in table.unused() if table is not None else ():
-            summary.unmatched_rows += 1
-            writer.writerow(("row without file", path))
+                yield record.payload["path"]
+    elif file.exists():
+        with file.open(newline="", encoding="utf-8") as stream:
+            yield from (row[1] for row in csv.reader(stream) if row[:1] == [_NO_LABELS])
 
 
 def _by_hash(store: Store, hashes: Sequence[str], *, vectors: bool) -> Iterator[Record]:

@@ -18,9 +18,10 @@ from paint_search.index.collection import Collection
 from paint_search.index.examples import Picture, check_vectors, decode_and_embed, find_indexed
 from paint_search.index.sync import CompressingStore, entrance_of
 from paint_search.indexer.corpus.labels import clean
+from paint_search.indexer.corpus.scan import find_file
 from paint_search.indexer.corpus.table import field_name
 from paint_search.indexer.images.perceptual_hash import look
-from paint_search.painting import Painting, Record, Value, painting_id
+from paint_search.painting import Painting, Record, Value, composed, painting_id
 
 #: Points written at once.
 _PAGE: Final = 512
@@ -96,7 +97,7 @@ def _new_path(collection: Collection, key: str | Path) -> str:
     file = Path(key).absolute() if Path(key).is_file() else root / key
     for spelling, base in ((file, root), (file.resolve(), root.resolve())):
         if spelling.is_relative_to(base):
-            path = spelling.relative_to(base).as_posix()
+            path = composed(spelling.relative_to(base).as_posix())
             inside = ".." not in PurePosixPath(path).parts and path not in ("", ".")
             if inside and "\0" not in path and path.isprintable():
                 return path
@@ -169,7 +170,7 @@ def _vectors(
 
 
 def _file(collection: Collection, path: str) -> Path:
-    file = collection.root / path
+    file = find_file(collection.root, path)
     if not file.is_file():
         raise UsageError(
             f"there is no file {path} in {collection.root}; give its {argument('vectors')} or "
@@ -181,7 +182,7 @@ def _file(collection: Collection, path: str) -> Path:
 def _file_facts(collection: Collection, path: str) -> dict[str, int]:
     """Return what tells that the file has not changed; nothing where there is no file."""
     try:
-        stat = (collection.root / path).stat()
+        stat = find_file(collection.root, path).stat()
     except OSError:
         return {}
     return {"_size": stat.st_size, "_mtime_ns": stat.st_mtime_ns}

@@ -31,11 +31,11 @@ from paint_search.errors import (
 )
 from paint_search.indexer.backbones.engines import BATCH, Embedder
 from paint_search.indexer.corpus.labels import LabelSource
-from paint_search.indexer.corpus.scan import ScannedFile, Walk
+from paint_search.indexer.corpus.scan import ScannedFile, Walk, find_file
 from paint_search.indexer.corpus.skips import USED_ALL_THE_SAME, SkipList
 from paint_search.indexer.decoders import Read, Reader, decoders
 from paint_search.indexer.shared import one_blas_thread
-from paint_search.painting import Painting, Progress, Record, painting_id
+from paint_search.painting import Painting, Progress, Record, composed, painting_id
 
 #: Files that the store is asked about at once: by their paths, and by their contents.
 _PAGE: Final = 512
@@ -94,6 +94,7 @@ class Summary:
     embedded: int = 0
     unmatched_files: int = 0
     unmatched_rows: int = 0
+    refused_labels: int = 0
     seconds: float = 0.0
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
@@ -309,10 +310,17 @@ class Pipeline:
 
 
 def gone(records: Iterable[Record], root: Path) -> Iterator[Record]:
-    """Yield the points whose files are no longer there; one that cannot be looked at stays."""
+    """Yield the points whose files are no longer there; one that cannot be looked at stays.
+
+    No file has a path that is not in NFC: that is how old versions stored some.
+    """
     for record in records:
+        path = record.payload["path"]
+        if path != composed(path):
+            yield record
+            continue
         try:
-            os.lstat(root / record.payload["path"])
+            os.lstat(find_file(root, path))
         except (FileNotFoundError, NotADirectoryError):
             yield record
         except OSError:

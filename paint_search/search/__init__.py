@@ -12,6 +12,7 @@ from paint_search.search.filters import (
     build_filter,
     parse_filter,
 )
+from paint_search.search.names import did_you_mean, fold, has_words, near
 from paint_search.search.query import Group, combine, find, is_copy
 from paint_search.search.recall import (
     Way,
@@ -33,11 +34,15 @@ __all__ = [
     "choose_effort",
     "choose_oversampling",
     "combine",
+    "did_you_mean",
     "find",
+    "fold",
+    "has_words",
     "is_copy",
     "measure_background",
     "measure_recall",
     "measure_ways",
+    "near",
     "parse_filter",
     "step_outside",
 ]

@@ -1,21 +1,29 @@
 """The filter language: which paintings a query, a list or an export speaks of.
 
 A filter is a list of conditions that must all hold: a field equals one of several values, lies in
-a range, or must not. Each store translates it; ``matches`` is the meaning that all of them keep.
+a range, has words in its text, or must not. Each store translates it; ``matches`` is the meaning
+that all of them keep.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from paint_search.errors import UsageError
-from paint_search.painting import Value
+from paint_search.painting import Value, composed
+from paint_search.search.names import has_words
 
 #: What the Python client takes: a value, several (any of them), or a (low, high) range with None
 #: for an open end.
 FilterValue = Value | Sequence[Value] | tuple[float | None, float | None]
+
+
+#: Fields that may hold a text of several numbers, and those that hold the least and the greatest.
+SPANS: Final[Mapping[str, tuple[str, str]]] = {"year": ("year_from", "year_to")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,11 @@ class Condition:
     """``field`` equals any of ``values``, or lies in [low, high] where ``values`` is empty.
 
     A number equals its text ("1889" and 1889 are the same), text compares exactly, and a painting
-    without the field meets no condition but a negated one.
+    without the field meets no condition but a negated one. A range, or a number, of years is also
+    met by a work whose years have any in common with it.
+
+    With ``words`` the text has all of those instead, whatever their case and accents; it is turned
+    into the values that do before a store is asked.
     """
 
     field: str
@@ -31,12 +43,36 @@ class Condition:
     low: float | None = None
     high: float | None = None
     negated: bool = False
+    words: str | None = None
 
     def matches(self, labels: Mapping[str, Value]) -> bool:
         """Tell whether a painting with these labels meets the condition."""
-        return (self.field in labels and self._holds(labels[self.field])) != self.negated
+        holds = self.field in labels and self._holds(labels[self.field])
+        return (holds or self._meets(labels)) != self.negated
+
+    @property
+    def spans(self) -> list[tuple[float | None, float | None]]:
+        """The ranges that a span of years must meet one of; none for other fields."""
+        if self.field not in SPANS or self.words is not None:
+            return []
+        numbers = (as_number(value) for value in self.values)
+        points = [(number, number) for number in numbers if number is not None]
+        return [*points] if self.values else [(self.low, self.high)]
+
+    def _meets(self, labels: Mapping[str, Value]) -> bool:
+        ends = [labels.get(name) for name in SPANS.get(self.field, ())]
+        if not ends or any(end is None or isinstance(end, str) for end in ends):
+            return False
+        first, last = (as_number(end) for end in ends if end is not None)
+        return any(
+            (high is None or (first is not None and first <= high))
+            and (low is None or (last is not None and last >= low))
+            for low, high in self.spans
+        )
 
     def _holds(self, value: Value) -> bool:
+        if self.words is not None:
+            return isinstance(value, str) and has_words(value, self.words)
         number = as_number(value)
         if self.values:
             return any(
@@ -68,7 +104,7 @@ def as_number(value: Value) -> float | None:
 
 
 def parse_filter(where: Iterable[str], exclude: Iterable[str] = ()) -> list[Condition]:
-    """Read ``field=value`` and ``field=low..high`` as typed on a command line.
+    """Read ``field=value``, ``field=low..high`` and ``field~=words`` as typed on a command line.
 
     The same field given twice in ``where`` means either value.
 
@@ -87,12 +123,14 @@ def parse_filter(where: Iterable[str], exclude: Iterable[str] = ()) -> list[Cond
 
 
 def _read(text: str) -> Condition:
-    name, equals, value = (part.strip() for part in text.partition("="))
-    if not (name and equals and value):
+    name, equals, value = (composed(part).strip() for part in text.partition("="))
+    if not (name.rstrip("~ ") and equals and value):
         raise UsageError(
-            f"cannot read the filter {text!r}: write field=value or field=low..high, "
-            'as in artist="Claude Monet" or year=1880..1900'
+            f"cannot read the filter {text!r}: write field=value, field=low..high or field~=words, "
+            'as in artist="Claude Monet", year=1880..1900 or title~=bacchus'
         )
+    if name.endswith("~"):
+        return _condition(name.lower(), value)
     ends = [end.strip() for end in value.partition("..")[::2]]
     if ".." in value and any(ends) and all(as_number(end) is not None for end in ends if end):
         low, high = map(as_number, ends)
@@ -105,8 +143,9 @@ def build_filter(
 ) -> list[Condition]:
     """Read the mappings that the Python client takes.
 
-    A tuple of two numbers (or None) is a range, any other sequence means any of its values. NumPy's
-    scalars and arrays count as Python's.
+    A tuple of two numbers (or None) is a range, any other sequence means any of its values. A name
+    with ``~`` behind it asks for words: ``{"title~": "bacchus"}``. NumPy's scalars and arrays count
+    as Python's.
     """
     return [
         _condition(name, value, negated)
@@ -115,16 +154,24 @@ def build_filter(
     ]
 
 
-def _condition(name: str, value: FilterValue, negated: bool) -> Condition:
+def _condition(name: str, value: FilterValue, negated: bool = False) -> Condition:
+    if name.endswith("~"):
+        if not isinstance(value, str) or not re.search(r"\w", value):
+            raise UsageError(f"the filter on {name!r} names no words")
+        return Condition(name[:-1].strip(), negated=negated, words=composed(value))
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, str | int | float):
-        return Condition(name, values=(value,), negated=negated)
+        return Condition(name, values=(_plain(value),), negated=negated)
     if isinstance(value, tuple) and len(value) == 2 and not any(isinstance(v, str) for v in value):
         low, high = (None if bound is None else float(bound) for bound in value)
         return Condition(name, low=low, high=high, negated=negated)
     plain = (item.item() if isinstance(item, np.generic) else item for item in value)
-    values = tuple(item for item in plain if item is not None)
+    values = tuple(_plain(item) for item in plain if item is not None)
     if not values:
         raise UsageError(f"the filter on {name!r} names no value")
     return Condition(name, values=values, negated=negated)
+
+
+def _plain(value: Value) -> Value:
+    return composed(value) if isinstance(value, str) else value

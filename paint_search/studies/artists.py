@@ -164,9 +164,9 @@ def artists(
     """
     works = read_works(index, by, where, exclude, min_works)
     if pair:
-        works.check_pair(pair)
+        pair = works.named_pair(pair)
     if nearest:
-        works.check(nearest)
+        (nearest,) = works.named(nearest)
     note(works.describe())
     similarity = artist_similarity(works.vectors, works.labels)
     return Artists(works, similarity, pair, nearest, top)

@@ -163,7 +163,11 @@ def _read_split(file: Path, works: Works) -> list[str | None]:
     if not file.is_file():
         raise UsageError(f"there is no split file {file}")
     with LabelTable(file) as table:
-        source = table_labels(table, works.root)
+        table.meet(works.root, (painting.path for painting in works.paintings))
+        source = table_labels(table)
+        for fault in table.faults():
+            if fault.kind != "row without file":
+                raise UsageError(f"{file}: {fault.why} ({fault.path or fault.kind}); mend it")
         parts = [source(painting.path).get("split") for painting in works.paintings]
     strange = next((part for part in parts if part not in (None, *_PARTS)), None)
     if strange is not None:

@@ -159,7 +159,7 @@ def silhouette(
             f"({argument('min_works')}), but here are {works.describe()}"
         )
     if pair:
-        works.check_pair(pair)
+        pair = works.named_pair(pair)
     note(works.describe())
     cosine = silhouettes(works.vectors, works.labels, metric="cosine")
     euclidean = silhouettes(works.vectors, works.labels, metric="euclidean")

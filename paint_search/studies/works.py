@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -106,30 +105,33 @@ class Works:
             unlabelled=labels.count(None),
         )
 
-    def check(self, *names: str) -> None:
-        """Refuse labels that no work carries, and name those that are like them.
+    def named(self, *names: str) -> list[str]:
+        """Return the labels that are meant, taken for those that differ in case and accents alone.
 
         Raises:
-            UsageError: such a label.
+            UsageError: a label that no work carries.
         """
-        known = self.names
+        from paint_search.search.names import did_you_mean, fold
+
+        known, found = self.names, []
         for name in names:
-            if name not in known:
-                near = get_close_matches(name, known, n=3)
-                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            alike = [name] if name in known else [one for one in known if fold(one) == fold(name)]
+            if len(alike) != 1:
+                hint = did_you_mean(name, alike or known)
                 raise UsageError(f"no painting here has the {self.by} {name!r}{hint}")
+            found += alike
+        return found
 
-    def check_pair(self, pair: tuple[str, str]) -> None:
-        """Refuse a pair of labels that are not two, or that no work carries.
+    def named_pair(self, pair: tuple[str, str]) -> tuple[str, str]:
+        """Return a pair of labels as ``named`` does.
 
         Raises:
-            UsageError: such a pair.
+            UsageError: they are not two, or no work carries one.
         """
-        self.check(*pair)
-        if pair[0] == pair[1]:
-            raise UsageError(
-                f"{argument('pair')} takes two different {self.many}, not {pair[0]} twice"
-            )
+        one, other = self.named(*pair)
+        if one == other:
+            raise UsageError(f"{argument('pair')} takes two different {self.many}, not {one} twice")
+        return one, other
 
 
 @contextmanager

@@ -7,7 +7,7 @@ cannot be read is passed over and remembered.
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +34,8 @@ class Pictures:
     labels: list[str]  #: of the same
     #: reasons by file, of those that were drawn and could not be decoded.
     unreadable: dict[Path, str] = field(default_factory=dict)
+    #: what in the table of labels is used for nothing.
+    refused: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, works: Iterable[tuple[Path, Mapping[str, Any]]], label: str) -> Self:
@@ -51,7 +53,14 @@ class Pictures:
         return cls([file for file, _ in named], [name for _, name in named])
 
     @classmethod
-    def in_folder(cls, folder: Path, labels: str | None, table: Path | None, label: str) -> Self:
+    def in_folder(
+        cls,
+        folder: Path,
+        labels: str | None,
+        table: Path | None,
+        label: str,
+        table_encoding: str | None = None,
+    ) -> Self:
         """Read a folder's images, labelled as ``paint-search index`` would.
 
         Raises:
@@ -60,14 +69,19 @@ class Pictures:
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}")
         with ExitStack() as stack:
-            rows = stack.enter_context(LabelTable(table)) if table else None
-            source = label_source(labels or FOLDER, rows, folder)
+            rows = stack.enter_context(LabelTable(table, table_encoding)) if table else None
+            source = label_source(labels or FOLDER, rows)
+            files = list(scan(folder, folder, lambda path, reason: None))
+            if rows is not None:
+                rows.meet(folder, (file.path for file in files))
             found = [
-                (file.location, source(file.path))
-                for file in scan(folder, folder, lambda path, reason: None)
-                if is_picture(file.location)
+                (file.location, source(file.path)) for file in files if is_picture(file.location)
             ]
-        return cls.of(found, label)
+            faults = list(rows.faults()) if rows is not None else []
+        pictures = cls.of(found, label)
+        refused = [fault for fault in faults if fault.kind != "row without file"]
+        why = [f"{fault.kind} {fault.path} ({fault.why})" for fault in refused]
+        return replace(pictures, refused=why)
 
     def sides(self, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which works to learn from, and which, of other labels, say when to stop.

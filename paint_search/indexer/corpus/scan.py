@@ -1,18 +1,19 @@
-"""A folder -> the files in it, as a stream in a stable order.
+"""A folder -> the files in it, as a stream in a stable order, and a path -> its file.
 
-Follows symbolic links without looping, passes over hidden and system files, and reports folders it
-may not read. Never opens a file and never holds the list of files in memory.
+Paths are in Unicode's form NFC, whatever the file system writes. Follows symbolic links without
+looping, passes over hidden and system files, and reports folders it may not read. Never opens a
+file and never holds the list of files in memory.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from uuid import UUID
 
 from paint_search.errors import UsageError, argument
-from paint_search.painting import painting_id
+from paint_search.painting import composed, painting_id
 
 _SYSTEM_NAMES = frozenset(
     {
@@ -29,13 +30,13 @@ _SYSTEM_NAMES = frozenset(
 #: Called with (relative path, reason) for what could not be looked at.
 Unreadable = Callable[[str, str], None]
 
-#: Device and inode of the folders above an entry, outermost first.
+#: Device and inode of the folders above an entry.
 _Ancestors = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ScannedFile:
-    """A file as the file system shows it; ``path`` is relative to the corpus root, with ``/``."""
+    """A file as the file system shows it; ``path`` is below the corpus root, in NFC, with ``/``."""
 
     path: str
     location: Path
@@ -93,44 +94,84 @@ def scan(folder: Path, root: Path, unreadable: Unreadable) -> Iterator[ScannedFi
         unreadable: called with (relative path, reason) for what could not be looked at.
     """
     corpus = root.resolve()
-    pending = _listing(folder, folder.relative_to(root).as_posix(), (), unreadable)
+    prefix = composed(folder.relative_to(root).as_posix())
+    pending = _listing([folder], prefix, (), unreadable)
     while pending:
-        path, entry, above = pending.pop()
-        try:
-            path.encode()
-            if entry.is_dir():
-                if not (entry.is_symlink() and _reached_anyway(Path(entry.path), corpus)):
-                    pending += _listing(Path(entry.path), path, above, unreadable)
-            elif entry.is_file():
-                info = entry.stat()
-                yield ScannedFile(path, Path(entry.path), info.st_size, info.st_mtime_ns)
-            elif entry.is_symlink() and not Path(entry.path).exists():
-                unreadable(path, "link to a file that does not exist")
-        except UnicodeEncodeError:
-            readable = os.fsencode(path).decode(errors="backslashreplace")
-            unreadable(readable, "file name is not valid text; rename it")
-        except OSError as error:
-            unreadable(path, f"cannot be looked at: {error.strerror}")
+        path, entries, above = pending.pop()
+        folders: list[Path] = []
+        files: list[ScannedFile] = []
+        for entry in entries:
+            try:
+                path.encode()
+                if entry.is_dir():
+                    if not (entry.is_symlink() and _reached_anyway(Path(entry.path), corpus)):
+                        folders.append(Path(entry.path))
+                elif entry.is_file():
+                    info = entry.stat()
+                    found = ScannedFile(path, Path(entry.path), info.st_size, info.st_mtime_ns)
+                    files.append(found)
+                elif entry.is_symlink() and not Path(entry.path).exists():
+                    unreadable(path, "link to a file that does not exist")
+            except UnicodeEncodeError:
+                readable = os.fsencode(path).decode(errors="backslashreplace")
+                unreadable(readable, "file name is not valid text; rename it")
+            except OSError as error:
+                unreadable(path, f"cannot be looked at: {error.strerror}")
+        yield from files[:1]
+        if len(files) + bool(folders) > 1:
+            unreadable(path, "another file here has the same name, written otherwise; rename one")
+        pending += _listing(folders, path, above, unreadable)
+
+
+def find_file(root: Path, path: str) -> Path:
+    """Return where the file of a corpus-relative path is, or would be.
+
+    The file system may write its letters in another Unicode form than the path.
+    """
+    file = root / path
+    if path.isascii() or os.path.lexists(file):
+        return file
+    found = [root]
+    for name in path.split("/"):
+        found = [below for folder in found for below in _called(folder, name)]
+    return found[0] if found else file
+
+
+def _called(folder: Path, name: str) -> list[Path]:
+    """Return what in a folder has this name, in any Unicode form."""
+    if name.isascii():
+        return [folder / name] if os.path.lexists(folder / name) else []
+    try:
+        return [folder / other for other in os.listdir(folder) if composed(other) == name]
+    except OSError:
+        return []
 
 
 def _listing(
-    folder: Path, prefix: str, above: _Ancestors, unreadable: Unreadable
-) -> list[tuple[str, os.DirEntry[str], _Ancestors]]:
-    """Return (path, entry, folders above it) of what the folder shows, the last name first."""
-    try:
-        stat = folder.stat()
-        identity = (stat.st_dev, stat.st_ino)
-        if identity in above:  # a link back to a folder we are inside of
-            return []
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
-    except OSError as error:
-        unreadable(prefix, f"folder cannot be read: {error.strerror}")
-        return []
+    folders: Sequence[Path], prefix: str, above: _Ancestors, unreadable: Unreadable
+) -> list[tuple[str, list[os.DirEntry[str]], _Ancestors]]:
+    """Return (path, entries, folders above) of what folders of one name show, the last name first.
+
+    Of one path there are several entries where their names look alike and are written otherwise.
+    """
+    entries: dict[str, list[os.DirEntry[str]]] = {}
+    inside = above
+    for folder in folders:
+        try:
+            stat = folder.stat()
+            identity = (stat.st_dev, stat.st_ino)
+            if identity in above:  # a link back to a folder we are inside of
+                continue
+            inside = (*inside, identity)
+            with os.scandir(folder) as listing:
+                for entry in sorted(listing, key=lambda entry: entry.name):
+                    if _shown(entry.name):
+                        entries.setdefault(composed(entry.name), []).append(entry)
+        except OSError as error:
+            unreadable(prefix, f"folder cannot be read: {error.strerror}")
     return [
-        (entry.name if prefix == "." else f"{prefix}/{entry.name}", entry, (*above, identity))
-        for entry in entries
-        if _shown(entry.name)
+        (name if prefix == "." else f"{prefix}/{name}", entries[name], inside)
+        for name in sorted(entries, reverse=True)
     ]
 
 

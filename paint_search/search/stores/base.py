@@ -133,6 +133,10 @@ class Store(Protocol):
         """Return the fields that filters may name, with the number of points having each."""
         ...
 
+    def texts(self, field: str) -> list[str]:
+        """Return the distinct texts that points have in a field, in no order."""
+        ...
+
     def flush(self) -> None:
         """Make everything written so far durable."""
         ...

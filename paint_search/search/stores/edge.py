@@ -8,7 +8,7 @@ write-ahead log, so a killed process loses nothing that was written.
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -321,6 +321,10 @@ class EdgeStore(Engine):
         text = isinstance(value, str)
         kind = edge.KeywordIndexParams(memory=cold) if text else edge.FloatIndexParams(memory=cold)
         self._update(edge.UpdateOperation.create_field_index(field, kind))
+
+    def _facet(self, field: str, most: int) -> Iterable[Any]:
+        request = edge.FacetRequest(field, limit=max(1, most))
+        return [hit.value for hit in self._guard(lambda: self._shard.facet(request)).hits]
 
     def _count(self, condition: Any) -> int:
         request = edge.CountRequest(exact=True, filter=condition)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.painting import Record, Value
-from paint_search.search.filters import Condition, Filter, as_number
+from paint_search.search.filters import SPANS, Condition, Filter, as_number
 from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName
 
 PAGE: Final = 512
@@ -53,15 +53,21 @@ class Dialect:
 
     def _options(self, condition: Condition) -> list[Any]:
         """Return what a point must meet one of; a number equals its text, whichever it has."""
+        spans = [self._meeting(SPANS[condition.field], *span) for span in condition.spans]
         if not condition.values:
-            return [self._within(condition.field, condition.low, condition.high)]
+            return [self._within(condition.field, condition.low, condition.high), *spans]
         # One condition for all texts: of eighty, each of its own, a search takes ten times as long.
         texts = self.match_any(any=[str(value) for value in condition.values])
         numbers = (as_number(value) for value in condition.values)
         return [
             self.field(key=condition.field, match=texts),
             *(self._within(condition.field, n, n) for n in numbers if n is not None),
+            *spans,
         ]
+
+    def _meeting(self, ends: tuple[str, str], low: float | None, high: float | None) -> Any:
+        first, last = self._within(ends[0], None, high), self._within(ends[1], low, None)
+        return self.filter(must=[first, last])
 
     def _within(self, field: str, low: float | None, high: float | None) -> Any:
         return self.field(key=field, range=self.range(gte=low, lte=high))
@@ -88,6 +94,10 @@ class Engine(ABC):
     @abstractmethod
     def _count(self, condition: Any) -> int:
         """Count the points that meet a condition of the engine's own."""
+
+    @abstractmethod
+    def _facet(self, field: str, most: int) -> Iterable[Any]:
+        """Return the distinct values of a field that is indexed as text."""
 
     @abstractmethod
     def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
@@ -119,6 +129,15 @@ class Engine(ABC):
         names = sorted(name for name in self._schema() if not name.startswith("_"))
         counts = {name: self._count_having(name) for name in names}
         return {name: count for name, count in counts.items() if count}
+
+    def texts(self, field: str) -> list[str]:
+        """Return the distinct texts that points have in a field, in no order."""
+        info = self._schema().get(field)
+        if info is not None and "keyword" in str(info.data_type).lower():
+            return [hit for hit in self._facet(field, info.points) if isinstance(hit, str)]
+        # Where the first value was a number, texts have no index.
+        values = {record.payload.get(field) for record in self.scroll()}
+        return [value for value in values if isinstance(value, str)]
 
     def _count_having(self, field: str) -> int:
         """Count the points that have a field, with values of any type."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.files import replacing
 from paint_search.painting import Record, Value
-from paint_search.search.filters import Condition, Filter, as_number
+from paint_search.search.filters import SPANS, Condition, Filter, as_number
 from paint_search.search.stores.base import NOT_INDEXED, VectorName
 
 Labels = NDArray[np.int64]
@@ -169,6 +169,12 @@ class Points:
         query = "SELECT COUNT(*) FROM points WHERE {} IS NOT NULL"
         names = sorted(filter(self.has_field, self._indexed()))
         return {name: int(self._rows(query.format(_value(name)))[0][0]) for name in names}
+
+    def texts(self, field: str) -> list[str]:
+        """Return the distinct texts that points have in a field, in no order."""
+        value = _value(field)
+        query = f"SELECT DISTINCT {value} FROM points WHERE typeof({value}) = 'text'"  # noqa: S608
+        return [text for (text,) in self._rows(query)]
 
     def flush(self) -> None:
         """Make everything written so far durable, which it is already."""
@@ -336,12 +342,18 @@ def _meeting(where: Filter) -> list[Any]:
 def _holding(condition: Condition) -> tuple[str, list[Any]]:
     """Return what is true of a point that has such a value; in SQL text is above all numbers."""
     value, most = _value(condition.field), sys.float_info.max
-    if not condition.values:
-        low, high = condition.low, condition.high
-        bounds = [-most if low is None else low, most if high is None else high]
-        return f"{value} BETWEEN ? AND ?", bounds
     # Read by SQLite as payloads are, text up to a NUL; a number equals its text.
     wanted: list[Value] = [str(each) for each in condition.values]
     wanted += [n for each in condition.values if (n := as_number(each)) is not None]
     wanted += [each for each in condition.values if isinstance(each, int)]  # too long for a float
-    return f"{value} IN {LISTED}", [json.dumps(wanted)]
+    part = f"{value} IN {LISTED}"
+    given: list[Any] = [json.dumps(wanted)]
+    ends = [-most if condition.low is None else condition.low]
+    ends += [most if condition.high is None else condition.high]
+    if not condition.values:
+        part, given = f"{value} BETWEEN ? AND ?", ends
+    for low, high in condition.spans:
+        first, last = map(_value, SPANS[condition.field])
+        part += f" OR {first} BETWEEN ? AND ? AND {last} BETWEEN ? AND ?"
+        given += [-most, most if high is None else high, -most if low is None else low, most]
+    return f"({part})", given

@@ -6,7 +6,7 @@ may fill one collection. Never keeps anything on this machine.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, cast
@@ -218,6 +218,10 @@ class QdrantStore(Engine):
         else:
             kind = models.FloatIndexParams(type=models.FloatIndexType.FLOAT, on_disk=True)
         self._ask(self._client.create_payload_index, self._name, field, kind, wait=True)
+
+    def _facet(self, field: str, most: int) -> Iterable[Any]:
+        answer = self._ask(self._client.facet, self._name, field, limit=max(1, most))
+        return [hit.value for hit in answer.hits]
 
     def _count(self, condition: Any) -> int:
         return int(self._ask(self._client.count, self._name, condition, exact=True).count)
