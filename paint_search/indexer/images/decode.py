@@ -177,10 +177,11 @@ def _opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     stream = source.open("rb")
-    if os.fstat(stream.fileno()).st_size > _WHOLE:
+    size = os.fstat(stream.fileno()).st_size
+    if size > _WHOLE:
         return stream
-    with stream:
-        return io.BytesIO(stream.read(_WHOLE + 1))
+    with stream:  # what is no plain file has no size
+        return io.BytesIO(stream.read(size or _WHOLE + 1))
 
 
 def _blake2b() -> Any:
@@ -327,7 +328,7 @@ def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
                 return transformed
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 @lru_cache(maxsize=64)

@@ -236,7 +236,7 @@ def _tiff(stream: IO[bytes]) -> Opened | None:
         return None
     if _DNG_VERSION in tags or page.photometric == _COLOUR_FILTER:
         return _raw(stream)
-    if bits <= 8 and dtype is not None and dtype.kind == "u":
+    if bits <= 8 and dtype is not None and dtype.kind in "ub":
         return None
     return Opened((page.imagewidth, page.imagelength), partial(_wide, page))
 

@@ -76,9 +76,8 @@ def measure_blocks(pictures: Iterable[Array]) -> dict[str, Array]:
     Args:
         pictures: one or more, as Oklab planes (3, INPUT_SIZE, INPUT_SIZE).
     """
-    sheet = Sheet()
     with one_blas_thread():
-        rows = [sheet.measure(lab) for lab in pictures]
+        rows = [_sheet().measure(lab) for lab in pictures]
         colour, layout, contour, touch, contrast, style = map(np.stack, zip(*rows, strict=True))
         return {
             "colour": _hellinger(colour),
@@ -124,37 +123,13 @@ def stored_neutral() -> tuple[dict[str, Array], Array]:
 
 
 def oklab(image: NDArray[np.uint8]) -> Array:
-    """Oklab planes (3, n, n) of sRGB (n, n, 3): lightness 0..1, green-red and blue-yellow.
+    """Oklab planes (3, n, n) of sRGB (n, n, 3), in memory that this thread's next call uses again.
 
-    Bjorn Ottosson, "A perceptual color space for image processing", 2020.
+    Lightness 0..1, green-red and blue-yellow.
     """
-    rgb = _linear_light().take(image.reshape(-1, 3))
-    cones = _RGB_TO_CONES @ rgb.T
-    planes: Array = _CONES_TO_OKLAB @ np.cbrt(cones, out=cones)
-    return planes.reshape(3, *image.shape[:2])
+    return _sheet().oklab(image)
 
 
 @lru_cache(maxsize=1)
-def _linear_light() -> Array:
-    """Linear light of the 256 sRGB codes."""
-    codes = np.arange(256) / 255
-    linear = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
-    return linear.astype(np.float32)
-
-
-_RGB_TO_CONES: Final = np.array(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ],
-    dtype=np.float32,
-)
-_CONES_TO_OKLAB: Final = np.array(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ],
-    dtype=np.float32,
-)
+def _sheet() -> Sheet:
+    return Sheet()
