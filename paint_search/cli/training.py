@@ -56,10 +56,10 @@ def train(
 
     Example: `paint-search train ./paintings --out twins --backbone timm:resnet18`
     """
-    pictures = _pictures(folder, labels, table, label, index)
-    learned, judged = pictures.sides(seed)
     from paint_search.train import CURVE, Recipe, begin, find_device, learn, save_weights
 
+    pictures = _pictures(folder, labels, table, label, index)
+    learned, judged = pictures.sides(seed)
     where = find_device(device)
     network = begin(backbone, weights, seed)
     out.mkdir(parents=True, exist_ok=True)

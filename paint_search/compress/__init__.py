@@ -2,7 +2,8 @@
 
 (n, d) vectors come in, (n, dims) unit rows go out. Each compressor is an estimator that
 scikit-learn can clone and chain; saved, it holds numbers and no code. Called by the index, to fit
-one and at every query, and by studies; fitting imports torch, applying needs NumPy alone.
+one and at every query, and by studies; applying needs NumPy alone, and so does fitting PCA, while
+fitting the others imports torch.
 """
 
 from importlib import import_module
@@ -21,6 +22,7 @@ from paint_search.compress.kinds import (
 from paint_search.compress.pca import PCA
 from paint_search.compress.record import Compression, Loss, Told
 from paint_search.compress.siamese import Siamese
+from paint_search.errors import CompressError, missing_libraries
 
 if TYPE_CHECKING:
     from paint_search.compress.siamese_training import check_collapse
@@ -61,5 +63,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _WITH_TORCH:
+        if missing := missing_libraries("torch", "torch", "pytorch_metric_learning"):
+            raise CompressError(f"compress.{name} needs {missing}")
         return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

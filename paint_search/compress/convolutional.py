@@ -63,6 +63,7 @@ class Convolutional(Compressor):
     """
 
     method: ClassVar[str] = "convolutional"
+    fitted_with: ClassVar[tuple[str, ...]] = ("torch",)
     chunks_: int
     padded_: int
     arrays_: dict[str, Floats]

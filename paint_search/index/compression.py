@@ -93,9 +93,11 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
 
     Raises:
         UsageError: an unknown method, or the full vectors are no longer there.
-        CompressError: the vectors do not allow it.
+        CompressError: the vectors do not allow it, or a library is missing.
         StoreError: the disk is full, or the store failed.
     """
+    if request.method != AUTO:
+        make_compressor(request.method, request.dims).check_libraries()
     start = time.monotonic()
     folder, manifest, store = collection.folder, collection.manifest, collection.store
     features = open_features(collection)

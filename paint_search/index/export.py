@@ -16,7 +16,7 @@ from paint_search.index.collection import Collection
 from paint_search.index.select import read_vectors
 from paint_search.painting import Painting
 from paint_search.search.filters import Filter
-from paint_search.search.stores.opening import faiss_of
+from paint_search.search.stores.opening import faiss_of, require_faiss
 
 if TYPE_CHECKING:
     import faiss
@@ -41,12 +41,15 @@ def export(
 
     Raises:
         UsageError: an unknown form, or no painting matches.
+        StoreError: FAISS is wanted and not installed.
         OSError: the file cannot be written.
     """
     if form not in FORMS:
         raise UsageError(
             f"unknown {argument('form', form, '--to')}: use {', '.join(FORMS[:-1])} or {FORMS[-1]}"
         )
+    if form == "faiss":
+        require_faiss()
     beside = out.with_suffix(".csv")
     if form in ("faiss", "npy") and out.suffix == ".csv":
         raise UsageError(
@@ -118,7 +121,9 @@ def to_faiss(collection: Collection, where: Filter = ()) -> "tuple[faiss.Index, 
 
     Raises:
         UsageError: no painting matches.
+        StoreError: FAISS is not installed.
     """
+    require_faiss()
     ready = None if where else faiss_of(collection.store)
     if ready is not None:
         return ready

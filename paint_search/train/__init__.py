@@ -8,8 +8,10 @@ here but the pictures needs torch, which is imported when a name is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from paint_search.errors import UsageError, missing_libraries
+
 if TYPE_CHECKING:
-    from paint_search.train.convnet import SIDE, SmallConvNet
+    from paint_search.train.convnet import SmallConvNet
     from paint_search.train.learning import (
         CURVE,
         Recipe,
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
         learn,
         save_weights,
     )
-    from paint_search.train.pictures import Pictures
+    from paint_search.train.pictures import SIDE, Pictures
 
 __all__ = [
     "CURVE",
@@ -38,7 +40,7 @@ __all__ = [
 
 _HOMES = {
     "CURVE": "learning",
-    "SIDE": "convnet",
+    "SIDE": "pictures",
     "Pictures": "pictures",
     "Recipe": "learning",
     "SmallConvNet": "convnet",
@@ -51,7 +53,14 @@ _HOMES = {
 }
 
 
+#: What all but the pictures need.
+_LIBRARIES = ("torch", "torchvision", "timm", "pytorch_metric_learning")
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        needed = () if _HOMES[name] == "pictures" else _LIBRARIES
+        if missing := missing_libraries("torch", *needed):
+            raise UsageError(f"training needs {missing}")
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
