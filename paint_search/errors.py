@@ -48,7 +48,9 @@ def missing_libraries(extra: str, *modules: str) -> str | None:
     missing = [name for name in modules if find_spec(name) is None]
     if not missing:
         return None
-    return f"{' and '.join(missing)}: pip install 'paint-search[{extra}]'"
+    *first, last = missing
+    named = f"{', '.join(first)} and {last}" if first else last
+    return f"{named}: pip install 'paint-search[{extra}]'"
 
 
 class PaintSearchError(Exception):

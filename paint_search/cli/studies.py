@@ -274,8 +274,6 @@ def compression(
 
     Example: `paint-search eval compression --dims 64 --dims 128 --html changed.html`
     """
-    from paint_search.studies.compression import METHODS
-
     files.check(page)
     so_far: list[Compression] = []
 
@@ -293,7 +291,7 @@ def compression(
                     paint_search.studies.compression,
                     by=by,
                     min_works=min_works,
-                    method=method or METHODS,
+                    method=method,
                     dims=dims,
                     seed=seed,
                     report=report,

@@ -65,6 +65,8 @@ def train(
 
     Example: `paint-search train ./paintings --out twins --backbone timm:resnet18`
     """
+    from paint_search.train import CURVE, Recipe, begin, find_device, learn, save_weights
+
     if folder is not None:
         from paint_search.train import Pictures
 
@@ -77,8 +79,6 @@ def train(
             f"{pictures.refused[0]}"
         )
     learned, judged = pictures.sides(seed)
-    from paint_search.train import CURVE, Recipe, begin, find_device, learn, save_weights
-
     where = find_device(device)
     network = begin(backbone, weights, seed)
     out.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ class Autoencoder(Compressor):
     """
 
     method: ClassVar[str] = "autoencoder"
+    fitted_with: ClassVar[tuple[str, ...]] = ("torch",)
     weights_: dict[str, Floats]
 
     def _fit(self, vectors: Rows, labels: Sequence[Any] | None, report: Report) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import CompressError, EvalError, UsageError
+from paint_search.errors import CompressError, EvalError, UsageError, missing_libraries
 from paint_search.eval import inputs
 from paint_search.files import replacing
 from paint_search.painting import Progress
@@ -49,6 +49,7 @@ class Compressor(ABC):
     Attributes:
         method: the name by which users know it.
         learns_from_labels: whether ``fit`` needs them.
+        fitted_with: the libraries of the extra ``torch`` that ``fit`` needs.
         dims: length of the vectors it makes.
         seed: of everything random in ``fit``.
         n_features_in_: length of the vectors it takes; there is none before ``fit``.
@@ -56,6 +57,7 @@ class Compressor(ABC):
 
     method: ClassVar[str]
     learns_from_labels: ClassVar[bool] = False
+    fitted_with: ClassVar[tuple[str, ...]] = ()
     n_features_in_: int
 
     def __init__(self, dims: int = 128, *, seed: int = 0) -> None:
@@ -109,13 +111,21 @@ class Compressor(ABC):
             report: called with the progress.
 
         Raises:
-            CompressError: too few, too short, not finite, or all alike; or labels that do not do.
+            CompressError: too few, too short, not finite, or all alike; or labels that do not do;
+                or a library is missing.
         """
+        self.check_libraries()
         self._check_size(vectors)
         _check_values(vectors)
         self.n_features_in_ = int(vectors.shape[1])
         self._fit(vectors, y, report)
         return self
+
+    @classmethod
+    def check_libraries(cls) -> None:
+        """Raise CompressError if ``fit`` lacks a library, naming what installs it."""
+        if missing := missing_libraries("torch", *cls.fitted_with):
+            raise CompressError(f"fitting {cls.method} needs {missing}")
 
     def fit_transform(self, vectors: Rows, y: Sequence[Any] | None = None) -> Floats:
         """Learn from vectors, (n, d), and return them compressed, (n, dims); see ``fit``."""

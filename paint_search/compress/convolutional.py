@@ -58,6 +58,7 @@ class Convolutional(Compressor):
 
     method: ClassVar[str] = "convolutional"
     directions: ClassVar[bool] = True
+    fitted_with: ClassVar[tuple[str, ...]] = ("torch",)
     chunks_: int
     padded_: int
     arrays_: dict[str, Floats]

@@ -40,6 +40,7 @@ class Siamese(Compressor):
 
     method: ClassVar[str] = "siamese"
     learns_from_labels: ClassVar[bool] = True
+    fitted_with: ClassVar[tuple[str, ...]] = ("torch", "pytorch_metric_learning")
     weights_: dict[str, Floats]
     plain_: PCA
     decoder_: Floats

@@ -12,56 +12,7 @@ that of all that is random. Whatever cannot be judged is an `EvalError`, everywh
 direction, numbers of labels and vectors that differ, or a selection out of range.
 """
 
-from paint_search.eval.agreement import Agreement, Mantel, agreement, mantel, tree_correlation
-from paint_search.eval.artists import ArtistPair, ArtistSimilarity, artist_similarity, csls
-from paint_search.eval.calibration import (
-    Reliability,
-    conformal_threshold,
-    prediction_sets,
-    reliability,
-)
-from paint_search.eval.classify import KINDS, Classification, Kind, classify, stratified_split
-from paint_search.eval.clusters import Hierarchy, Partition, centroids, hierarchy, kmeans
-from paint_search.eval.duplicates import kept_works, likely_duplicates
-from paint_search.eval.fidelity import (
-    BASELINE,
-    LEAST_WORKS,
-    Candidate,
-    Fidelity,
-    LabelFidelity,
-    NeighboursKept,
-    fidelity,
-    neighbours_kept,
-    pair_correlation,
-    shown_candidate,
-    trust,
-    verdicts,
-)
-from paint_search.eval.inputs import Groups, group_labels, plain, unit_rows
-from paint_search.eval.maps import METHOD_NAMES, Method, Projection, project
-from paint_search.eval.neighbours import Neighbours, neighbours
-from paint_search.eval.outliers import outliers, typical_works
-from paint_search.eval.pairs import Pairs, PairSource, random_pairs, ranked_pairs, some_pairs
-from paint_search.eval.retrieval import Retrieval, retrieval, same_label_auc
-from paint_search.eval.silhouette import (
-    Comparison,
-    Metric,
-    Silhouette,
-    compare_silhouettes,
-    silhouettes,
-)
-from paint_search.eval.verify import Verification, equal_error_rate, verification
+import lazy_loader
 
-__all__ = [
-    "BASELINE", "KINDS", "LEAST_WORKS", "METHOD_NAMES", "Agreement", "ArtistPair",
-    "ArtistSimilarity", "Candidate", "Classification", "Comparison", "Fidelity", "Groups",
-    "Hierarchy", "Kind", "LabelFidelity", "Mantel", "Method", "Metric", "Neighbours",
-    "NeighboursKept", "PairSource", "Pairs", "Partition", "Projection", "Reliability", "Retrieval",
-    "Silhouette", "Verification", "agreement", "artist_similarity", "centroids", "classify",
-    "compare_silhouettes", "conformal_threshold", "csls", "equal_error_rate", "fidelity",
-    "group_labels", "hierarchy", "kept_works", "kmeans", "likely_duplicates", "mantel",
-    "neighbours", "neighbours_kept", "outliers", "pair_correlation", "plain", "prediction_sets",
-    "project", "random_pairs", "ranked_pairs", "reliability", "retrieval", "same_label_auc",
-    "shown_candidate", "silhouettes", "some_pairs", "stratified_split", "tree_correlation", "trust",
-    "typical_works", "unit_rows", "verdicts", "verification",
-]  # fmt: skip
+# Each name is imported when it is first used, as `__init__.pyi` says from where.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -166,6 +166,8 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
 
     The old store is gone once this returns, and untouched where it raises.
     """
+    if request.method != AUTO:
+        make_compressor(request.method, request.dims).check_libraries()
     start = time.monotonic()
     folder, manifest, store = collection.folder, collection.manifest, collection.store
     features = open_features(collection)

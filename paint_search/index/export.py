@@ -16,7 +16,7 @@ from paint_search.index.collection import Collection
 from paint_search.index.select import read_vectors
 from paint_search.painting import Painting
 from paint_search.search.filters import Filter
-from paint_search.search.stores.opening import faiss_of
+from paint_search.search.stores.opening import faiss_of, require_faiss
 
 if TYPE_CHECKING:
     import faiss
@@ -33,6 +33,8 @@ def export(
         raise UsageError(
             f"unknown {argument('form', form, '--to')}: use {', '.join(FORMS[:-1])} or {FORMS[-1]}"
         )
+    if form == "faiss":
+        require_faiss()
     beside = out.with_suffix(".csv")
     if form in ("faiss", "npy") and out.suffix == ".csv":
         raise UsageError(
@@ -96,6 +98,7 @@ def to_faiss(collection: Collection, where: Filter = ()) -> "tuple[faiss.Index, 
     A FAISS store hands out the index that it searches where there are no conditions; else a flat
     one is made of the vectors that scores are taken from.
     """
+    require_faiss()
     ready = None if where else faiss_of(collection.store)
     if ready is not None:
         return ready

@@ -327,7 +327,8 @@ class Index:
 
         Raises:
             UsageError: an unknown method, an empty index, or full vectors dropped before.
-            CompressError: too few paintings or dimensions, or vectors that teach nothing.
+            CompressError: too few paintings or dimensions, vectors that teach nothing, or a library
+                is missing.
             StoreError: the store or the disk failed.
         """
         request = CompressRequest(method, dims, seed, drop_full, label, report, note)
@@ -375,6 +376,7 @@ class Index:
 
         Raises:
             UsageError: an unknown form or field, or no painting to make a FAISS index of.
+            StoreError: FAISS is wanted and not installed.
             OSError: the file cannot be written.
         """
         with self._collection.reading() as collection:

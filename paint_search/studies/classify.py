@@ -270,7 +270,8 @@ def classify(
     hold the true one. Classes of fewer than ``min_works`` works take no part; 5 are needed.
 
     Raises:
-        UsageError: an unknown field, model or feature, or a share outside (0, 1).
+        UsageError: an unknown field, model or feature, a share outside (0, 1), or a missing
+            library.
         EvalError: fewer than two classes, a class of too few works, or a file that has gone.
     """
     if model not in KINDS:
@@ -283,16 +284,16 @@ def classify(
     for name, share in (("test", test), ("coverage", coverage)):
         if not 0 < share < 1:
             raise UsageError(f"{argument(name, share)}: give a share between 0 and 1")
+    if model == "cnn" and net is None:
+        from paint_search.train import SmallConvNet
+
+        net = SmallConvNet(seed=seed)
+        net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
     works = read_works(index, by, where, exclude, min_works, features=features)
     note(works.describe())
     inputs: NDArray[Any] = works.vectors
     if model == "cnn":
-        from paint_search.train import SmallConvNet
-
         inputs = _pixels(works, report)
-        if net is None:
-            net = SmallConvNet(seed=seed)
-            net.set_params(done=counting(report, "epochs", MEMBERS["cnn"] * net.epochs))
     report("learning", Progress(0, 0))
     found = learn(
         inputs, works.labels, kind=model, test=test, coverage=coverage, seed=seed, net=net

@@ -267,7 +267,7 @@ def compression(
     where: Where = None,
     exclude: Exclude = None,
     min_works: int = 5,
-    method: Sequence[str] = METHODS,
+    method: Sequence[str] | None = None,
     dims: Sequence[int] | None = None,
     others: Sequence[Compressor] = (),
     seed: int | None = None,
@@ -278,7 +278,8 @@ def compression(
     """Fit compressors on some works and measure on others what they keep of the full vectors.
 
     Labels of fewer than ``min_works`` works take no part in silhouettes, matrices and trees.
-    ``method`` are names of compressors; pca is always measured beside them. ``dims`` are the sizes
+    ``method`` are names of compressors, by default ``METHODS`` as far as their libraries are
+    installed; pca is always measured beside them. ``dims`` are the sizes
     of the compressed vectors, by default those of 64, 128, 256 and 320 that fit; ``others`` are
     compressors of your own, not yet fitted. ``seed`` deals out which works are held out, and fits;
     by default it is that of the index's compressor, which is then measured too, else 0.
@@ -286,10 +287,11 @@ def compression(
 
     Raises:
         UsageError: an unknown field or method, a size that does not fit, or too few works.
-        CompressError: no compressor could be fitted.
+        CompressError: no compressor could be fitted, or a library is missing.
     """
     from paint_search.compress import make_compressor
 
+    methods = _fittable(method, note)
     with reading(index) as source:
         works = read_works(source, by, where, exclude, need_artists=False, which="full")
         made, own = source.manifest.compression, None
@@ -310,7 +312,7 @@ def compression(
             f"of these {len(out):,} paintings {len(held.files):,} are held out to measure on, and "
             f"it takes {LEAST_WORKS} besides some to fit on: index more, or filter less"
         )
-    plan, rivals = _plan(method, dims, *training.shape), [*others, *([own] if own else [])]
+    plan, rivals = _plan(methods, dims, *training.shape), [*others, *([own] if own else [])]
     plan = list(dict.fromkeys([*plan, *((BASELINE, rival.dims) for rival in rivals)]))
     compressors = [make_compressor(name, size, seed=seed) for name, size in plan]
     note(
@@ -425,6 +427,31 @@ def _held_out(works: Works, index: Index, seed: int) -> NDArray[np.bool_]:
     return np.array([work.id in outside for work in works.paintings], dtype=np.bool_)
 
 
+def _fittable(asked: Sequence[str] | None, note: Note) -> list[str]:
+    """Return the methods that were asked for; unasked, those that can be fitted here.
+
+    Raises:
+        UsageError: an unknown method.
+        CompressError: one that was asked for lacks a library.
+    """
+    from paint_search.compress import METHODS as KNOWN
+    from paint_search.compress import make_compressor
+
+    methods = []
+    for method in METHODS if asked is None else asked:
+        if method not in KNOWN:
+            raise UsageError(f"{argument('method', method)}: use {', '.join(KNOWN)}")
+        try:
+            make_compressor(method, 1).check_libraries()
+        except CompressError as error:
+            if asked is not None:
+                raise
+            note(f"{method} is left out: {error}")
+        else:
+            methods.append(method)
+    return methods
+
+
 def _plan(
     methods: Sequence[str], asked: Sequence[int] | None, count: int, length: int
 ) -> list[tuple[str, int]]:
@@ -433,13 +460,8 @@ def _plan(
     Sizes that were not asked for are passed over where they do not fit.
 
     Raises:
-        UsageError: an unknown method, or a size that does not fit.
+        UsageError: a size that does not fit.
     """
-    from paint_search.compress import METHODS as KNOWN
-
-    for method in methods:
-        if method not in KNOWN:
-            raise UsageError(f"{argument('method', method)}: use {', '.join(KNOWN)}")
     most, dims = min(count, length), asked or DIMS
     fitting = [size for size in sorted(set(dims)) if size <= most]
     too_large = [size for size in dims if size > most]

@@ -20,8 +20,6 @@ from torch.nn import functional
 from paint_search.compress.training import EarlyStopping, Training
 from paint_search.eval.inputs import Floats, Ints
 
-SIDE: Final = 64
-"""Pixels of a side of the pictures it takes."""
 EPOCHS: Final = 30
 
 _BATCH: Final = 32

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,10 @@ from paint_search.indexer.images.decode import decode
 from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.images.preprocessing import Preprocessing
 
-_LEAST_LABELS = 4
+#: Pixels of a side of the pictures that a small net learns from.
+SIDE: Final = 64
+
+_LEAST_LABELS: Final = 4
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Called by the pipeline, and by the index for queries.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from paint_search.errors import BackboneError
 from paint_search.indexer.backbones.engines import (
     DEVICES,
     LEAST_COSINE,
@@ -18,7 +19,7 @@ from paint_search.indexer.backbones.engines import (
     exact_enough,
     load_openvino,
 )
-from paint_search.indexer.backbones.model import Model
+from paint_search.indexer.backbones.model import Model, missing_for_timm
 from paint_search.indexer.backbones.registry import (
     AUTO,
     REGISTRY,
@@ -60,5 +61,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("Network", "build_network", "export_openvino", "make_network"):
         # They import torch and timm.
+        if missing := missing_for_timm():
+            raise BackboneError(f"backbones.{name} needs {missing}")
         return getattr(import_module("paint_search.indexer.backbones.timm_network"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

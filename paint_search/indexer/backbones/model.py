@@ -41,7 +41,7 @@ _OWN: Final = "backbone.onnx"  # also what version 0.1 converted to
 _STATE: Final = "backbone.safetensors"  # of what OpenVINO cannot run
 
 #: What a backbone of timm is built with.
-_TORCH: Final = ("torch", "torchvision", "timm", "huggingface_hub", "safetensors")
+_LIBRARIES: Final = ("torch", "torchvision", "timm", "huggingface_hub")
 
 #: Below this many images a GPU saves less time than importing torch costs (4 s).
 _WORTH_A_GPU: Final = 256
@@ -71,14 +71,14 @@ class Model:
         """Find the weights of the backbone ``name``, build it, and convert it into ``folder``.
 
         Args:
-            name: a backbone, or ``auto``: ResNet-50, else the built-in, said through ``note``.
+            name: a backbone, or ``auto``: ResNet-50, else the built-in, and ``note`` is told why.
             folder: the index.
             weights_file: where the weights are, instead of the cache and the hub.
             fit: how a painting is made square; None for the backbone's own way.
             note: takes one line for the user.
 
         Raises:
-            BackboneError: unknown backbone, weights not to be had or not its own.
+            BackboneError: unknown backbone, missing library, weights not to be had or not its own.
             UsageError: weights for a backbone that has none.
         """
         backbone = find_backbone("resnet50" if name == AUTO else name)
@@ -86,18 +86,20 @@ class Model:
             if weights_file is not None:
                 raise UsageError(f"{argument('weights')}: the backbone {name!r} has no weights")
             return cls(_install(backbone, fit, folder / _OWN), folder)
-        missing = missing_libraries("torch", *_TORCH)
+        missing = missing_for_timm()
         try:
             if missing:
-                raise BackboneError(f"the backbone {name!r} needs {missing}")
+                raise BackboneError(f"the backbone {backbone.name!r} needs {missing}")
             file = weights_file or _find_weights(backbone)
         except BackboneError:
-            if name != AUTO:
+            if name != AUTO or weights_file is not None:
                 raise
-            lacks = missing or "its weights, which are not here and the model hub is out of reach"
+            lacks, cure = missing, "then index anew"
+            if missing is None:
+                lacks = "its weights, which are not on this machine, nor to be had from the hub"
+                cure = "for it, index anew with --backbone resnet50 --weights FILE"
             note(
-                f"using the built-in backbone ({BUILT_IN!r}), since ResNet-50 needs {lacks}; for "
-                "ResNet-50, index anew with --backbone resnet50 --weights FILE"
+                f"using the built-in backbone ({BUILT_IN!r}), since ResNet-50 needs {lacks}; {cure}"
             )
             return cls.create(BUILT_IN, folder, weights_file=None, fit=fit, note=note)
         from paint_search.indexer.backbones import timm_network
@@ -189,8 +191,7 @@ class Model:
             return f"the backbone {name!r} runs on the CPU only"
         if pending is not None and pending < _WORTH_A_GPU:
             return f"{pending} images are done there before torch has started"
-        missing = missing_libraries("torch", *_TORCH)
-        if missing:
+        if missing := missing_for_timm():
             return f"a GPU needs {missing}"
         import torch
 
@@ -224,8 +225,7 @@ class Model:
         state = self._folder / _STATE
         if not state.is_file():
             return None
-        missing = missing_libraries("torch", *_TORCH)
-        if missing:
+        if missing := missing_for_timm():
             raise BackboneError(f"the backbone {self.record.name!r} needs {missing}")
         from paint_search.indexer.backbones.timm_network import build_network
 
@@ -268,10 +268,17 @@ class Model:
         return self._network
 
 
+def missing_for_timm() -> str | None:
+    """Return which libraries a backbone of timm lacks, and what installs them; None if none."""
+    return missing_libraries("torch", *_LIBRARIES)
+
+
 def weights_state(backbone: Backbone) -> str:
     """Say whether the weights of a registered backbone are on this machine."""
     if backbone.hub is None:
         return "none needed"
+    if missing := missing_for_timm():
+        return f"needs {missing}"
     return "here" if weights.cached_weights(backbone.hub) else "not here; --weights or download"
 
 

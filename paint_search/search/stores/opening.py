@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from paint_search.errors import StoreError, missing_libraries
 from paint_search.search.stores.base import Maker, Store, VectorName
 from paint_search.search.stores.uri import Place
 
@@ -33,7 +34,8 @@ def open_store(
             small collection can be measured, or tested, as a large one.
 
     Raises:
-        StoreError: it is damaged or out of reach, or a server's collection holds other vectors.
+        StoreError: it is damaged or out of reach, or a server's collection holds other vectors;
+            or its library is missing.
     """
     match place.kind:
         case "edge":
@@ -41,6 +43,7 @@ def open_store(
 
             return EdgeStore(index / place.name, dimensions, **tuning)
         case "faiss":
+            require_faiss()
             from paint_search.search.stores.faiss import FaissStore
 
             factory = place.settings.get("factory")
@@ -83,9 +86,17 @@ def delete_store(index: Path, place: Place) -> None:
 
 
 def check_reach(place: Place) -> None:
-    """Raise StoreError if ``place`` is a server's and cannot be reached; creates nothing."""
+    """Raise StoreError if a server cannot be reached or a library is missing; create nothing."""
+    if place.kind == "faiss":
+        require_faiss()
     if not place.embedded:
         _taken(Path(), place)
+
+
+def require_faiss() -> None:
+    """Raise StoreError if FAISS is not installed, naming what installs it."""
+    if missing := missing_libraries("faiss", "faiss"):
+        raise StoreError(f"a FAISS index needs {missing}")
 
 
 def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":
