@@ -21,6 +21,7 @@ from hypothesis import settings
 
 HUB_CACHE = tempfile.TemporaryDirectory(prefix="paint-search-hub-")
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=HUB_CACHE.name, HF_HUB_CACHE=HUB_CACHE.name)
+os.environ["XDG_CACHE_HOME"] = HUB_CACHE.name
 os.environ.pop("PAINT_SEARCH_INDEX", None)
 
 

@@ -8,7 +8,8 @@ files of paintings or of stores.
 import copy
 import ctypes
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from paint_search.errors import BackboneError, argument
 from paint_search.indexer.backbones.builtin.descriptors import describe
@@ -39,6 +41,9 @@ _GPU_SHARE: Final = 0.7
 
 #: Compiling a network takes about a minute, which a third more speed pays back at so many images.
 _WORTH_COMPILING: Final = 100_000
+
+
+_CONVERTER: Final = "openvino.tools.ovc"
 
 
 class Embedder(Protocol):
@@ -135,6 +140,8 @@ class OpenVinoEmbedder:
             "INFERENCE_PRECISION_HINT": precision,
             "ENABLE_CPU_PINNING": False,  # the decoders share the cores
         }
+        if not many:  # half a second of a question's wait, where it has been compiled before
+            settings["CACHE_DIR"] = _cache()
         openvino = load_openvino()
         try:
             network = openvino.Core().compile_model(file, "CPU", settings)
@@ -357,6 +364,17 @@ def exact_enough(
     return exact, EngineChoice(name, "f32")
 
 
+def _cache() -> str:
+    """Return the user's own folder of compiled networks; none where there can be none.
+
+    Never one in an index: what is compiled is trusted, and an index may come from anybody.
+    """
+    try:
+        return str(user_cache_path("paint-search", ensure_exists=True) / "openvino")
+    except OSError:
+        return ""
+
+
 def count_gpus() -> int:
     """Return how many CUDA devices the driver shows, without the seconds that torch takes."""
     try:
@@ -381,18 +399,33 @@ def _multiplies_bfloat16() -> bool:
 
 
 def load_openvino() -> Any:
-    """Import OpenVINO, which then sends nobody word of it.
-
-    Its converter calls home through a package of its own unless that cannot be imported.
-    """
-    telemetry = "openvino_telemetry"
-    if "openvino" not in sys.modules and telemetry not in sys.modules:
-        sys.modules[telemetry] = None  # type: ignore[assignment]
-        try:
-            import openvino
-        finally:
-            del sys.modules[telemetry]
-        return openvino
-    import openvino
-
+    """Import OpenVINO without its converter, which takes longer to import than all the rest."""
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    with _hidden(_CONVERTER):
+        import openvino
     return openvino
+
+
+def load_converter() -> Any:
+    """Import OpenVINO's converter, which then sends nobody word of it.
+
+    It calls home through a package of its own unless that cannot be imported.
+    """
+    load_openvino()
+    with _hidden("openvino_telemetry"):
+        from openvino.tools import ovc
+    return ovc
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Let a module that has not been imported yet not be found."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]

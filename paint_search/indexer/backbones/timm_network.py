@@ -17,7 +17,7 @@ from timm.models import PretrainedCfg, generate_default_cfgs, register_model
 from torch import nn
 
 from paint_search.errors import BackboneError, argument
-from paint_search.indexer.backbones.engines import load_openvino
+from paint_search.indexer.backbones.engines import load_converter, load_openvino
 from paint_search.indexer.backbones.registry import Backbone, BackboneRecord, Pooling
 from paint_search.indexer.backbones.weights import fingerprint, load_weights
 from paint_search.indexer.images.preprocessing import Fit, Preprocessing
@@ -143,7 +143,7 @@ def export_openvino(network: Network, file: Path) -> None:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            made = openvino.convert_model(network, example_input=(sample,), input=[shape])
+            made = load_converter().convert_model(network, example_input=(sample,), input=[shape])
         except Exception as error:  # the converter has no common error type
             reason = str(error).strip().splitlines()[-1]
             raise BackboneError(f"OpenVINO cannot run this backbone: {reason}") from error
