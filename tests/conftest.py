@@ -23,6 +23,9 @@ HUB_CACHE = tempfile.TemporaryDirectory(prefix="paint-search-hub-")
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=HUB_CACHE.name, HF_HUB_CACHE=HUB_CACHE.name)
 os.environ["XDG_CACHE_HOME"] = HUB_CACHE.name
 os.environ.pop("PAINT_SEARCH_INDEX", None)
+# Compiled code of UMAP sets the OpenMP threads of the whole process, torch's too, to all cores: in
+# each worker that has drawn such a map, threads would then wait for each other in busy loops.
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from clustered import nearest_to
+from conftest import copy_tree
 from numpy.typing import NDArray
 
 from paint_search.painting import Record, painting_id
@@ -39,89 +40,97 @@ def at_random(count: int = COUNT) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((count, DIMENSION), dtype=np.float32)
 
 
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store that has built its graph, closed. To be copied."""
+    folder = tmp_path_factory.mktemp("graph") / "built"
+    folder.mkdir()
+    store = filled(opened(folder), at_random())
+    store.optimize()
+    store.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(graph: Path) -> Iterator[Store]:
+    """A store with its graph. Read only."""
+    store = opened(copy_tree(graph, graph.with_name("read")))
+    yield store
+    store.close()
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return filled(opened(tmp_path), at_random())
+def copied(graph: Path, tmp_path: Path) -> Path:
+    """A copy of the graph's folder, to do anything with."""
+    return copy_tree(graph, tmp_path / "copied")
 
 
-def test_before_optimizing_search_is_exact_and_recall_is_not_asked(store: Store) -> None:
+def test_before_optimizing_search_is_exact_and_recall_is_not_asked(tmp_path: Path) -> None:
+    store = filled(opened(tmp_path), at_random())
     assert not store.approximate()
     assert measure_recall(store) is None
     store.close()
 
 
-def test_after_optimizing_search_is_approximate_with_a_measured_recall(
-    store: Store,
-) -> None:
-    store.optimize()
-    assert store.approximate()
-    assert store.count() == COUNT
-    recall = measure_recall(store)
+def test_after_optimizing_search_is_approximate_with_a_measured_recall(built: Store) -> None:
+    assert built.approximate()
+    assert built.count() == COUNT
+    recall = measure_recall(built)
     assert recall is not None
     assert 0.95 <= recall <= 1
-    store.close()
 
 
-def test_exact_search_ignores_the_approximate_index(store: Store) -> None:
-    store.optimize()
-    records = list(store.scroll(vectors=True))
+def test_exact_search_ignores_the_approximate_index(built: Store) -> None:
+    records = list(built.scroll(vectors=True))
     vectors = np.array([record.vector for record in records])
     scores = vectors @ vectors[0]
     wanted = {records[i].id for i in np.argsort(-scores)[:20]}
-    found = nearest_to(vectors[0], store, 20, exact=True)
+    found = nearest_to(vectors[0], built, 20, exact=True)
     assert {match.record.id for match in found} == wanted
-    even = nearest_to(vectors[0], store, 20, [Condition("even", values=(0,))])
+    even = nearest_to(vectors[0], built, 20, [Condition("even", values=(0,))])
     assert {match.record.payload["even"] for match in even} == {0}
-    store.close()
 
 
 @pytest.mark.parametrize("kept", [30, 300, 400, 600, 1000, 1500, 2900])
-def test_few_neighbours_are_missed_however_much_a_filter_keeps(store: Store, kept: int) -> None:
-    store.optimize()
+def test_few_neighbours_are_missed_however_much_a_filter_keeps(built: Store, kept: int) -> None:
     where = [Condition("number", low=0, high=kept - 1)]
-    records = list(store.scroll(where, vectors=True))
+    records = list(built.scroll(where, vectors=True))
     vectors = np.array([record.vector for record in records])
     queries = np.random.default_rng(1).standard_normal((50, DIMENSION), dtype=np.float32)
     hits = 0
-    found = store.search(VectorQuery(queries, 10, where))
+    found = built.search(VectorQuery(queries, 10, where))
     for query, row in zip(queries, found, strict=True):
         wanted = {records[i].id for i in np.argsort(-(vectors @ query))[:10]}
         hits += len(wanted & {match.record.id for match in row})
     assert len(records) == kept
     assert hits / 500 >= 0.95
-    store.close()
 
 
-def test_a_filter_that_leaves_out_the_nearest_finds_the_next(store: Store) -> None:
-    store.optimize()
+def test_a_filter_that_leaves_out_the_nearest_finds_the_next(built: Store) -> None:
     queries = np.random.default_rng(1).standard_normal((20, DIMENSION), dtype=np.float32)
     hits = 0
     for query in queries:
-        nearest = nearest_to(query, store, 60, exact=True)
+        nearest = nearest_to(query, built, 60, exact=True)
         numbers = tuple(match.record.payload["number"] for match in nearest)
         where = [Condition("number", numbers[:50], negated=True)]
-        found = nearest_to(query, store, 10, where)
+        found = nearest_to(query, built, 10, where)
         assert not {match.record.payload["number"] for match in found} & set(numbers[:50])
         wanted = {match.record.id for match in nearest[50:]}
         hits += len(wanted & {match.record.id for match in found})
     assert hits / 200 >= 0.95
-    store.close()
 
 
-def test_points_that_are_not_wanted_are_not_found_by_a_sifted_filter(
-    store: Store,
-) -> None:
-    store.optimize()
+def test_points_that_are_not_wanted_are_not_found_by_a_sifted_filter(built: Store) -> None:
     where = [Condition("number", low=0, high=2699)]
     query = np.random.default_rng(1).standard_normal(DIMENSION, dtype=np.float32)
-    found = [match.record.id for match in nearest_to(query, store, 11, where)]
-    left = nearest_to(query, store, 10, where, without=found[:1])
+    found = [match.record.id for match in nearest_to(query, built, 11, where)]
+    left = nearest_to(query, built, 10, where, without=found[:1])
     assert [match.record.id for match in left] == found[1:]
-    store.close()
 
 
-def test_a_rare_filter_does_not_depend_on_the_graph(tmp_path: Path) -> None:
-    store = filled(opened(tmp_path, efforts=(1,)), at_random())  # which misses nearly everything
+def test_a_rare_filter_does_not_depend_on_the_graph(copied: Path) -> None:
+    (copied / "store/effort.json").unlink()
+    store = opened(copied, efforts=(1,))  # which misses nearly everything
     store.optimize()
     queries = np.random.default_rng(1).standard_normal((50, DIMENSION), dtype=np.float32)
 
@@ -135,18 +144,18 @@ def test_a_rare_filter_does_not_depend_on_the_graph(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_effort_finds_nearly_all_and_is_remembered(store: Store, tmp_path: Path) -> None:
-    store.optimize()
+def test_the_effort_finds_nearly_all_and_is_remembered(copied: Path) -> None:
+    store = opened(copied)
     said = store.describe()
     recall = measure_recall(store)
     assert recall is not None
     assert recall >= 0.99
     store.close()
-    again = opened(tmp_path)
+    again = opened(copied)
     assert again.describe() == said != "HNSW (m=16, ef=256)"
     again.close()
-    (tmp_path / "store/effort.json").write_text("{damaged")
-    damaged = opened(tmp_path)
+    (copied / "store/effort.json").write_text("{damaged")
+    damaged = opened(copied)
     assert damaged.describe() == "HNSW (m=16, ef=256)"
     damaged.close()
 
@@ -187,7 +196,8 @@ def test_the_effort_is_the_least_that_finds_nearly_all(enough: int, taken: int) 
     assert graph.effort == taken
 
 
-def test_vectors_of_zeros_do_not_disturb_the_choice(store: Store) -> None:
+def test_vectors_of_zeros_do_not_disturb_the_choice(tmp_path: Path) -> None:
+    store = filled(opened(tmp_path), at_random())
     zeros = np.zeros(DIMENSION, dtype=np.float32)
     store.upsert([Record(painting_id(str(i)), {"path": str(i)}, zeros) for i in range(300)])
     store.optimize()
@@ -197,11 +207,8 @@ def test_vectors_of_zeros_do_not_disturb_the_choice(store: Store) -> None:
     store.close()
 
 
-def test_the_effort_is_chosen_anew_only_after_something_was_built(
-    store: Store, tmp_path: Path
-) -> None:
-    file = tmp_path / "store/effort.json"
-    store.optimize()
+def test_the_effort_is_chosen_anew_only_after_something_was_built(copied: Path) -> None:
+    file, store = copied / "store/effort.json", opened(copied)
     chosen = file.read_text()
     file.write_text('{"ef": 5}')
     store.optimize()

@@ -216,14 +216,14 @@ def test_quiet_keeps_every_command_silent(studio: Path, cli: Cli) -> None:
 def test_demo_paints_indexes_and_leaves_a_sheet(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome = cli.ok("demo", tmp_path / "shop")
-    assert "indexed 120 paintings" in outcome.out
+    outcome = cli.ok("demo", tmp_path / "shop", "--works", 2)
+    assert "indexed 20 paintings" in outcome.out
     assert str(tmp_path / "shop" / "hits.jpg") in outcome.out
     with Image.open(tmp_path / "shop/hits.jpg") as sheet:
         sheet.load()
         assert sheet.width > 900
     monkeypatch.chdir(tmp_path / "shop")
-    assert cli.ok("info", "--json").json["paintings"] == 120
+    assert cli.ok("info", "--json").json["paintings"] == 20
 
 
 def test_demo_overwrites_nothing(tmp_path: Path, cli: Cli) -> None:

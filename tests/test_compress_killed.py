@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,30 @@ finally:
 """
 
 
-def run(home: Path, how: str, moment: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(home / ".paint-search"), how, str(moment)],
-        capture_output=True,
-        text=True,
-    )
+@dataclass(frozen=True)
+class Here:
+    """Runs the program in this process, which it must not kill."""
+
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, home: Path, how: str, moment: float) -> tuple[object, str, str]:
+        """Return the exit code, and what was said."""
+        self.monkeypatch.setattr(sys, "argv", ["-c", str(home / ".paint-search"), how, str(moment)])
+        with pytest.raises(SystemExit) as ended:
+            exec(PROGRAM, {})
+        return ended.value.code, *self.capsys.readouterr()
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    return Here(monkeypatch, capsys)
+
+
+def killed(home: Path, moment: int) -> int:
+    """Run the program in a process of its own, and return how that ended."""
+    where = (str(home / ".paint-search"), "killed", str(moment))
+    return subprocess.run([sys.executable, "-c", PROGRAM, *where], capture_output=True).returncode
 
 
 def paths(cli: Cli, query: str) -> list[str]:
@@ -83,14 +102,16 @@ def asked(compressed: Path, cli: Cli) -> tuple[str, list[str]]:
     return query, paths(cli, query)
 
 
-def test_killed_at_any_moment(compressed: Path, cli: Cli, asked: tuple[str, list[str]]) -> None:
-    whole = run(compressed, "not at all", float("inf"))
-    assert whole.returncode == 0, whole.stderr
-    moments, manifest = map(int, whole.stdout.split()[-2:])
+def test_killed_at_any_moment(
+    compressed: Path, cli: Cli, here: Here, asked: tuple[str, list[str]]
+) -> None:
+    code, told, said = here(compressed, "not at all", float("inf"))
+    assert code == 0, said
+    moments, manifest = map(int, told.split()[-2:])
     assert 1 < manifest < moments
     cli.ok("compress", *PCA)
     for moment in (1, manifest // 2, manifest, manifest + 1, manifest + 2, moments):
-        assert run(compressed, "killed", moment).returncode == -signal.SIGKILL
+        assert killed(compressed, moment) == -signal.SIGKILL
         # The manifest is opened beside its place, then renamed into it.
         dims = (6,) if moment <= manifest + 1 else (5,)
         check(compressed, cli, *asked, dims)
@@ -99,11 +120,11 @@ def test_killed_at_any_moment(compressed: Path, cli: Cli, asked: tuple[str, list
 @pytest.mark.parametrize("how", ["interrupted", "full"])
 @pytest.mark.parametrize("moment", [1, 3, 5])
 def test_interrupted_or_on_a_full_disk(
-    how: str, moment: int, compressed: Path, cli: Cli, asked: tuple[str, list[str]]
+    how: str, moment: int, compressed: Path, cli: Cli, here: Here, asked: tuple[str, list[str]]
 ) -> None:
-    done = run(compressed, how, moment)
-    assert done.returncode == (130 if how == "interrupted" else 1), done.stderr
-    assert "Traceback" not in done.stderr
+    code, _, said = here(compressed, how, moment)
+    assert code == (130 if how == "interrupted" else 1), said
+    assert "Traceback" not in said
     if how == "full":
-        assert "No space left on device" in done.stderr or "disk" in done.stderr
+        assert "No space left on device" in said or "disk" in said
     check(compressed, cli, *asked, (6,))

@@ -96,9 +96,21 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]
+
+
+@pytest.fixture(scope="module")
+def index(case: Case, request: pytest.FixtureRequest) -> Path:
+    home: Path = request.getfixturevalue(case.home)
+    return home / ".paint-search"
+
+
+@pytest.fixture(scope="module")
+def result(case: Case, index: Path) -> studies.Result:
+    """What the study finds in the index, named by its folder."""
+    return case.study(index, **case.asked)
 
 
 def as_json(found: dict[str, Any], without: tuple[str, ...]) -> str:
@@ -110,20 +122,16 @@ def as_json(found: dict[str, Any], without: tuple[str, ...]) -> str:
 
 
 def test_the_command_line_prints_what_python_returns(
-    case: Case, request: pytest.FixtureRequest, cli: Cli, tmp_path: Path
+    case: Case, index: Path, result: studies.Result, cli: Cli, tmp_path: Path
 ) -> None:
-    index = request.getfixturevalue(case.home) / ".paint-search"
-    with Index.open(index) as opened:
-        result = case.study(opened, **case.asked)
     typed = [tmp_path / "map.html" if word == "OUT.html" else word for word in case.typed.split()]
     told = cli.ok(*typed, "--index", index, "--json").json
     assert as_json(result.to_dict(), case.varies) == as_json(told, case.varies)
 
 
 def test_a_result_is_a_table_and_a_figure(
-    case: Case, request: pytest.FixtureRequest, tmp_path: Path
+    case: Case, result: studies.Result, tmp_path: Path
 ) -> None:
-    result = case.study(request.getfixturevalue(case.home) / ".paint-search", **case.asked)
     frame = result.to_pandas()
     columns, rows = result.table()
     assert list(frame.columns) == list(columns)

@@ -9,7 +9,8 @@ import paint_search
 from paint_search.cli.output import Output, command, shows_steps
 from paint_search.errors import UsageError
 
-_CORPORA = ("painters", "ink")
+#: Each corpus, and how many works there are of each painter, or of ink in all.
+_CORPORA = {"painters": 12, "ink": 600}
 
 
 @command
@@ -25,6 +26,12 @@ def demo(
             "on paper, with a table of their shapes, eyes and strokes."
         ),
     ] = "painters",
+    works: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many: by each painter, or of ink in all.  [default: 12, or 600 of ink]"
+        ),
+    ] = None,
     output: Output,
 ) -> None:
     """Paint a corpus, index it, and find the nearest of one painting.
@@ -39,7 +46,7 @@ def demo(
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name another folder for the demo")
     backbone = "ink" if corpus == "ink" else "builtin"
-    table = _paint(corpus, folder / "paintings", output)
+    table = _paint(corpus, works or _CORPORA[corpus], folder / "paintings", output)
     with paint_search.Index.create(
         folder / "paintings", folder / ".paint-search", backbone=backbone
     ) as index:
@@ -59,16 +66,16 @@ def demo(
     output.line(f"go on: cd {folder} && paint-search {further}, or paint-search info")
 
 
-def _paint(corpus: str, folder: Path, output: Output) -> Path:
+def _paint(corpus: str, works: int, folder: Path, output: Output) -> Path:
     """Paint the corpus and return its table."""
     if corpus == "ink":
-        from paint_search.demo.ink import WORKS, paint_ink_corpus
+        from paint_search.demo import paint_ink_corpus
         from paint_search.studies.result import counting
 
-        output.note(f"painting {WORKS} works of ink on paper ...")
+        output.note(f"painting {works} works of ink on paper ...")
         with shows_steps(output, "works") as report:
-            return paint_ink_corpus(folder, done=counting(report, "painting", WORKS))
-    from paint_search.demo import paint_corpus
+            return paint_ink_corpus(folder, works, done=counting(report, "painting", works))
+    from paint_search.demo import PAINTERS, paint_corpus
 
-    output.note("painting 120 pictures by ten invented painters ...")
-    return paint_corpus(folder)
+    output.note(f"painting {works * len(PAINTERS)} pictures by ten invented painters ...")
+    return paint_corpus(folder, works)

@@ -16,7 +16,6 @@ from scipy.ndimage import label
 from paint_search.demo import brushes as b
 from paint_search.demo.painters import picture_size, save_corpus
 
-WORKS = 600
 COLUMNS = ("path", "title", "shape", "eyes", "strokes", "stroke_count", "blackness", "eye_fill")
 
 _SHAPES = ("circular", "square", "circular", "square", "")
@@ -31,7 +30,7 @@ _CHOOSY = 60  # tries in which the wanted eyes are waited for; some shapes canno
 
 
 def paint_ink_corpus(
-    folder: Path, works: int = WORKS, seed: int = 7, done: Callable[[], None] = lambda: None
+    folder: Path, works: int = 600, seed: int = 7, done: Callable[[], None] = lambda: None
 ) -> Path:
     """Paint the corpus into a folder and return the path of its table.
 

@@ -175,6 +175,9 @@ def ranked_pairs(scores: Floats) -> Ints:
 
 def pair_cosines(unit: Vectors, left: Ints, right: Ints) -> Floats:
     """Return the cosine of each pair of rows, a bounded number of pairs at a time."""
+    if len(unit) ** 2 <= len(left):  # every pair there is costs less than these
+        rows = unit.astype(np.float64)
+        return np.asarray((rows @ rows.T)[left, right])
     return np.concatenate(
         [
             np.einsum("ij,ij->i", unit[left[block]], unit[right[block]], dtype=np.float64)

@@ -7,17 +7,7 @@ Called by the studies, the command line and users of the Python client; imports 
 scikit-learn and no FAISS until something needs them.
 """
 
-from paint_search.index.collection import Collection
-from paint_search.index.compression import CompressSummary
-from paint_search.index.copy import CopySummary
-from paint_search.index.examples import Picture, Query
-from paint_search.index.index import Index
-from paint_search.index.info import IndexInfo
-from paint_search.index.manifest import Manifest
-from paint_search.index.search import SearchOptions
-from paint_search.index.verification import Reference, Verdict, Verifier
+import lazy_loader
 
-__all__ = [
-    "Collection", "CompressSummary", "CopySummary", "Index", "IndexInfo", "Manifest", "Picture",
-    "Query", "Reference", "SearchOptions", "Verdict", "Verifier",
-]  # fmt: skip
+# Each name is imported when it is first used, as `__init__.pyi` says from where.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

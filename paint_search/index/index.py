@@ -1,6 +1,7 @@
 """The one door: make an index, open it, bring it up to date, ask it.
 
-Each method is a few lines that call a neighbour in this room. Paths that it takes are those of
+Each method is a few lines that call a neighbour in this room, imported by it where a question does
+not need it. Paths that it takes are those of
 files or of indexed paintings; ids and vectors that it gives fit any other library.
 """
 
@@ -15,26 +16,18 @@ from paint_search.compress.base import Compressor
 from paint_search.errors import IndexMissingError, UsageError, argument
 from paint_search.index import examples, search
 from paint_search.index.collection import PATIENCE, Collection
-from paint_search.index.compression import AUTO as AUTO_METHOD
-from paint_search.index.compression import CompressRequest, CompressSummary, compress
 from paint_search.index.copy import BATCH, CopySummary, copy_index
 from paint_search.index.examples import Picture, Query
-from paint_search.index.export import columns_of, export, list_paintings, to_arrow, to_faiss
-from paint_search.index.info import IndexInfo, inspect
 from paint_search.index.manifest import Manifest
 from paint_search.index.paths import FOLDER, corpus_folder, find_index
 from paint_search.index.search import SearchOptions
 from paint_search.index.select import Where, check_field, read_vectors, select
-from paint_search.index.sync import SKIPPED, Request, require_images, sync
-from paint_search.index.upsert import Handed, upsert
 from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.scan import Part, find_file
-from paint_search.indexer.corpus.skips import read_skips
 from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.indexer.images.decode import MAX_PIXELS, Damaged
 from paint_search.indexer.images.preprocessing import Fit
-from paint_search.indexer.pipeline import Summary
 from paint_search.painting import Hit, Painting, Progress, Value
 from paint_search.search.stores.base import LONGEST, VectorName
 from paint_search.search.stores.uri import Place
@@ -43,6 +36,10 @@ if TYPE_CHECKING:
     import faiss
     import pandas as pd
     import pyarrow as pa
+
+    from paint_search.index.compression import CompressSummary
+    from paint_search.index.info import IndexInfo
+    from paint_search.indexer.pipeline import Summary
 
 
 class Index:
@@ -89,6 +86,8 @@ class Index:
             BackboneError: unknown backbone, or its weights cannot be had or used.
             StoreError: the folder cannot be written, or the server not be used.
         """
+        from paint_search.index.sync import require_images
+
         root = corpus_folder(root)
         require_images(root)
         made = Collection.create(
@@ -179,7 +178,7 @@ class Index:
         part: Part | None = None,
         report: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> Summary:
+    ) -> "Summary":
         """Index what is new or changed below ``folder``, the whole corpus if None.
 
         Args:
@@ -200,6 +199,8 @@ class Index:
             UsageError: the folder is not of this corpus, or labels cannot be read.
             StoreError: the store or the disk failed; what was finished stays.
         """
+        from paint_search.index.sync import Request, sync
+
         with self._collection.writing() as collection:
             request = Request(
                 folder=corpus_folder(folder or collection.root),
@@ -276,6 +277,8 @@ class Index:
             ImageError: an image cannot be used.
             StoreError: the store or the disk failed.
         """
+        from paint_search.index.upsert import Handed, upsert
+
         handed = Handed(paths_or_ids, vectors, images, labels, fingerprint)
         with self._collection.writing() as collection:
             return upsert(collection, handed)
@@ -302,7 +305,7 @@ class Index:
 
     def compress(
         self,
-        method: str = AUTO_METHOD,
+        method: str = AUTO,
         dims: int = 128,
         *,
         seed: int = 0,
@@ -310,7 +313,7 @@ class Index:
         label: str | None = None,
         report: Callable[[str, Progress], None] = lambda words, progress: None,
         note: Callable[[str], None] = lambda line: None,
-    ) -> CompressSummary:
+    ) -> "CompressSummary":
         """Fit a compressor to the paintings and give each a compact vector of ``dims`` numbers.
 
         A part of the paintings is held out to measure what is kept. Killed or failed, the index
@@ -331,6 +334,8 @@ class Index:
                 is missing.
             StoreError: the store or the disk failed.
         """
+        from paint_search.index.compression import CompressRequest, compress
+
         request = CompressRequest(method, dims, seed, drop_full, label, report, note)
         with self._collection.writing() as collection:
             return compress(collection, request)
@@ -379,6 +384,8 @@ class Index:
             StoreError: FAISS is wanted and not installed.
             OSError: the file cannot be written.
         """
+        from paint_search.index.export import export
+
         with self._collection.reading() as collection:
             return export(collection, Path(out), form, select(collection, where))
 
@@ -529,6 +536,8 @@ class Index:
         """
         import pandas as pd
 
+        from paint_search.index.export import columns_of, list_paintings
+
         with self._collection.reading() as collection:
             return pd.DataFrame(columns_of(list_paintings(collection, select(collection, where))))
 
@@ -538,6 +547,8 @@ class Index:
         Raises:
             UsageError: unknown field, or an index that keeps no vectors yet.
         """
+        from paint_search.index.export import to_arrow
+
         with self._collection.reading() as collection:
             return to_arrow(collection, select(collection, where))
 
@@ -550,6 +561,8 @@ class Index:
         Raises:
             UsageError: unknown field, or no painting matches.
         """
+        from paint_search.index.export import to_faiss
+
         with self._collection.reading() as collection:
             return to_faiss(collection, select(collection, where))
 
@@ -572,13 +585,18 @@ class Index:
         """Say how likely one artist made both paintings; see ``Verifier.verify``."""
         return self.verifier().verify(one, other)
 
-    def info(self) -> IndexInfo:
+    def info(self) -> "IndexInfo":
         """Return what there is to know about this index."""
+        from paint_search.index.info import inspect
+
         with self._collection.reading() as collection:
             return inspect(collection)
 
     def skipped(self) -> list[tuple[str, str]]:
         """Return (path, reason) of every file that the last runs could not index."""
+        from paint_search.index.sync import SKIPPED
+        from paint_search.indexer.corpus.skips import read_skips
+
         return read_skips(self.folder / SKIPPED)
 
     def locate(self, painting: Painting | Hit) -> Path:

@@ -5,9 +5,7 @@ summary. What was done before is asked of the store, so that a killed run goes o
 index.
 """
 
-from paint_search.indexer.backbones.engines import BATCH
-from paint_search.indexer.feature_cache import FeatureCache
-from paint_search.indexer.pipeline import Pipeline, Summary
-from paint_search.indexer.shared import cores, one_blas_thread
+import lazy_loader
 
-__all__ = ["BATCH", "FeatureCache", "Pipeline", "Summary", "cores", "one_blas_thread"]
+# Each name is imported when it is first used, as `__init__.pyi` says from where.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

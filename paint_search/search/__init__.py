@@ -4,45 +4,7 @@ In come a query vector, (d,), and conditions; out go ranked matches, copies fold
 no backbone is known here. Called by the index; filters by all that take ``--where``.
 """
 
-from paint_search.search.background import Background, measure_background
-from paint_search.search.filters import (
-    Condition,
-    Filter,
-    FilterValue,
-    build_filter,
-    parse_filter,
-)
-from paint_search.search.names import did_you_mean, fold, has_words, near
-from paint_search.search.query import Group, combine, find, is_copy
-from paint_search.search.recall import (
-    Way,
-    choose_effort,
-    choose_oversampling,
-    measure_recall,
-    measure_ways,
-    step_outside,
-)
+import lazy_loader
 
-__all__ = [
-    "Background",
-    "Condition",
-    "Filter",
-    "FilterValue",
-    "Group",
-    "Way",
-    "build_filter",
-    "choose_effort",
-    "choose_oversampling",
-    "combine",
-    "did_you_mean",
-    "find",
-    "fold",
-    "has_words",
-    "is_copy",
-    "measure_background",
-    "measure_recall",
-    "measure_ways",
-    "near",
-    "parse_filter",
-    "step_outside",
-]
+# Each name is imported when it is first used, as `__init__.pyi` says from where.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

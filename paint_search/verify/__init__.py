@@ -5,11 +5,7 @@ that one artist made both. Called by the index, which keeps the judge, and by st
 it is right; judging needs NumPy alone, fitting imports scikit-learn.
 """
 
-from paint_search.verify.judge import Embeddings, Judge, probability
-from paint_search.verify.trial import PAIRS, Judged, Material, Side, calibrate, cross_judge
-from paint_search.verify.two_covariance import TwoCovariance
+import lazy_loader
 
-__all__ = [
-    "PAIRS", "Embeddings", "Judge", "Judged", "Material", "Side", "TwoCovariance", "calibrate",
-    "cross_judge", "probability",
-]  # fmt: skip
+# Each name is imported when it is first used, as `__init__.pyi` says from where.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
