@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -83,6 +84,30 @@ def test_a_closed_index_says_so(studio: Path) -> None:
     for call in (lambda: len(index), lambda: index.similar("a.jpg"), lambda: index.add()):
         with pytest.raises(StoreError, match="is closed; open it again"):
             call()
+
+
+@pytest.mark.filterwarnings("ignore:This process")  # that it has threads, which is the point
+def test_a_forked_process_says_that_it_must_open_the_index_again(studio: Path) -> None:
+    with Index.open() as index:
+        said, tell = os.pipe()
+        child = os.fork()
+        if not child:
+            words = []
+            for ask in (lambda: index.similar(b"", k=1), lambda: index.add(), lambda: index.info()):
+                try:
+                    ask()
+                except StoreError as error:
+                    words.append(str(error))
+            index.close()
+            os.write(tell, "\n".join(words).encode())
+            os._exit(0)
+        os.close(tell)
+        with os.fdopen(said) as stream:
+            answers = stream.read().splitlines()
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(answers) == 3
+        assert all("before this process was forked; open it again" in each for each in answers)
+        assert len(index) > 0, "the parent goes on"
 
 
 def test_a_failed_creation_lets_go_of_its_folder(studio: Path, tmp_path: Path) -> None:

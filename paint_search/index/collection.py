@@ -51,7 +51,7 @@ class Collection:
         self._lock = lock
         self._compressor: Compressor | None = None
         self._read_as = _stamp(folder)
-        self._closed = False
+        self._closed, self._process = False, os.getpid()
 
     @classmethod
     def create(
@@ -148,8 +148,7 @@ class Collection:
         Raises:
             StoreError: it is closed, or its store is out of reach.
         """
-        if self._closed:
-            raise StoreError(f"the index {self.folder} is closed; open it again")
+        self._check_open()
         if _stamp(self.folder) != self._read_as:
             self._refresh()
         yield self
@@ -162,6 +161,7 @@ class Collection:
             StoreBusyError: another process is changing it.
             StoreError: it is closed, or the folder cannot be written.
         """
+        self._check_open()
         with self._lock.writing(), self.reading():
             self._refresh()  # a stamp can miss two writes within one tick of the clock
             yield self
@@ -206,13 +206,22 @@ class Collection:
 
     def close(self) -> None:
         """Make everything durable and let other processes in; nothing works afterwards."""
-        if self._closed:
+        if self._closed or os.getpid() != self._process:  # which is for the other to close
             return
         self._closed = True
         try:
             self.store.close()
         finally:
             self._lock.release()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the index {self.folder} is closed; open it again")
+        if os.getpid() != self._process:  # the store's threads and locks stayed behind
+            raise StoreError(
+                f"the index {self.folder} was opened before this process was forked; open it again "
+                "here, once the other has closed it"
+            )
 
     def _refresh(self) -> None:
         """Read the manifest anew, and with it whatever it names otherwise than before."""
