@@ -9,8 +9,15 @@ import numpy as np
 
 from paint_search.painting import Record, painting_id
 from paint_search.search import Condition
-from paint_search.search.stores import Match, Store, VectorQuery
-from paint_search.search.stores.faiss import FaissStore
+from paint_search.search.stores import (
+    Maker,
+    Match,
+    Place,
+    Store,
+    VectorName,
+    VectorQuery,
+    open_store,
+)
 
 COUNT, DIMENSION = 3000, 32
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -33,13 +40,21 @@ def points(vectors: Floats, start: int = 0) -> list[Record]:
     ]
 
 
-def opened(folder: Path, factory: str | None = None, **options: Any) -> FaissStore:
+def faiss_store(
+    index: Path, dimensions: dict[VectorName, int], factory: str | None = None, **tuning: Any
+) -> Store:
+    """Open the FAISS store of an index folder."""
+    place = Place("faiss", settings={} if factory is None else {"factory": factory})
+    return open_store(index, place, dimensions, Maker("test", "fingerprint"), **tuning)
+
+
+def opened(index: Path, factory: str | None = None) -> Store:
     """Open a store to which a small collection is a large one."""
-    return FaissStore(folder, {"full": DIMENSION}, factory, exact_bytes=64 * 1024, **options)
+    return faiss_store(index, {"full": DIMENSION}, factory, exact_bytes=64 * 1024)
 
 
-def filled(folder: Path, factory: str | None = None, **options: Any) -> FaissStore:
-    store = opened(folder, factory, **options)
+def filled(index: Path, factory: str | None = None) -> Store:
+    store = opened(index, factory)
     vectors = clustered()
     for start in range(0, COUNT, 1000):
         store.upsert(points(vectors[start : start + 1000], start))
@@ -52,7 +67,7 @@ def nearest_to(
     return store.search(VectorQuery(vector[None], limit, where, **how))[0]
 
 
-def recall(store: FaissStore, vectors: Floats, queries: Floats, *where: Condition) -> float:
+def recall(store: Store, vectors: Floats, queries: Floats, *where: Condition) -> float:
     """Recall@10 against brute force, over queries that are not in the store."""
     kept = [i for i in range(len(vectors)) if all(c.matches({"tenth": i % 10}) for c in where)]
     ids = np.array([painting_id(str(i)) for i in kept])

@@ -38,13 +38,6 @@ DOORS = {
     "paint_search.verify",
 }
 
-#: Files that still go in by the window. Take names away; add none.
-NOT_YET = {
-    "clustered.py",
-    "test_store_faiss.py",
-    "test_store_faiss_index.py",
-}
-
 TESTS = Path(__file__).parent
 
 
@@ -92,10 +85,7 @@ def windows(file: Path) -> list[str]:
 @pytest.mark.parametrize("file", sorted(TESTS.glob("*.py")), ids=lambda file: file.name)
 def test_tests_go_in_by_the_doors(file: Path) -> None:
     found = windows(file)
-    if file.name in NOT_YET:
-        assert found, f"{file.name} goes in by the doors: take it off the list"
-    else:
-        assert not found, f"{file.name} " + "; ".join(found)
+    assert not found, f"{file.name} " + "; ".join(found)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from clustered import nearest_to
+from clustered import faiss_store, nearest_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_filters import FIELDS, VALUES, conditions
@@ -20,9 +20,16 @@ from test_filters import FIELDS, VALUES, conditions
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value, painting_id
 from paint_search.search import Condition
-from paint_search.search.stores import Match, VectorName, VectorQuery
-from paint_search.search.stores.edge import EdgeStore
-from paint_search.search.stores.faiss import FaissStore
+from paint_search.search.stores import (
+    Maker,
+    Match,
+    Place,
+    Store,
+    VectorName,
+    VectorQuery,
+    faiss_of,
+    open_store,
+)
 
 FULL, COMPACT = 24, 8
 BOTH: dict[VectorName, int] = {"full": FULL, "compact": COMPACT}
@@ -46,6 +53,14 @@ def records(count: int, seed: int = 0) -> list[Record]:
     ]
 
 
+def both_in(folder: Path) -> tuple[Store, Store]:
+    """Open a FAISS store and an Edge store, each with two kinds of vectors."""
+    for kind in ("faiss", "edge"):
+        (folder / kind).mkdir()
+    edge = open_store(folder / "edge", Place("edge"), BOTH, Maker("test", "fingerprint"))
+    return faiss_store(folder / "faiss", BOTH), edge
+
+
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     with TemporaryDirectory() as name:
@@ -53,9 +68,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def stores(folder: Path) -> Iterator[tuple[FaissStore, EdgeStore]]:
+def stores(folder: Path) -> Iterator[tuple[Store, Store]]:
     """Both stores with the same three hundred points of two kinds of vectors. Read only."""
-    ours, edge = FaissStore(folder / "faiss", BOTH), EdgeStore(folder / "edge", BOTH)
+    ours, edge = both_in(folder)
     for store in (ours, edge):
         store.upsert(records(300))
     yield ours, edge
@@ -75,7 +90,7 @@ def alike(one: list[Match], other: list[Match]) -> bool:
 
 
 def test_points_are_listed_and_fetched_as_by_the_edge_store(
-    stores: tuple[FaissStore, EdgeStore],
+    stores: tuple[Store, Store],
 ) -> None:
     ours, edge = stores
     for where in ((), [Condition("third", (1,))], [Condition("even", ("yes",), negated=True)]):
@@ -98,7 +113,7 @@ def test_points_are_listed_and_fetched_as_by_the_edge_store(
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("spread", [0.0, 0.3, 0.7, 1.0])
 def test_searches_find_what_the_edge_store_finds_in_the_same_order(
-    stores: tuple[FaissStore, EdgeStore], seed: int, spread: float
+    stores: tuple[Store, Store], seed: int, spread: float
 ) -> None:
     """Spread is the same formula on the same candidates."""
     query, compact = draw(1, FULL, 7 + seed)[0], draw(1, COMPACT, 70 + seed)[0]
@@ -118,7 +133,7 @@ def test_searches_find_what_the_edge_store_finds_in_the_same_order(
 
 
 def test_scores_are_cosines_whatever_the_norm_of_the_query(
-    stores: tuple[FaissStore, EdgeStore],
+    stores: tuple[Store, Store],
 ) -> None:
     query = draw(1, FULL, 5)[0]
     vectors = {r.id: np.asarray(r.vector) for r in records(300)}
@@ -128,7 +143,7 @@ def test_scores_are_cosines_whatever_the_norm_of_the_query(
         assert match.score == pytest.approx(cosine, abs=1e-3)
 
 
-def test_more_than_there_are_and_a_query_of_zeros(stores: tuple[FaissStore, EdgeStore]) -> None:
+def test_more_than_there_are_and_a_query_of_zeros(stores: tuple[Store, Store]) -> None:
     ours, _ = stores
     assert len(nearest_to(draw(1, FULL)[0], ours, 10_000)) == 300
     assert {m.score for m in nearest_to(np.zeros(FULL, np.float32), ours, 5)} == {0.0}
@@ -160,7 +175,7 @@ def test_filters_mean_what_they_say(
     truth = {record.id: record.payload for record in [*made, *changed]}
     expected = {key for key, p in truth.items() if all(c.matches(p) for c in where)}
     with TemporaryDirectory(dir=folder) as name:
-        store = FaissStore(Path(name) / "store", {"full": 4})
+        store = faiss_store(Path(name), {"full": 4})
         store.upsert(made)
         nearest_to(np.ones(4, dtype=np.float32), store, 1, where)
         store.set_payloads(changed)
@@ -177,14 +192,14 @@ def test_filters_mean_what_they_say(
         store.close()
 
 
-def test_a_filter_may_name_thousands_of_values(stores: tuple[FaissStore, EdgeStore]) -> None:
+def test_a_filter_may_name_thousands_of_values(stores: tuple[Store, Store]) -> None:
     many = Condition("third", tuple(range(1, 50_000)))
     assert stores[0].count([many]) == 200
 
 
 def test_text_that_is_no_unicode_is_kept(tmp_path: Path) -> None:
     """File names need not be."""
-    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store = faiss_store(tmp_path, {"full": FULL})
     record = records(1)[0]
     store.upsert([Record(record.id, {"path": "a\udcff\0b", "a": 1}, record.vector)])
     (found,) = store.scroll([Condition("path", ("a\udcff\0b",))])
@@ -193,7 +208,7 @@ def test_text_that_is_no_unicode_is_kept(tmp_path: Path) -> None:
 
 
 def test_deleted_replaced_and_relabelled_points(tmp_path: Path) -> None:
-    store, edge = FaissStore(tmp_path / "faiss", BOTH), EdgeStore(tmp_path / "edge", BOTH)
+    store, edge = both_in(tmp_path)
     first, second = records(60), records(60, seed=1)
     query = draw(1, FULL, 9)[0]
     for one in (store, edge):
@@ -219,7 +234,7 @@ def test_deleted_replaced_and_relabelled_points(tmp_path: Path) -> None:
 
 
 def test_the_last_of_two_points_of_one_id_stays(tmp_path: Path) -> None:
-    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store = faiss_store(tmp_path, {"full": FULL})
     one, other = records(2)
     store.upsert([one, Record(one.id, {"path": "last"}, other.vector)])
     (found,) = nearest_to(np.asarray(other.vector), store, 5)
@@ -228,16 +243,17 @@ def test_the_last_of_two_points_of_one_id_stays(tmp_path: Path) -> None:
 
 
 def test_points_without_vectors_are_listed_and_never_found(tmp_path: Path) -> None:
-    store = FaissStore(tmp_path / "store", {})
+    store = faiss_store(tmp_path, {})
     store.upsert([Record(painting_id("a"), {"path": "a"})])
     store.optimize()
     assert [record.payload["path"] for record in store.scroll(vectors=True)] == ["a"]
     assert nearest_to(np.ones(3, dtype=np.float32), store, 5) == []
     assert not store.approximate()
     with pytest.raises(StoreError, match="no vectors"):
-        store.raw()
+        faiss_of(store)
     store.close()
-    some = FaissStore(tmp_path / "some", {"full": 3})
+    (tmp_path / "some").mkdir()
+    some = faiss_store(tmp_path / "some", {"full": 3})
     some.upsert(
         [Record(painting_id("a"), {}), Record(painting_id("b"), {}, np.ones(3, np.float32))]
     )
@@ -247,7 +263,7 @@ def test_points_without_vectors_are_listed_and_never_found(tmp_path: Path) -> No
 
 
 def test_scrolling_goes_on_undisturbed_while_points_are_written(tmp_path: Path) -> None:
-    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store = faiss_store(tmp_path, {"full": FULL})
     store.upsert(records(2000))
     seen = []
     for record in store.scroll():
@@ -260,20 +276,20 @@ def test_scrolling_goes_on_undisturbed_while_points_are_written(tmp_path: Path) 
 
 def test_everything_is_there_when_opened_again(tmp_path: Path) -> None:
     query = draw(1, FULL, 2)[0]
-    store = FaissStore(tmp_path / "store", BOTH)
+    store = faiss_store(tmp_path, BOTH)
     store.upsert(records(100))
     store.delete([painting_id("7")])
     found = nearest_to(query, store, 20)
     store.flush()
     store.close()
-    store = FaissStore(tmp_path / "store", BOTH)
+    store = faiss_store(tmp_path, BOTH)
     assert store.count() == 99
     assert alike(nearest_to(query, store, 20), found)
     store.close()
 
 
 def test_vectors_of_another_length_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store = faiss_store(tmp_path, {"full": FULL})
     with pytest.raises(StoreError, match=r"finite vectors of the lengths {'full': 24}"):
         store.upsert([Record(painting_id("a"), {}, np.ones(3, np.float32))])
     with pytest.raises(StoreError, match="a full one of shape"):
@@ -283,48 +299,48 @@ def test_vectors_of_another_length_are_refused_in_a_sentence(tmp_path: Path) -> 
     assert store.count() == 0
     store.close()
     with pytest.raises(StoreError, match=r"'full': 24.*'full': 3"):
-        FaissStore(tmp_path / "store", {"full": 3})
+        faiss_store(tmp_path, {"full": 3})
 
 
 @pytest.mark.parametrize("left", [b"", b"no database" * 99])
 def test_a_database_without_tables_is_damaged_and_not_made_anew(
     tmp_path: Path, left: bytes
 ) -> None:
-    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store = faiss_store(tmp_path, {"full": FULL})
     store.upsert(records(5))
     store.close()
     file = tmp_path / "store" / "points.sqlite"
     file.write_bytes(left)
     for _ in range(2):
         with pytest.raises(StoreError, match=r"points.sqlite is damaged \([^\n]*\); restore it"):
-            FaissStore(tmp_path / "store", {"full": FULL})
+            faiss_store(tmp_path, {"full": FULL})
 
 
 def test_a_creation_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     sqlite3.connect(tmp_path / "store" / "points.new.sqlite").execute("CREATE TABLE meta (a)")
-    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store = faiss_store(tmp_path, {"full": FULL})
     store.upsert(records(5))
     assert store.count() == 5
     store.close()
 
 
 def test_a_damaged_database_is_one_sentence(tmp_path: Path) -> None:
-    store = FaissStore(tmp_path / "store", {"full": FULL})
+    store = faiss_store(tmp_path, {"full": FULL})
     store.upsert(records(500))
     store.close()
     file = tmp_path / "store" / "points.sqlite"
     whole = file.read_bytes()
     file.write_bytes(bytes(4096) + whole[4096:])
     with pytest.raises(StoreError, match=r"points.sqlite is damaged \(.*\); restore it"):
-        FaissStore(tmp_path / "store", {"full": FULL})
+        faiss_store(tmp_path, {"full": FULL})
     file.write_bytes(whole[: 2 * 4096] + bytes(len(whole) - 2 * 4096))
     with pytest.raises(StoreError, match=r"^[^\n]*damaged[^\n]*$"):
-        _read_all(tmp_path / "store")
+        _read_all(tmp_path)
 
 
 def _read_all(folder: Path) -> None:
-    store = FaissStore(folder, {"full": FULL})
+    store = faiss_store(folder, {"full": FULL})
     try:
         list(store.scroll(vectors=True))
         nearest_to(draw(1, FULL)[0], store, 5)
@@ -334,10 +350,11 @@ def _read_all(folder: Path) -> None:
 
 def test_faiss_is_not_imported_before_a_search_needs_it(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from paint_search.search.stores.faiss import *\n"
-        "store = FaissStore(Path(sys.argv[1]), {'full': 4}); store.count(); list(store.scroll())\n"
+        "import sys; from pathlib import Path; from paint_search.search.stores import *\n"
+        "store = open_store(Path(sys.argv[1]), Place('faiss'), {'full': 4}, Maker('', ''))\n"
+        "store.count(); list(store.scroll())\n"
         "print({'faiss', 'torch', 'qdrant_edge'} & set(sys.modules))"
     )
-    run = [sys.executable, "-c", program, str(tmp_path / "store")]
+    run = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -42,14 +42,14 @@ def swap(file: Path) -> None:
 def test_a_damaged_index_file_is_built_anew(
     tmp_path: Path, damage: Callable[[Path], object], factory: str | None
 ) -> None:
-    store = filled(tmp_path / "store", factory)
+    store = filled(tmp_path, factory)
     store.optimize()
     said = store.describe()
     store.close()
     (file,) = tmp_path.rglob("*.faiss")
     damage(file)
     (tmp_path / "store" / "vectors.new.faiss").write_bytes(b"half")
-    store = opened(tmp_path / "store", factory)
+    store = opened(tmp_path, factory)
     assert recall(store, clustered(), clustered(40, seed=9)) > 0.9
     assert store.describe() == said
     assert list(tmp_path.rglob("vectors*")) == [file]
@@ -76,14 +76,14 @@ for start in range(0, COUNT, 50):
 @pytest.mark.parametrize("moment", [1, 7, 20, 33, 46, 59])
 def test_a_kill_loses_nothing_that_was_written(tmp_path: Path, moment: int) -> None:
     """Killed while it writes or builds, after so many writes were confirmed."""
-    arguments = [sys.executable, "-c", KILLED, str(tmp_path / "store"), str(Path(__file__).parent)]
+    arguments = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parent)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in range(moment):
             done = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGKILL)
         done = max([done, *(int(line) for line in process.stdout if line.endswith("\n"))])
-    store = opened(tmp_path / "store")
+    store = opened(tmp_path)
     kept = {int(record.payload["path"]) for record in store.scroll(vectors=True)}
     deleted = set(range(250, COUNT, 500))
     assert kept >= set(range(done)) - deleted
@@ -106,11 +106,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @needs_root
 def test_a_full_disk_is_said_and_nothing_is_lost(small_disk: Path) -> None:
-    store = filled(small_disk / "store")
+    store = filled(small_disk)
     query, found = clustered(1)[0], []
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 400_000))
-    with pytest.raises(StoreError, match="disk full"):
+    with pytest.raises(StoreError, match="is full; free some space"):
         store.optimize()
     assert not list(small_disk.rglob("*.new.*"))
     too_many = points(clustered(40_000, seed=1), start=COUNT)

@@ -10,14 +10,23 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from clustered import COUNT, DIMENSION, clustered, filled, nearest_to, opened, points, recall
+from clustered import (
+    COUNT,
+    DIMENSION,
+    clustered,
+    faiss_store,
+    filled,
+    nearest_to,
+    opened,
+    points,
+    recall,
+)
 
 from paint_search.errors import UsageError
 from paint_search.files import fingerprint
 from paint_search.painting import Record, painting_id
 from paint_search.search import Condition, measure_recall
-from paint_search.search.stores import VectorQuery
-from paint_search.search.stores.faiss import FaissStore, on_gpus
+from paint_search.search.stores import VectorName, VectorQuery, faiss_of
 
 FLAT = "FAISS, flat: exact"
 
@@ -38,7 +47,7 @@ FLAT = "FAISS, flat: exact"
 def test_each_kind_of_index_finds_nearly_all_and_survives_reopening(
     tmp_path: Path, factory: str | None, searched: str
 ) -> None:
-    store = filled(tmp_path / "store", factory)
+    store = filled(tmp_path, factory)
     assert store.describe() == FLAT
     assert not store.approximate()
     assert measure_recall(store) is None
@@ -59,7 +68,7 @@ def test_each_kind_of_index_finds_nearly_all_and_survives_reopening(
     scores = [vectors[int(match.record.payload["path"])] @ queries[1] for match in found]
     np.testing.assert_allclose([match.score for match in found], scores, atol=1e-4)
     store.close()
-    store = opened(tmp_path / "store", factory)
+    store = opened(tmp_path, factory)
     assert store.describe() == searched
     assert [match.record.id for match in nearest_to(queries[1], store, 20)] == [
         match.record.id for match in found
@@ -67,11 +76,12 @@ def test_each_kind_of_index_finds_nearly_all_and_survives_reopening(
     store.close()
 
 
-def test_what_cannot_be_built_is_said_and_exact_meanwhile(tmp_path: Path) -> None:
-    store = FaissStore(tmp_path / "few", {"full": DIMENSION}, "IVF64,PQ8")
+def test_what_cannot_be_built_is_refused_and_exact_meanwhile(tmp_path: Path) -> None:
+    store = faiss_store(tmp_path, {"full": DIMENSION}, "IVF64,PQ8")
     store.upsert(points(clustered(20)))
-    store.optimize()
-    assert store.describe().startswith(f"{FLAT} (FAISS cannot build IVF64,PQ8: Number of training")
+    with pytest.raises(UsageError, match=r"^FAISS makes no index 'IVF64,PQ8' .*Number of train"):
+        store.optimize()
+    assert store.describe() == FLAT
     assert len(nearest_to(clustered(1)[0], store, 30)) == 20
     store.upsert(points(clustered(2000)))
     store.optimize()
@@ -80,10 +90,10 @@ def test_what_cannot_be_built_is_said_and_exact_meanwhile(tmp_path: Path) -> Non
 
 
 def test_an_index_of_another_factory_is_built_anew(tmp_path: Path) -> None:
-    store = filled(tmp_path / "store")
+    store = filled(tmp_path)
     store.optimize()
     store.close()
-    store = opened(tmp_path / "store", "IVF32,Flat")
+    store = opened(tmp_path, "IVF32,Flat")
     assert store.describe() == "FAISS, HNSW32,SQfp16"
     store.optimize()
     assert store.describe() == "FAISS, IVF32,Flat"
@@ -93,13 +103,13 @@ def test_an_index_of_another_factory_is_built_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("factory", ["PQ7", "OPQ7_30,PQ7", "nonsense", "", "LSH"])
 def test_a_factory_that_faiss_does_not_know(tmp_path: Path, factory: str) -> None:
     with pytest.raises(UsageError, match=r"^FAISS makes no index [^\n]* try HNSW32"):
-        FaissStore(tmp_path / "store", {"full": DIMENSION}, factory)
-    assert not (tmp_path / "store").exists()
+        faiss_store(tmp_path, {"full": DIMENSION}, factory)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("factory", [None, "IVF32,SQfp16", "PCA24,IVF16,PQ8x4"])
 def test_changes_after_the_index_was_built(tmp_path: Path, factory: str | None) -> None:
-    store = filled(tmp_path / "store", factory)
+    store = filled(tmp_path, factory)
     store.optimize()
     (file,) = tmp_path.rglob("*.faiss")
     vectors, fresh = clustered(), clustered(250, seed=5)
@@ -123,7 +133,7 @@ def test_changes_after_the_index_was_built(tmp_path: Path, factory: str | None) 
 
     check(0)
     store.close()
-    store = opened(tmp_path / "store", factory)
+    store = opened(tmp_path, factory)
     check(0)
     store.upsert(points(fresh[90:], start=COUNT + 50))
     check(249)
@@ -135,14 +145,14 @@ def test_changes_after_the_index_was_built(tmp_path: Path, factory: str | None) 
     store.optimize()
     assert faiss.read_index(str(file)).ntotal == store.count(), "it was built anew"
     check(249)
-    index, labels = store.raw()
+    index, labels = faiss_of(store) or (None, {})
     assert index.ntotal == len(labels) == store.count() == COUNT - 60 + 210 - 600
     store.close()
 
 
 def test_a_filter_that_keeps_little_finds_all_it_keeps(tmp_path: Path) -> None:
     vectors = clustered()
-    store = filled(tmp_path / "store")
+    store = filled(tmp_path)
     store.optimize()
     assert store.approximate()
     for rare in range(0, 100, 7):
@@ -164,7 +174,7 @@ def test_a_filter_that_keeps_little_finds_all_it_keeps(tmp_path: Path) -> None:
 
 
 def test_a_filter_that_leaves_out_the_nearest_finds_the_next(tmp_path: Path) -> None:
-    store = filled(tmp_path / "store")
+    store = filled(tmp_path)
     store.optimize()
     for query in clustered(20, seed=9):
         nearest = [match.record for match in nearest_to(query, store, 60, exact=True)]
@@ -180,10 +190,11 @@ def test_a_filter_that_leaves_out_the_nearest_finds_the_next(tmp_path: Path) -> 
 
 def test_compact_vectors_are_indexed_and_full_ones_compared(tmp_path: Path) -> None:
     vectors = clustered()
-    store = FaissStore(tmp_path / "store", {"full": DIMENSION, "compact": 8}, exact_bytes=16 * 1024)
+    kinds: dict[VectorName, int] = {"full": DIMENSION, "compact": 8}
+    store = faiss_store(tmp_path, kinds, exact_bytes=16 * 1024)
     store.upsert([Record(r.id, r.payload, r.vector, r.best[:8]) for r in points(vectors)])
     store.optimize()
-    index, labels = store.raw()
+    index, labels = faiss_of(store) or (None, {})
     assert (index.d, index.ntotal, len(labels)) == (8, COUNT, COUNT)
     query = clustered(1, seed=4)[0]
     assert store.approximate()
@@ -194,9 +205,9 @@ def test_compact_vectors_are_indexed_and_full_ones_compared(tmp_path: Path) -> N
 
 
 def test_the_raw_index_answers_with_labels_of_paintings(tmp_path: Path) -> None:
-    store = filled(tmp_path / "store")
+    store = filled(tmp_path)
     store.delete([painting_id("0")])
-    index, labels = store.raw()
+    index, labels = faiss_of(store) or (None, {})
     assert isinstance(index, faiss.Index)
     assert index.metric_type == faiss.METRIC_INNER_PRODUCT
     vectors = clustered()
@@ -208,17 +219,18 @@ def test_the_raw_index_answers_with_labels_of_paintings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("factory", [None, "IVF32,SQfp16"])
 def test_large_batches_are_answered_by_a_copy_on_the_gpus(
-    tmp_path: Path, factory: str | None
+    tmp_path: Path, factory: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is no GPU here: what is copied to one is searched on the CPU instead."""
+    """There may be no GPU here: what FAISS would copy to one is searched on the CPU instead."""
     copies = []
 
-    def copied(flat: faiss.Index) -> faiss.Index:
-        copies.append(faiss.IndexFlatIP(flat.d))
-        copies[-1].add(flat.reconstruct_n(0, flat.ntotal))
-        return copies[-1]
+    def copied(index: faiss.Index) -> faiss.Index:
+        copies.append(index)
+        return index
 
-    store = filled(tmp_path / "store", factory, copied=copied)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", copied)
+    store = filled(tmp_path, factory)
     store.optimize()
     queries, where = clustered(200, seed=9), [Condition("tenth", (3,), negated=True)]
     store.search(VectorQuery(queries[:5], 10))
@@ -234,11 +246,6 @@ def test_large_batches_are_answered_by_a_copy_on_the_gpus(
     store.search(VectorQuery(queries, 10))
     assert [index.ntotal for index in copies] == [COUNT, COUNT + 1]
     store.close()
-
-
-@pytest.mark.skipif(faiss.get_num_gpus() > 0, reason="there are GPUs here")
-def test_without_gpus_nothing_is_copied() -> None:
-    assert on_gpus(faiss.IndexFlatIP(3)) is None
 
 
 #: What version 0.1 wrote: each value of each payload in tables, and numbered files of the index.
@@ -257,8 +264,9 @@ CREATE TABLE gone (label INTEGER PRIMARY KEY);
 """
 
 
-def write_old(folder: Path, note: Callable[[Path], dict[str, object]] | None = None) -> None:
+def write_old(index: Path, note: Callable[[Path], dict[str, object]] | None = None) -> None:
     """Write a store as version 0.1 did, with three deleted points."""
+    folder = index / "store"
     folder.mkdir()
     names = {"path": 1, "tenth": 2, "rare": 3}
     with sqlite3.connect(folder / "points.sqlite") as base:
@@ -297,21 +305,21 @@ def test_a_store_of_version_0_1_is_read(tmp_path: Path, indexed: bool) -> None:
         # Of the length and of what is at 64 places: as it was written by version 0.1.
         return {"number": 2, "fingerprint": fingerprint(folder / "vectors-2.faiss"), "plan": plan}
 
-    write_old(tmp_path / "store", note if indexed else None)
+    write_old(tmp_path, note if indexed else None)
     for _ in range(2):
-        store = opened(tmp_path / "store")
-        assert store.describe() == ("FAISS, HNSW32,SQfp16" if indexed else FLAT)
+        store = opened(tmp_path)
+        assert store.describe() == FLAT
         assert store.count() == COUNT - 3
         assert store.fields() == {"path": COUNT - 3, "rare": COUNT - 3, "tenth": COUNT - 3}
         assert store.count([Condition("tenth", ("4",))]) == COUNT / 10
         assert store.count([Condition("rare", low=2, high=3)]) == 60
         assert recall(store, clustered()[:-3], clustered(40, seed=9)) > 0.95
         store.close()
-    names = [file.name for file in tmp_path.rglob("*.faiss")]
-    assert names == (["vectors.faiss"] if indexed else [])
-    store = opened(tmp_path / "store")
+    assert not list(tmp_path.rglob("*.faiss"))
+    store = opened(tmp_path)
     store.upsert(points(clustered(), start=0))
     store.optimize()
+    assert store.describe() == "FAISS, HNSW32,SQfp16"
     assert store.count() == COUNT
     assert recall(store, clustered(), clustered(40, seed=9)) > 0.95
     store.close()

@@ -1,15 +1,21 @@
 """A store of FAISS and SQLite in a folder of the index: for those who want a FAISS index.
 
-SQLite is the truth. ``vectors.faiss``, over the vectors that are searched first, is made from it
-and mapped: what was written since is added when it is read, what was deleted is passed over, and a
-damaged one is made anew. Knows nothing of paintings.
+SQLite is the truth: ids, payloads, float16 vectors. ``vectors.faiss``, of those searched first, is
+made from it and mapped: what was written since is added when it is read, what was deleted is passed
+over, a damaged one is made anew. It knows each version of a point by a label, never given twice.
+Filters are SQLite's JSON functions, with an index for each field. Knows nothing of paintings.
 """
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+import re
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,86 +24,95 @@ from numpy.typing import NDArray
 
 from paint_search.errors import StoreError, UsageError
 from paint_search.files import fingerprint, replacing
-from paint_search.search.filters import Filter
-from paint_search.search.stores.base import Match, VectorName, VectorQuery
-from paint_search.search.stores.sqlite import INDEX, LISTED, Floats, Labels, Points
+from paint_search.painting import Record
+from paint_search.search.filters import SPANS, Filter, as_number
+from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName, VectorQuery
 
 #: Up to this many bytes of float16 vectors exact search is quick enough; see benchmarks/README.md.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
-
 #: The very numbers that are stored, flat and below a graph. Any other index has them beside it.
 _FLAT, _GRAPH, _BESIDE = "SQfp16", "HNSW32,SQfp16", "Refine(SQfp16)"
-
-#: efSearch; lists that are probed, at least, and one of how many; candidates that are compared as
-#: they are stored for each match. What FAISS does unasked finds too little.
-_EF: Final = 128
-_PROBED: Final = 16
-_CANDIDATES: Final = 16
-
+#: How thoroughly an index is built and searched; what FAISS does unasked finds too little.
+_EFFORT: Final = {"efConstruction": 80, "efSearch": 128, "nprobe": 64, "k_factor_rf": 16}
 #: Where a filter keeps a smaller share, all that it keeps is compared; where a larger one, so many
 #: times as many as will do on average are found and sifted.
-_RARE: Final = 0.25
-_SIFTED: Final = 2
-_FEW: Final = 1 / 16  # a smaller share is copied side by side, and compared there
-
+_RARE, _SIFTED = 0.25, 2
 #: An index is built anew once this share of it is deleted, or it has grown this many times.
-_GONE: Final = 0.1
-_GROWTH: Final = 2
-
+_GONE, _GROWTH = 0.1, 2
 _TRAINING: Final = 65_536  # vectors, at least; FAISS asks for 39 a list
-_MASKS: Final = 16  # filters whose points are remembered until something is written
-_GPU_QUERIES: Final = 64  # for fewer a copy on the GPUs is not worth it
-_GPU_MOST: Final = 2048  # hits that a GPU finds for each
+_BLOCK_BYTES: Final = 4 * 1024 * 1024  # of vectors that are read at once
+_GPU_QUERIES, _GPU_MOST = 64, 2048  # are worth a copy on the GPUs; hits that they find for each
 
-_Found = tuple[Labels, Floats]  # (n,) each, best first
-_Mask = NDArray[np.bool_]
+#: What is ``gone`` an index may still know. Version 0.1 had each value of each payload in tables.
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS points (
+    label INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, payload TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS full (label INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS compact (label INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS gone (label INTEGER PRIMARY KEY);
+CREATE TRIGGER IF NOT EXISTS going AFTER DELETE ON points BEGIN
+    INSERT INTO gone VALUES (old.label);
+    DELETE FROM full WHERE label = old.label; DELETE FROM compact WHERE label = old.label; END;
+DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS numbers; DROP TABLE IF EXISTS fields;
+"""
+#: A list as one parameter: as many values as one likes, and one text to compile.
+_LISTED: Final = "(SELECT value FROM json_each(?))"
+#: A point as a ``Record``; the names of the columns say how they are read.
+_POINT: Final = 'label, id, payload AS "payload [json]"'
+_NO_VECTORS: Final = ", NULL, NULL FROM points"
+_VECTORS: Final = """, full.vector AS "full [halves]", compact.vector AS "compact [halves]"
+    FROM points LEFT JOIN full USING (label) LEFT JOIN compact USING (label)"""
+sqlite3.register_converter("json", json.loads)
+sqlite3.register_converter("halves", lambda data: np.frombuffer(data, np.float16).astype("f4"))
+
+_Floats = NDArray[np.float32]
+_Labels = NDArray[np.int64]
 
 
-def _library() -> Any:
+def _faiss() -> Any:
     """Import FAISS, whose own stubs lack half of it, when it is needed."""
     import faiss
 
     return faiss
 
 
-def on_gpus(flat: Any) -> Any | None:
-    """Return a flat index copied to all GPUs in float32; None where none is large enough."""
-    faiss = _library()
-    with suppress(RuntimeError):
-        if faiss.get_num_gpus():
-            copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(flat.d))
-            for start in range(0, flat.ntotal, 65_536):
-                copy.add(flat.reconstruct_n(start, min(65_536, flat.ntotal - start)))
-            return copy
-    return None
-
-
-@dataclass(slots=True)
 class _Loaded:
-    """An index that holds what SQLite does.
+    """An index that holds what SQLite does, its labels, which rise, and which are not deleted.
 
-    Attributes:
-        index: from label to vector.
-        mapped: whether it is the file itself.
-        core: the index below the labels.
-        flat: what compares all vectors as they are stored: ``core``, or a part of it.
-        labels: by position, rising.
-        alive: which of them have not been deleted.
-        masks: which of them meet a filter.
-        copies: ``flat`` on the GPUs, once it was wanted; None where there are none.
+    ``core`` is below the labels; ``flat``, the same or a part, compares all vectors as they are.
     """
 
-    index: Any
-    mapped: bool
-    core: Any
-    flat: Any
-    labels: Labels
-    alive: _Mask
-    masks: dict[str, _Mask] = field(default_factory=dict)
-    copies: list[Any] = field(default_factory=list)
+    def __init__(self, index: Any, gone: _Labels) -> None:
+        faiss, self.index = _faiss(), index
+        self.core = core = faiss.downcast_index(index.index)
+        flat = getattr(core, "refine_index", None) or getattr(core, "storage", core)
+        self.flat = core if flat is core else faiss.downcast_index(flat)
+        self.labels: _Labels = faiss.vector_to_array(index.id_map)
+        self.alive = ~self.among(gone)
+        self.kept: dict[str, NDArray[np.bool_]] = {}  # what meets the last filter
+
+    def among(self, labels: _Labels) -> NDArray[np.bool_]:
+        """Tell which of the index's labels are among these."""
+        at = np.searchsorted(self.labels, labels)
+        mask = np.zeros(len(self.labels) + 1, dtype=bool)
+        mask[at[np.append(self.labels, -1)[at] == labels]] = True
+        return mask[:-1]
+
+    @cached_property
+    def on_gpus(self) -> Any | None:
+        """All vectors in float32 on all GPUs; None where there is none large enough."""
+        faiss, flat = _faiss(), self.flat
+        with suppress(RuntimeError):
+            if faiss.get_num_gpus() > 0:
+                copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(flat.d))
+                for start in range(0, flat.ntotal, _TRAINING):
+                    copy.add(flat.reconstruct_n(start, min(_TRAINING, flat.ntotal - start)))
+                return copy
+        return None
 
 
-class FaissStore(Points):
+class FaissStore:
     """A FAISS index and its points in ``folder``; made there where none exists.
 
     Whoever opens one holds the lock of the index: a store has one user at a time.
@@ -108,14 +123,11 @@ class FaissStore(Points):
             there are any, and full ones are then compared one by one.
         factory: for ``faiss.index_factory``; None to choose by size.
         exact_bytes: above so many bytes of vectors a graph is chosen.
-        copied: copies a flat index for large batches.
 
     Raises:
         StoreError: it is damaged, or its folder cannot be written.
         UsageError: FAISS knows no such index as is wanted.
     """
-
-    _loaded: _Loaded | None
 
     def __init__(
         self,
@@ -124,51 +136,120 @@ class FaissStore(Points):
         factory: str | None = None,
         *,
         exact_bytes: int = _EXACT_BYTES,
-        copied: Callable[[Any], Any | None] = on_gpus,
     ) -> None:
+        self._file, self._index_file = folder / "points.sqlite", folder / "vectors.faiss"
+        self._dimensions, self._factory, self._exact_bytes = dimensions, factory, exact_bytes
         self._first: VectorName = "compact" if "compact" in dimensions else "full"
-        self._factory, self._exact_bytes, self._copied = factory, exact_bytes, copied
+        self._loaded: _Loaded | None = None  # until something is written
         if factory is not None and dimensions:
-            _make(factory, dimensions[self._first])
-        super().__init__(folder, dimensions)
-        self._index_file = folder / INDEX
+            self._make(factory)
+        # One user at a time, though perhaps in another thread than the one that opened it.
+        how: Any = {"detect_types": sqlite3.PARSE_COLNAMES, "check_same_thread": False}
+        self._connect = partial(sqlite3.connect, self._file, **how)
+        with self._guard():
+            folder.mkdir(exist_ok=True)
+            if not self._file.exists():
+                with replacing(self._file) as fresh:  # one without tables has been damaged
+                    fresh.unlink(missing_ok=True)
+                    with closing(sqlite3.connect(fresh)) as base:
+                        base.executescript(_TABLES)
+            self._base = self._connect()
+            # Committed is durable; what is replaced is deleted, so that the trigger hears of it.
+            for setting in ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON"):
+                self._base.execute(f"PRAGMA {setting}")
+        kept, ours = self._note("dimensions"), dict(dimensions)
+        if kept not in (None, ours):
+            raise StoreError(f"{folder} has vectors of {kept}, not {ours}: it is another index's")
+        if self._note("fields") is None:  # new, or of version 0.1
+            for old in folder.glob("vectors-*.faiss"):
+                old.unlink()
+            with self._guard():
+                self._base.executescript(_TABLES)
+            with self._transaction():
+                self._note_down("dimensions", ours)
+                rows = self._base.execute('SELECT payload AS "payload [json]" FROM points')
+                self._index_fields(payload for (payload,) in rows)
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write points with the vectors they have; a point of the same id is replaced."""
+        insert = "INSERT OR REPLACE INTO points (id, payload) VALUES (?, ?)"
+        with self._transaction():
+            self._index_fields(record.payload for record in records)
+            for record in records:
+                label = self._base.execute(insert, [record.id, _json(record.payload)]).lastrowid
+                for kind in self._dimensions.keys() & record.vectors.keys():
+                    half = self._units(record.vectors[kind][None], kind).astype(np.float16)
+                    self._base.execute(f"INSERT INTO {kind} VALUES (?, ?)", [label, half.tobytes()])
+
+    def set_payloads(self, records: Sequence[Record]) -> None:
+        """Replace the payloads of existing points and leave their vectors alone."""
+        changes = [(_json(record.payload), record.id) for record in records]
+        with self._transaction():
+            self._index_fields(record.payload for record in records)
+            self._base.executemany("UPDATE points SET payload = ? WHERE id = ?", changes)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete points; unknown ids are passed over."""
+        with self._transaction():
+            self._base.executemany("DELETE FROM points WHERE id = ?", [(key,) for key in ids])
+
+    def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
+        """Return the points that exist among ``ids``, by id."""
+        rows = self._rows(_select(f"id IN {_LISTED}", vectors), json.dumps(list(ids)))
+        return {row[1]: Record(*row[1:]) for row in rows}
+
+    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
+        """Yield all points that match, in the order of their ids, one at a time in memory."""
+        condition, *values = _meeting(where)
+        # A connection of its own reads one moment of the file, whatever is written meanwhile.
+        with self._guard(), closing(self._connect()) as base:
+            rows = base.execute(_select(f"{condition} ORDER BY id", vectors), values)
+            yield from (Record(*row[1:]) for row in rows)
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
         if not self._dimensions or not len(query.vectors):
             return [[] for _ in query.vectors]
-        vectors = self._units(query.vectors, query.using)
-        if query.codes is None:
-            found = self._nearest(query, vectors, query.using, query.ranked)
-        else:
-            codes = self._units(query.codes, "compact")
-            near = self._nearest(query, codes, "compact", query.candidates)
-            found = [
-                self._compare(query.using, vectors[[row]], query.ranked, labels)[0]
-                for row, (labels, _) in enumerate(near)
-            ]
-        if query.spread > 0:
-            found = [self._spread(query, *each) for each in found]
-        wanted = json.dumps(list({label for labels, _ in found for label in labels.tolist()}))
-        rows = self._rows(self._select(f"label IN {LISTED}"), wanted)
-        records = {row[0]: self._record(row) for row in rows}
-        return [
-            [Match(records[n], s) for n, s in zip(labels.tolist(), scores.tolist(), strict=True)]
-            for labels, scores in found
-        ]
+        found = zip(self._units(query.vectors, query.using), *self._nearest(query), strict=True)
+        return [self._matches(query, *row) for row in found]
+
+    def count(self, where: Filter = ()) -> int:
+        """Count the points that match."""
+        condition, *values = _meeting(where)
+        return int(self._rows(f"SELECT COUNT(*) FROM points WHERE {condition}", *values)[0][0])
+
+    def has_field(self, name: str) -> bool:
+        """Tell whether filters may name this field: some point has it. Quick at any size."""
+        having = f"SELECT 1 FROM points WHERE {_value(name)} IS NOT NULL LIMIT 1"
+        return name[:1] != "_" and name in self._note("fields") and bool(self._rows(having))
+
+    def fields(self) -> dict[str, int]:
+        """Return the fields that filters may name, with the number of points having each."""
+        names = sorted(filter(self.has_field, self._note("fields")))
+        query = "SELECT COUNT(*) FROM points WHERE {} IS NOT NULL"
+        return {name: self._rows(query.format(_value(name)))[0][0] for name in names}
+
+    def texts(self, field: str) -> list[str]:
+        """Return the distinct texts that points have in a field, in no order."""
+        value = _value(field)
+        rows = self._rows(f"SELECT DISTINCT {value} FROM points WHERE typeof({value}) = 'text'")
+        return [text for (text,) in rows]
+
+    def flush(self) -> None:
+        """Make everything written so far durable, which it is already."""
 
     def optimize(self) -> None:
         """Write the index; built anew where the collection has changed enough since it was."""
-        if not self._dimensions:
+        if not self._dimensions or not (size := int(self._load().alive.sum())):
             return
-        loaded, made = self._load(), self._note("index")
-        size = int(loaded.alive.sum())
+        loaded, made = self._load(), self._note("faiss") or {"factory": None}
         large = 2 * self._dimensions[self._first] * size > self._exact_bytes
         factory = self._factory or (_GRAPH if large else _FLAT)
-        grown = made is None or factory != made["factory"] or size > _GROWTH * made["points"]
-        if size and (grown or loaded.alive.mean() < 1 - _GONE):
-            self._build(factory)
-        elif made and not loaded.mapped:
+        gone = 1 - loaded.alive.mean()
+        if factory != made["factory"] or gone > _GONE or size > _GROWTH * made["points"]:
+            self._load(factory)
+            self._loaded = None  # so that the file is mapped
+        elif loaded.labels[-1] > made["last"]:
             self._write(loaded.index, made)
 
     def approximate(self) -> bool:
@@ -177,9 +258,7 @@ class FaissStore(Points):
 
     def describe(self) -> str:
         """Say in a few words how searches go."""
-        approximate, made = self.approximate(), self._note("index") or {}
-        searched = f"FAISS, {made['factory']}" if approximate else "FAISS, flat: exact"
-        return f"{searched} ({made['remark']})" if made.get("remark") else searched
+        return f"FAISS, {self._note('faiss')['factory'] if self.approximate() else 'flat: exact'}"
 
     def raw(self) -> tuple[Any, dict[int, str]]:
         """Return the FAISS index, brought up to date, and the id of the point of each label.
@@ -188,219 +267,269 @@ class FaissStore(Points):
             StoreError: there are no vectors.
         """
         if not self._dimensions or not self._load().alive.any():
-            raise StoreError(f"the store {self._folder} has no vectors to make a FAISS index of")
+            raise StoreError(f"{self._file} has no vectors to make a FAISS index of")
         if not self._load().alive.all():
-            self._build((self._note("index") or {"factory": _FLAT})["factory"])
-        loaded, ids = self._load(), dict(self._rows("SELECT label, id FROM points"))
-        return loaded.index, {label: ids[label] for label in loaded.labels.tolist()}
+            self._load(self._note("faiss")["factory"])
+        ids = self._rows(f"SELECT label, id FROM points JOIN {self._first} USING (label)")
+        return self._load().index, dict(ids)
 
-    def _nearest(
-        self, query: VectorQuery, vectors: Floats, kind: VectorName, k: int
-    ) -> list[_Found]:
-        """Return the ``k`` nearest to each vector, (n, d), of the points that may be found."""
-        ignored = self._labels_of(query.without)
-        if kind != self._first:
-            some = np.setdiff1d(self._matching(query.where), ignored)
-            return self._compare(kind, vectors, k, some if query.where or len(ignored) else None)
-        faiss, loaded = _library(), self._load()
-        kept = self._kept(query.where) & ~_among(loaded.labels, ignored)
-        size, count = len(kept), int(np.count_nonzero(kept))
+    def close(self) -> None:
+        """Let go of the file; the store cannot be used afterwards."""
+        self._base.close()
+
+    def _matches(
+        self, query: VectorQuery, vector: _Floats, scores: _Floats, labels: _Labels
+    ) -> list[Match]:
+        """Return the points of one answer, compared by their own vectors where that is asked."""
+        if query.codes is not None or query.spread > 0:
+            labels, stored = self._vectors(query.using, labels)
+            scores = stored @ vector
+            order = np.argsort(-scores, kind="stable")[: query.ranked]
+            if query.spread > 0:
+                order = order[_spread(stored[order], scores[order], query)]
+            scores, labels = scores[order], labels[order]
+        rows = self._rows(_select(f"label IN {_LISTED}"), json.dumps(labels.tolist()))
+        points = {row[0]: Record(*row[1:]) for row in rows}
+        both = zip(labels.tolist(), scores.tolist(), strict=True)
+        return [Match(points[label], score) for label, score in both if label in points]
+
+    def _nearest(self, query: VectorQuery) -> tuple[_Floats, _Labels]:
+        """Return the scores and labels, (n, k), of the nearest that may be found; -1 for none.
+
+        The index is asked for more than are wanted, as what may not be found has to be sifted;
+        where too few are left, or little is kept, all that is kept is compared.
+        """
+        faiss, kind, k, vectors = _faiss(), query.using, query.ranked, query.vectors
+        if query.codes is not None:
+            kind, k, vectors = "compact", query.candidates, query.codes
+        vectors = self._units(vectors, kind)
+        ignored = self._labels(f"id IN {_LISTED}", json.dumps(list(query.without)))
+        if kind != self._first:  # of those there is no index
+            heap = faiss.ResultHeap(len(vectors), k, keep_max=True)
+            kept = np.setdiff1d(self._labels(*_meeting(query.where)), ignored)
+            for labels, stored in self._blocks(kind, kept):
+                scores, at = faiss.knn(vectors, stored, k, metric=faiss.METRIC_INNER_PRODUCT)
+                heap.add_result(scores, np.append(labels, -1)[at])
+            heap.finalize()
+            return heap.D, heap.I
+        loaded = self._load()
+        if (key := repr(query.where)) not in loaded.kept:
+            may = loaded.alive
+            for condition in query.where:  # what a negated one leaves out is sooner read
+                having = self._labels(*_meeting([replace(condition, negated=False)]))
+                may = may & (loaded.among(having) != condition.negated)
+            loaded.kept = {key: may}
+        may = loaded.kept[key] & ~loaded.among(ignored)
+        size, count = len(may), int(np.count_nonzero(may))
         k = min(k, count)
-        found: list[_Found] = [(loaded.labels[:0], np.empty(0, np.float32)) for _ in vectors]
+        most = min(size, math.ceil(_SIFTED * k * size / max(count, 1)))
+        index = loaded.flat if query.exact else loaded.core
+        if len(vectors) >= _GPU_QUERIES and most <= _GPU_MOST:
+            index = loaded.on_gpus or index
+        scores, at = np.zeros((len(vectors), k), np.float32), np.full((len(vectors), k), -1)
+        if index is not loaded.flat and count > _RARE * size:
+            scores, at = index.search(vectors, most)
+            at[~may[at]] = -1
+            first = np.argsort(at < 0, axis=1, kind="stable")[:, :k]
+            scores, at = np.take_along_axis(scores, first, 1), np.take_along_axis(at, first, 1)
+        if len(short := np.flatnonzero((at < 0).any(axis=1))):
+            selector = faiss.IDSelectorBitmap(np.packbits(may, bitorder="little"))
+            params = faiss.SearchParameters(sel=selector) if count < size else None
+            scores[short], at[short] = loaded.flat.search(vectors[short], k, params=params)
+        return scores, loaded.labels[at]
 
-        def take(rows: list[int], scores: Floats, at: Labels) -> None:
-            for row, each, places in zip(rows, scores, at, strict=True):
-                real = np.flatnonzero(places >= 0)[:k]
-                found[row] = loaded.labels[places[real]], each[real]
+    def _load(self, factory: str | None = None) -> _Loaded:
+        """Return the index with all points in it: in memory where its file has not all of them.
 
-        if k and count > _RARE * size:
-            most = k if count == size else min(size, math.ceil(_SIFTED * k * size / count))
-            index = loaded.flat if query.exact else loaded.core
-            if len(vectors) >= _GPU_QUERIES and most <= _GPU_MOST:
-                loaded.copies = loaded.copies or [self._copied(loaded.flat)]
-                index = loaded.copies[0] or index
-            if index is not loaded.flat:
-                scores, at = index.search(vectors, most)
-                take(list(range(len(vectors))), scores, np.where(kept[at], at, -1))
-        short = [row for row, (labels, _) in enumerate(found) if len(labels) < k]
-        if short:
-            flat = loaded.flat
-            if count <= _FEW * size:  # side by side: a selector is asked of every position
-                at = np.flatnonzero(kept)
-                codes = faiss.rev_swig_ptr(flat.codes.data(), size * flat.code_size)
-                some = faiss.IndexScalarQuantizer(flat.d, flat.sq.qtype, flat.metric_type)
-                some.add_sa_codes(codes.reshape(size, -1)[at])
-                scores, places = some.search(vectors[short], k)
-                take(short, scores, at[places])
-            else:
-                selected = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
-                params = faiss.SearchParameters(sel=selected) if count < size else None
-                take(short, *flat.search(vectors[short], k, params=params))
-        return found
-
-    def _compare(
-        self, kind: VectorName, vectors: Floats, k: int, labels: Labels | None
-    ) -> list[_Found]:
-        """Return the ``k`` nearest to each vector of all points or some, read from SQLite."""
-        faiss = _library()
-        heap = faiss.ResultHeap(len(vectors), k, keep_max=True)
-        for some, stored in self._blocks(kind, labels=labels):
-            most = min(k, len(some))
-            scores, at = faiss.knn(vectors, stored, most, metric=faiss.METRIC_INNER_PRODUCT)
-            heap.add_result(scores, some[at])
-        heap.finalize()
-        return [(i[i >= 0], d[i >= 0]) for i, d in zip(heap.I, heap.D, strict=True)]
-
-    def _spread(self, query: VectorQuery, labels: Labels, scores: Floats) -> _Found:
-        """Choose ``limit`` of what was found by maximal marginal relevance, the nearest first.
-
-        The next is always the one of the greatest (1 - spread) * score - spread * (greatest cosine
-        to those chosen before), as in Qdrant. Reference: Carbonell and Goldstein, The use of MMR,
-        diversity-based reranking, SIGIR 1998.
+        Made anew by a factory, or where the file is damaged: FAISS trusts what it reads.
         """
-        rising, vectors = self._vectors(query.using, labels)
-        vectors = vectors[np.searchsorted(rising, labels)]
-        chosen: list[int] = []
-        nearest, worth = np.full(len(scores), -np.inf, dtype=np.float32), scores.copy()
-        while len(chosen) < min(query.limit, len(scores)):
-            chosen.append(int(np.argmax(worth)))
-            nearest = np.maximum(nearest, vectors @ vectors[chosen[-1]])
-            worth = (1 - query.spread) * scores - query.spread * nearest
-            worth[chosen] = -np.inf
-        return labels[chosen], scores[chosen]
-
-    def _kept(self, where: Filter) -> _Mask:
-        """Tell which positions of the index are of points that match."""
-        loaded, key = self._load(), repr(where)
-        if key not in loaded.masks:
-            if len(loaded.masks) >= _MASKS:
-                loaded.masks.clear()
-            kept = loaded.alive
-            for condition in where:  # what a negated one leaves out is sooner read than the rest
-                having = self._matching([replace(condition, negated=False)])
-                kept = kept & (_among(loaded.labels, having) != condition.negated)
-            loaded.masks[key] = kept
-        return loaded.masks[key]
-
-    def _load(self) -> _Loaded:
-        """Return the index as SQLite has it: mapped, built anew where it is damaged, or begun.
-
-        What was written since is added to it in memory.
-        """
-        if self._loaded is not None:
+        if self._loaded is not None and not factory:
             return self._loaded
-        faiss, made = _library(), self._note("index")
-        index = self._read() if made else None
-        if made and index is None:
-            self._build(made["factory"])
-            index = self._read()
-        mapped = index is not None
-        index = index or _make(_FLAT, self._dimensions[self._first])
+        faiss, index, made = _faiss(), None, self._note("faiss") or {"factory": None}
+        with suppress(OSError, RuntimeError):
+            if not factory and fingerprint(self._index_file) == made.get("fingerprint"):
+                newer = len(self._labels("label > ? LIMIT 1", made["last"]))
+                mapped = 0 if newer else faiss.IO_FLAG_MMAP_IFC
+                index = faiss.read_index(str(self._index_file), mapped)
+        if anew := index is None:
+            factory = factory or made["factory"]
+            index = self._make(factory or _FLAT, self._labels("TRUE"))
         last = int(faiss.vector_to_array(index.id_map).max(initial=0))
-        try:
-            for more, vectors in self._blocks(self._first, after=last):
-                if mapped:
-                    index, mapped = faiss.read_index(str(self._index_file)), False
-                index.add_with_ids(vectors, more)
-        except RuntimeError as error:
-            raise StoreError(f"{self._index_file} cannot be added to: {_reason(error)}") from error
-        core, labels = faiss.downcast_index(index.index), faiss.vector_to_array(index.id_map)
-        alive = ~_among(labels, self._numbers("SELECT label FROM gone"))
-        self._loaded = _Loaded(index, mapped, core, _tuned(core), labels, alive)
+        with self._guard():
+            for labels, vectors in self._blocks(self._first, self._labels("label > ?", last)):
+                index.add_with_ids(vectors, labels)
+        if anew and factory:
+            self._write(index, {"factory": factory, "points": index.ntotal})
+        gone = np.array(self._rows("SELECT label FROM gone"), dtype=np.int64).ravel()
+        self._loaded = _Loaded(index, gone)
         return self._loaded
 
-    def _build(self, factory: str) -> None:
-        """Train, fill and write an index; a flat one where FAISS cannot build what is wanted."""
-        faiss = _library()
-        remark = ""
-        for kind in (factory, _FLAT):
-            index = _make(kind, self._dimensions[self._first])
-            try:
-                if not index.is_trained:
-                    lists = faiss.try_extract_index_ivf(index)
-                    most = max(_TRAINING, 40 * lists.nlist if lists else 0)
-                    some = np.random.default_rng(0).permutation(self._matching(()))[:most]
-                    index.train(self._vectors(self._first, some)[1])
-                for labels, vectors in self._blocks(self._first):
-                    index.add_with_ids(vectors, labels)
-                break
-            except RuntimeError as error:
-                remark = f"FAISS cannot build {kind}: {_reason(error)}"
-        made = {"factory": factory, "points": index.ntotal, "remark": remark}
-        self._write(index, made, anew=True)
-
-    def _write(self, index: Any, made: dict[str, Any], *, anew: bool = False) -> None:
-        """Put an index in its file, note which it is, and let it be mapped."""
+    def _make(self, factory: str, labels: _Labels | None = None) -> Any:
+        """Return an empty index by inner product, trained with vectors of ``labels``."""
+        faiss, dimension = _faiss(), self._dimensions[self._first]
+        whole = factory if factory in (_FLAT, _GRAPH) else f"{factory},{_BESIDE}"
         try:
-            with replacing(self._index_file) as fresh:
-                _library().write_index(index, str(fresh))
-                made = {**made, "fingerprint": fingerprint(fresh)}
-        except (OSError, RuntimeError) as error:
-            raise StoreError(
-                f"the index {self._index_file} cannot be written ({_reason(error)}): is the disk "
-                "full? Nothing is lost; free some space and run it again"
+            index = faiss.index_factory(dimension, f"IDMap,{whole}", faiss.METRIC_INNER_PRODUCT)
+            for name, value in _EFFORT.items():
+                with suppress(RuntimeError):  # an index of that kind has none
+                    faiss.ParameterSpace().set_index_parameter(index, name, value)
+            if labels is not None and not index.is_trained:
+                most = _TRAINING
+                if lists := faiss.try_extract_index_ivf(index):
+                    most = max(most, 40 * lists.nlist)
+                    if isinstance(lists := faiss.downcast_index(lists), faiss.IndexIVFPQ):
+                        lists.do_polysemous_training = False  # minutes, for what nothing uses
+                some = np.random.default_rng(0).permutation(labels)[:most]
+                index.train(self._vectors(self._first, some)[1])
+        except RuntimeError as error:
+            raise UsageError(
+                f"FAISS makes no index {factory!r} of these vectors of {dimension} numbers: "
+                f"{_reason(error)}; try HNSW32, IVF1024,SQfp16, OPQ16_64,IVF1024,PQ16 or none"
             ) from error
+        return index
+
+    def _write(self, index: Any, made: dict[str, Any]) -> None:
+        """Put an index in its file, and note which it is."""
+        with self._guard(), replacing(self._index_file) as fresh:
+            _faiss().write_index(index, str(fresh))
+            last = self._rows("SELECT max(label) FROM points")[0][0] or 0
+            made = {**made, "last": last, "fingerprint": fingerprint(fresh)}
         with self._transaction():
-            self._note_down("index", made)
-            if anew:  # it knows none of these
+            self._note_down("faiss", made)
+            if index.ntotal == made["points"]:  # made anew, it knows nothing that is gone
                 self._base.execute("DELETE FROM gone")
 
-    def _read(self) -> Any | None:
-        """Return the index in the file; None where it is missing or not the one that was noted."""
-        faiss = _library()
-        with suppress(OSError, RuntimeError):
-            # FAISS trusts what it reads, links of a graph above all.
-            if fingerprint(self._index_file) == self._note("index")["fingerprint"]:
-                index = faiss.read_index(str(self._index_file), faiss.IO_FLAG_MMAP_IFC)
-                return index if _tuned(faiss.downcast_index(index.index)) else None
-        return None
+    def _vectors(self, kind: VectorName, labels: _Labels) -> tuple[_Labels, _Floats]:
+        """Return those of ``labels`` that have such a vector, rising, and these, (n, d)."""
+        query = f'SELECT label, vector AS "vector [halves]" FROM {kind} WHERE label IN {_LISTED}'
+        rows = self._rows(f"{query} ORDER BY label", json.dumps(labels.tolist()))
+        with self._guard():
+            vectors = np.array([vector for _, vector in rows], dtype=np.float32)
+            vectors = vectors.reshape(len(rows), self._dimensions[kind])
+        return np.array([label for label, _ in rows], dtype=np.int64), vectors
+
+    def _blocks(self, kind: VectorName, labels: _Labels) -> Iterator[tuple[_Labels, _Floats]]:
+        """Yield the same, a few megabytes at a time."""
+        size = max(1, _BLOCK_BYTES // (2 * self._dimensions[kind]))
+        for start in range(0, len(labels), size):
+            yield self._vectors(kind, labels[start : start + size])
+
+    def _labels(self, condition: str, *values: Any) -> _Labels:
+        rows = self._rows(f"SELECT label FROM points WHERE {condition}", *values)
+        return np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+
+    def _index_fields(self, payloads: Iterable[Mapping[str, Any]]) -> None:
+        """Index each field the first time it is seen, inside a transaction."""
+        known = self._note("fields") or []
+        fresh = sorted(set(chain.from_iterable(payloads)) - NOT_INDEXED - set(known))
+        for number, name in enumerate(fresh, start=len(known)):
+            self._base.execute(f"CREATE INDEX value_{number} ON points ({_value(name)})")
+        self._note_down("fields", known + fresh)
+
+    def _note(self, name: str) -> Any:
+        """Return what was noted under a name, None where nothing was."""
+        rows = self._rows("SELECT value FROM meta WHERE name = ?", name)
+        return json.loads(rows[0][0]) if rows else None
+
+    def _note_down(self, name: str, value: Any) -> None:
+        self._base.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [name, json.dumps(value)])
+
+    def _units(self, vectors: _Floats, kind: VectorName) -> _Floats:
+        """Return finite vectors, (n, d), of the right length with unit norms; zeros stay zeros."""
+        if vectors.shape[1:] != (self._dimensions.get(kind),) or not np.isfinite(vectors).all():
+            said = (
+                f"{self._file.parent} keeps finite vectors of the lengths {dict(self._dimensions)}"
+            )
+            raise StoreError(f"{said}; a {kind} one of shape {vectors.shape[1:]} is not one")
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        with self._guard():
+            return self._base.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Do all or nothing."""
+        self._loaded = None
+        with self._guard(), self._base:
+            self._base.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Turn errors of SQLite, FAISS and the disk, and what cannot be read, into ours."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, RuntimeError, ValueError) as error:
+            said = f"the store {self._file.parent} failed: {_reason(error)}"
+            if re.search("is full|No space left", str(error)):
+                said = f"the disk of {self._file.parent} is full; free some space and run it again"
+            elif isinstance(error, ValueError) or re.search(
+                "no such|malformed|not a d", str(error)
+            ):
+                said = (
+                    f"{self._file} is damaged ({error}); restore it from a backup, or index again"
+                )
+            raise StoreError(said) from error
 
 
-def _among(known: Labels, labels: Labels) -> _Mask:
-    """Tell which of the known labels, which rise, are among these."""
-    mask = np.zeros(len(known), dtype=bool)
-    at = np.searchsorted(known, labels)
-    labels, at = labels[at < len(mask)], at[at < len(mask)]
-    mask[at[known[at] == labels]] = True
-    return mask
+def _spread(vectors: _Floats, scores: _Floats, query: VectorQuery) -> list[int]:
+    """Choose ``limit`` points by maximal marginal relevance, the nearest first, as in Qdrant.
 
-
-def _make(factory: str, dimension: int) -> Any:
-    """Return an empty index by inner product that keeps labels.
-
-    Raises:
-        UsageError: FAISS knows no such index for vectors of this length.
+    The next is always the one of the greatest (1 - spread) * score - spread * (greatest cosine to
+    those chosen before). Reference: Carbonell and Goldstein, SIGIR 1998.
     """
-    faiss = _library()
-    whole = factory if factory in (_FLAT, _GRAPH) else f"{factory},{_BESIDE}"
-    try:
-        index = faiss.index_factory(dimension, f"IDMap,{whole}", faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        raise UsageError(
-            f"FAISS makes no index {factory!r} for {dimension} dimensions ({_reason(error)}); "
-            "try HNSW32, IVF1024,SQfp16 or OPQ16_64,IVF1024,PQ16"
-        ) from error
-    _tuned(faiss.downcast_index(index.index))
-    return index
-
-
-def _tuned(index: Any) -> Any | None:
-    """Set how thoroughly an index is searched; return the flat one of the stored numbers in it."""
-    faiss = _library()
-    if isinstance(index, faiss.IndexRefine):
-        index.k_factor = _CANDIDATES
-        _tuned(faiss.downcast_index(index.base_index))
-        return faiss.downcast_index(index.refine_index)
-    if lists := faiss.try_extract_index_ivf(index):
-        lists.nprobe = max(_PROBED, lists.nlist // _PROBED)
-        if isinstance(lists := faiss.downcast_index(lists), faiss.IndexIVFPQ):
-            lists.do_polysemous_training = False  # half a minute for codes that are not used
-    if isinstance(index, faiss.IndexHNSW):
-        index.hnsw.efSearch, index.hnsw.efConstruction = _EF, 80
-        index = faiss.downcast_index(index.storage)
-    return index if isinstance(index, faiss.IndexScalarQuantizer) else None
+    chosen: list[int] = []
+    nearest, worth = np.full(len(scores), -np.inf, dtype=np.float32), scores.copy()
+    while len(chosen) < min(query.limit, len(scores)):
+        chosen.append(int(np.argmax(worth)))
+        nearest = np.maximum(nearest, vectors @ vectors[chosen[-1]])
+        worth = (1 - query.spread) * scores - query.spread * nearest
+        worth[chosen] = -np.inf
+    return chosen
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error)
-    return said.rpartition("Error: ")[2].rpartition("failed: ")[2].strip() or "unknown"
+    """Return an error's words without where in FAISS's sources it was raised."""
+    return str(error).rpartition("Error: ")[2].rpartition("failed: ")[2].strip() or "unknown"
+
+
+def _select(condition: str, vectors: bool = False) -> str:
+    return f"SELECT {_POINT}{_VECTORS if vectors else _NO_VECTORS} WHERE {condition}"
+
+
+def _json(value: Any) -> str:
+    """Return JSON without escaped quotes, which no path into a payload could name."""
+    return re.sub(r"\\.", lambda found: found[0].replace('"', "u0022"), json.dumps(value))
+
+
+def _value(name: str) -> str:
+    """Return a field of a payload in SQL, in the very words of its index."""
+    return "json_extract(payload, '$.{}')".format(_json(name).replace("'", "''"))
+
+
+def _meeting(where: Filter) -> tuple[Any, ...]:
+    """Return what is true of a point that meets all conditions, in SQL, and its parameters."""
+    parts, parameters = ["TRUE"], list[Any]()
+    for condition in where:
+        part = f"{_value(condition.field)} IN {_LISTED}"
+        low, high, most = condition.low, condition.high, sys.float_info.max
+        if condition.values:  # read by SQLite as payloads are; a number equals its text
+            numbers = [
+                n for v in condition.values for n in (as_number(v), v) if isinstance(n, float | int)
+            ]
+            parameters.append(json.dumps([*map(str, condition.values), *numbers]))
+        else:  # all text is above all numbers
+            part = f"{_value(condition.field)} BETWEEN ? AND ?"
+            parameters += [-most if low is None else low, most if high is None else high]
+        for first, last in condition.spans:
+            begins, ends = map(_value, SPANS[condition.field])
+            part += f" OR {begins} BETWEEN ? AND ? AND {ends} BETWEEN ? AND ?"
+            parameters += [-most, most if last is None else last]
+            parameters += [-most if first is None else first, most]
+        part = f"({part})"
+        if condition.negated:  # which a point without the field meets
+            part = f"label NOT IN (SELECT label FROM points WHERE {part})"
+        parts.append(part)
+    return " AND ".join(parts), *parameters
