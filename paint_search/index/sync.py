@@ -30,7 +30,7 @@ from paint_search.indexer.corpus.skips import inside, skip_list
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import is_image
 from paint_search.indexer.pipeline import Pipeline, Summary, gone
-from paint_search.painting import Painting, Progress, Record
+from paint_search.painting import Painting, Progress, Record, composed
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
 
@@ -105,7 +105,7 @@ def sync(collection: Collection, request: Request) -> Summary:
     manifest, folder = _enter_corpus(collection, request.folder, summary)
     manifest = _remember_labels(index, manifest, request)
     root = read_path(manifest.root, index)
-    scope = folder.relative_to(root).as_posix()
+    scope = composed(folder.relative_to(root).as_posix())
     if request.weights is not None:
         collection.backbone.check_weights(request.weights)
     run = time.time_ns()
