@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import Cli
 from PIL import Image
+from qdrant_server import QdrantServer
 
 from paint_search import Index
 from paint_search.painting import Record, painting_id
@@ -164,6 +165,9 @@ def test_every_unicode_form_of_a_name_finds_it(home: Path, cli: Cli) -> None:
             assert index.locate(painting).is_file()
             assert index.locate_query(painting.path).is_file()
     assert cli.ok("index", "paintings").out.startswith("4 unchanged")
+    for name in (DÜRER, APART):  # of two folders, that which is called so
+        outcome = cli("index", f"paintings/{name}")
+        assert (outcome.code, outcome.out.startswith("1 unchanged")) == (0, True)
     cli.ok("remove", f"{APART}/Hase.jpg")
     assert cli.ok("remove", "--where", f"artist={APART}", "--json").json == {"removed": 1}
     assert set(artists(cli).values()) == {"Klee"}
@@ -171,6 +175,14 @@ def test_every_unicode_form_of_a_name_finds_it(home: Path, cli: Cli) -> None:
 
 def name_of(text: str) -> bool:
     return f"{DÜRER} (2 works) and Klee (2 works)" in text
+
+
+def test_a_folder_is_found_whatever_the_form_it_is_typed_in(home: Path, cli: Cli) -> None:
+    paint(home, f"{APART}/Hände.jpg", "Klee/Fisch.jpg")
+    cli.ok(*INDEX)
+    folder = home / "paintings" / APART
+    (folder / "Hände.jpg").rename(folder / "Hase.jpg")
+    assert cli.ok("index", f"paintings/{DÜRER}", "--json").json["moved"] == 1
 
 
 def test_rows_of_another_unicode_form_meet_their_files(home: Path, cli: Cli) -> None:
@@ -250,12 +262,16 @@ def test_two_spellings_are_no_guess(home: Path, cli: Cli) -> None:
     assert "did you mean KLEE or Klee?" in outcome.err
 
 
-@pytest.mark.parametrize("store", ["edge", "faiss"])
-def test_ranges_of_years_meet_texts_that_name_them(home: Path, cli: Cli, store: str) -> None:
+@pytest.mark.parametrize("store", ["edge", "faiss", "qdrant"])
+def test_every_store_finds_years_in_texts_and_words(
+    home: Path, cli: Cli, store: str, request: pytest.FixtureRequest
+) -> None:
     years = {"a": "c. 1503-19", "b": "late 15th century", "c": "1910", "d": "undated", "e": "-700"}
     paint(home, *(f"{name}.jpg" for name in years))
     name = table(home, "path,year", *(f'{key}.jpg,"{year}"' for key, year in years.items()))
-    cli.ok(*INDEX, "--store", store, "--table", name)
+    server = QdrantServer() if store == "qdrant" else None
+    request.addfinalizer(server.die if server else lambda: None)
+    cli.ok(*INDEX, "--store", server.url("works") if server else store, "--table", name)
 
     def found(*options: str) -> str:
         paintings = cli.ok("list", *options, "--json").json["paintings"]
@@ -270,6 +286,8 @@ def test_ranges_of_years_meet_texts_that_name_them(home: Path, cli: Cli, store: 
     assert found("--where", "year=undated") == "d"
     assert found("--not", "year=1490..1510") == "cde"
     assert found("--where", "year_to=1500..1600") == "a"
+    assert found("--where", "year~=15TH céntury") == "b"
+    assert found("--not", "year~=century") == "acde"
     hits = cli.ok("similar", "c.jpg", "--where", "year=1490..1510", "--json").json["hits"]
     assert {(hit["path"], hit["year"], hit["year_from"], hit["year_to"]) for hit in hits} == {
         ("a.jpg", "c. 1503-19", 1503, 1519),

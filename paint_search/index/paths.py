@@ -9,6 +9,7 @@ from typing import Final
 
 from paint_search.errors import UsageError
 from paint_search.index.manifest import is_index
+from paint_search.indexer.corpus.scan import find_file
 
 FOLDER: Final = ".paint-search"
 VARIABLE: Final = "PAINT_SEARCH_INDEX"
@@ -32,12 +33,13 @@ def find_index(folder: str | Path | None = None) -> Path | None:
 
 
 def corpus_folder(folder: str | Path) -> Path:
-    """Return the absolute path of a folder of paintings; links in it are kept as they are.
+    """Return the absolute path of a folder of paintings, in any Unicode form; links in it are kept.
 
     Raises:
         UsageError: there is no such folder.
     """
     path = Path(os.path.abspath(folder))
+    path = find_file(Path(path.anchor), path.relative_to(path.anchor).as_posix())
     if not path.is_dir():
         raise UsageError(f"there is no folder {folder}; name the folder that holds the paintings")
     return path

@@ -31,7 +31,7 @@ from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import Damaged
 from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.pipeline import Pipeline, Summary, gone
-from paint_search.painting import Painting, Progress, Record
+from paint_search.painting import Painting, Progress, Record, composed
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
 
@@ -107,7 +107,7 @@ def sync(collection: Collection, request: Request) -> Summary:
     manifest, folder = _enter_corpus(collection, request.folder, summary)
     manifest = _remember_labels(index, manifest, request)
     root = read_path(manifest.root, index)
-    scope = folder.relative_to(root).as_posix()
+    scope = composed(folder.relative_to(root).as_posix())
     if request.weights is not None:
         collection.backbone.check_weights(request.weights)
     run = time.time_ns()

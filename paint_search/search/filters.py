@@ -148,7 +148,7 @@ def build_filter(
     as Python's.
     """
     return [
-        _condition(name, value, negated)
+        _condition(composed(name), value, negated)
         for mapping, negated in ((where, False), (exclude, True))
         for name, value in (mapping or {}).items()
     ]

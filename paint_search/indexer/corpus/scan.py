@@ -132,7 +132,7 @@ def find_file(root: Path, path: str) -> Path:
     if path.isascii() or os.path.lexists(file):
         return file
     found = [root]
-    for name in path.split("/"):
+    for name in composed(path).split("/"):
         found = [below for folder in found for below in _called(folder, name)]
     return found[0] if found else file
 

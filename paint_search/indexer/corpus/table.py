@@ -378,5 +378,5 @@ def _path_column(file: Path, columns: Sequence[str]) -> int:
 
 def field_name(name: str) -> str:
     """Return a column's name as ``--where`` takes it; empty for one that is not to be kept."""
-    name = name.strip().lower()
+    name = composed(name.strip().lower())
     return "" if name.startswith("_") else re.sub(r"\W+", "_", name).strip("_")
