@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +42,19 @@ def options(atelier: Path) -> tuple[object, ...]:
     return (folder, "--table", folder / "works.csv", *QUICK)
 
 
-def test_it_leaves_weights_that_an_index_takes_and_a_curve(atelier: Path, cli: Cli) -> None:
-    result = cli.ok("train", *options(atelier), "--json").json
+@pytest.fixture(scope="module")
+def trained(academy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The academy's pictures with what training on them leaves, and what it told."""
+    home = tmp_path_factory.mktemp("trained")
+    shutil.copytree(academy / "paintings", home / "paintings")
+    return home, Cli().ok("train", *options(home), "--out", home / "twins", "--json").json
+
+
+def test_it_leaves_weights_that_an_index_takes_and_a_curve(
+    trained: tuple[Path, Any], cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    atelier, result = trained
+    monkeypatch.chdir(atelier)
     assert result["auc"] > 0.55
     assert result["best_step"] <= result["steps"] == 40
     with (atelier / "twins" / "curve.csv").open() as table:
@@ -79,19 +91,21 @@ app(sys.argv[1:])
 """
 
 
-def test_killed_it_goes_on_and_ends_where_it_would_have(atelier: Path, cli: Cli) -> None:
-    whole, killed = (*options(atelier), "--out", "whole"), (*options(atelier), "--out", "killed")
-    cli.ok("train", *whole)
+def test_killed_it_goes_on_and_ends_where_it_would_have(
+    trained: tuple[Path, Any], atelier: Path, cli: Cli
+) -> None:
+    outs = (trained[0] / "twins", atelier / "killed")
+    killed = (*options(atelier), "--out", "killed")
     command = [sys.executable, "-c", KILL, "train", *map(str, killed)]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert (atelier / "killed" / "checkpoint.pt").exists()
     assert not (atelier / "killed" / "weights.safetensors").exists()
     cli.ok("train", *killed)
-    one, other = (load_file(atelier / name / "weights.safetensors") for name in ("whole", "killed"))
+    one, other = (load_file(out / "weights.safetensors") for out in outs)
     for name, values in one.items():
         np.testing.assert_allclose(other[name], values, atol=1e-5, err_msg=name)
-    curves = [(atelier / name / "curve.csv").read_text() for name in ("whole", "killed")]
+    curves = [(out / "curve.csv").read_text() for out in outs]
     assert [line.split(",")[0] for line in curves[0].split()] == [
         line.split(",")[0] for line in curves[1].split()
     ]
