@@ -30,6 +30,7 @@ FAISS = "pip install 'paint-search[faiss]'"
 EXTRAS = {
     "torch": ("torch", "torchvision", "timm", "huggingface_hub", "pytorch_metric_learning"),
     "faiss": ("faiss",),
+    "formats": ("pillow_jxl", "rawpy"),
 }
 
 #: What is imported only where torch is wanted.
@@ -113,7 +114,7 @@ def test_what_needs_no_extra_runs(in_museum: Path, cli: Cli) -> None:
         "verify paintings/Artist\\ 1/work\\ 1.png paintings/Artist\\ 2/work\\ 2.png",
         "eval verify",
         "eval clusters --by movement",
-        "eval silhouette",
+        "eval silhouette --min-works 2",
         "eval classify --label movement --model logistic",
         "export vectors.npy",
         "export vectors.parquet --to parquet",

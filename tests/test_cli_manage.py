@@ -54,7 +54,7 @@ def test_info_of_a_network_says_its_engine_and_weights(
     assert TINY in text
     assert tiny_weights.name in text
     assert str(tiny_weights) not in text
-    assert "images/s" in text
+    assert "OpenVINO on the CPU, " in text
 
 
 def test_list_is_sorted_by_path_and_filtered(in_museum: Path, cli: Cli) -> None:
