@@ -78,8 +78,8 @@ CASES = {
     ),
     "classify": Case(
         studies.classify,
-        {"by": "movement", "model": "logistic", "exclude": {"artist": "none"}},
-        "eval classify --label movement --model logistic --not artist=none",
+        {"by": "movement", "model": "logistic", "exclude": {"path": "7.png"}},
+        "eval classify --label movement --model logistic --not path=7.png",
         5,
         ["movement", "Movement 0"],
         home="academy",
