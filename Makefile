@@ -5,7 +5,7 @@ VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 LOWEST := $(VENV)-lowest
 
-.PHONY: demo test test-lowest constraints
+.PHONY: demo test test-lowest bench constraints
 demo: $(VENV)/light
 	rm -rf demo
 	$(BIN)/paint-search demo demo
@@ -20,6 +20,10 @@ test: $(VENV)/installed
 # The suite with the oldest libraries that pyproject.toml admits.
 test-lowest: $(LOWEST)/installed
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -n auto --dist loadfile
+
+# Has anything become slower? Ten minutes on a quiet machine.
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/guard.py
 
 # The newest versions that pyproject.toml admits, for every Python and system.
 constraints: $(VENV)/installed
