@@ -32,12 +32,14 @@ constraints: $(VENV)/installed
 		--no-annotate --custom-compile-command "make constraints" \
 		--output-file constraints.txt pyproject.toml
 
+# Modules of the light one are compiled when they are imported: all at once takes half of its time.
+$(VENV)/light: QUICK := --no-compile
 $(VENV)/light: WHAT := .
 $(VENV)/installed: WHAT := .[all,dev]
 $(VENV)/light $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '$(WHAT)'
+	$(BIN)/pip install --quiet $(QUICK) --constraint constraints.txt --editable '$(WHAT)'
 	touch $@
 
 $(LOWEST)/installed: pyproject.toml
