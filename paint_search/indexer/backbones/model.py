@@ -147,16 +147,14 @@ class Model:
             UsageError: ``cuda`` was asked for and cannot be used.
         """
         if device == "cuda" or (device == "auto" and engines.count_gpus()):
-            obstacle = self._obstacle(pending if device == "auto" else None, weights_file)
-            if obstacle is None:
-                network = self._find_network(weights_file)
-                assert network is not None  # noqa: S101 - else it was the obstacle
-                embedder, choice = engines.torch_on_gpus(network, pixels, pending, note)
+            found = self._network_for_gpus(pending if device == "auto" else None, weights_file)
+            if not isinstance(found, str):
+                embedder, choice = engines.torch_on_gpus(found, pixels, pending, note)
                 note(f"engine: {choice.describe()}")
                 return embedder, choice
             if device == "cuda":
-                raise UsageError(f"{argument('device', device)}: {obstacle}")
-            note(f"this machine has a GPU, and the CPU is used: {obstacle}")
+                raise UsageError(f"{argument('device', device)}: {found}")
+            note(f"this machine has a GPU, and the CPU is used: {found}")
         return self.batch_embedder(pixels)
 
     def reader(self, max_pixels: int, damaged: Damaged) -> Reader:
@@ -184,8 +182,8 @@ class Model:
             return slow, engines.EngineChoice("torch on the CPU", "f32")
         return engines.openvino_on_cpu(self._converted(), pixels)
 
-    def _obstacle(self, pending: int | None, weights_file: Path | None) -> str | None:
-        """Say why the GPUs cannot be used or are not worth it; None where nothing is amiss."""
+    def _network_for_gpus(self, pending: int | None, weights_file: Path | None) -> "Network | str":
+        """Return the network, or why the GPUs cannot be used or are not worth it."""
         name = self.record.name
         if isinstance(REGISTRY.get(name), OwnBackbone):
             return f"the backbone {name!r} runs on the CPU only"
@@ -197,9 +195,10 @@ class Model:
 
         if not torch.cuda.is_available():
             return "torch finds no GPU here"
-        if self._find_network(weights_file) is None:
+        network = self._find_network(weights_file)
+        if network is None:
             return f"the weights are not in the cache; give them with {argument('weights')}"
-        return None
+        return network
 
     def _formula(self, lanes: int) -> engines.FormulaEmbedder | None:
         """Return the embedder of a backbone of our own that is a formula alone.
