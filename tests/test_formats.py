@@ -74,11 +74,19 @@ def test_tiffs_of_many_bits_are_what_they_show(kind: str, tmp_path: Path) -> Non
     assert difference(decode(tmp_path / "x.tif", PLAIN).pixels, image) < 3
 
 
+def test_scans_of_16_bits_in_lzw_are_read(tmp_path: Path) -> None:
+    """As museums keep them; tifffile alone lacks the codec."""
+    grays = Image.fromarray(colours(np.uint16, 65535)[..., 1].copy())
+    grays.save(tmp_path / "x.tif", compression="tiff_lzw")
+    image = picture().getchannel("G").convert("RGB")
+    assert difference(decode(tmp_path / "x.tif", PLAIN).pixels, image) < 3
+
+
 def test_a_tiff_that_needs_a_codec_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "x.tif", colours(np.float32, 1)[..., 1])
+    tifffile.imwrite(tmp_path / "x.tif", colours(np.float32, 1)[..., 1], byteorder=">")
     content = bytearray((tmp_path / "x.tif").read_bytes())
-    at = content.index(b"\x03\x01\x03\x00\x01\x00\x00\x00\x01\x00")  # compression: none
-    content[at + 8 : at + 10] = b"\x05\x00"  # LZW, which its bytes are not
+    at = content.index(b"\x01\x03\x00\x03\x00\x00\x00\x01\x00\x01")  # compression: none
+    content[at + 8 : at + 10] = b"\x00\x05"  # LZW, which its bytes are not
     with pytest.raises(ImageError, match=r"32 bits a channel that cannot be read right"):
         decode(write(tmp_path / "y.tif", bytes(content)), PLAIN)
 

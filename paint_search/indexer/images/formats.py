@@ -30,6 +30,7 @@ _REFUSED: Final = frozenset(
 _SLOW_PIXELS: Final = 4_000_000
 
 _HEAD: Final = 64
+_PREFIX: Final = 16  # bytes that Pillow shows its openers
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 #: Brands of ISO media files that are pictures.
@@ -60,7 +61,12 @@ _RAW_NAMES: Final = (
 #: Where to get what opens them.
 _PLUGINS: Final = {"JPEG XL": "pillow_jxl", "camera raw": "rawpy"}
 
-_WHITE_IS_ZERO, _COLOUR_FILTER = 0, 32803  # kinds of pictures in a TIFF, the latter of sensors
+_WHITE_IS_ZERO, _GREY, _RGB, _COLOUR_FILTER = (
+    0,
+    1,
+    2,
+    32803,
+)  # kinds of pictures in a TIFF, the latter of sensors
 _ORIENTATION, _PROFILE, _DNG_VERSION = 274, 34675, 50706  # tags of a TIFF
 
 #: What pictures that this program writes of an index say of themselves, as PNG and EXIF have it.
@@ -101,7 +107,7 @@ def open_picture(stream: IO[bytes], name: str = "") -> Opened:
     kind = _kind(head, name)
     if kind == "camera raw":
         return _raw(stream)
-    if head[:4] in _TIFF and (wide := _tiff(stream)):
+    if head[:4] in _TIFF and (wide := _tiff(stream, head)):
         return wide
     for opener, accepts in _openers():
         if accepts is not None and not _agrees(accepts, head):
@@ -173,7 +179,8 @@ def _itself(picture: Image.Image) -> Image.Image:
 def _agrees(accepts: Callable[[bytes], Any], head: bytes) -> bool:
     """Tell whether an opener takes a file that begins so; a text is its refusal."""
     with suppress(Exception):  # a plugin may trip over short files
-        return accepts(head) is True
+        answer = accepts(head[:_PREFIX])
+        return bool(answer) and not isinstance(answer, str)
     return False
 
 
@@ -220,7 +227,7 @@ def _raw(stream: IO[bytes]) -> Opened:
         raise ImageError(f"a camera raw file that cannot be read ({error})") from error
 
 
-def _tiff(stream: IO[bytes]) -> Opened | None:
+def _tiff(stream: IO[bytes], head: bytes) -> Opened | None:
     """Open a TIFF that Pillow reads wrongly or not at all; None where Pillow is to read it.
 
     It takes planes of 16 bits, floats of the other byte order, numbers of 32 bits, and 16 bits of
@@ -236,7 +243,14 @@ def _tiff(stream: IO[bytes]) -> Opened | None:
         return None
     if _DNG_VERSION in tags or page.photometric == _COLOUR_FILTER:
         return _raw(stream)
-    if bits <= 8 and dtype is not None and dtype.kind in "ub":
+    kind = "" if dtype is None else dtype.kind
+    if bits <= 8 and kind in "ub":
+        return None
+    # Pillow also has codecs, such as LZW, that tifffile lacks.
+    in_pixels = page.planarconfig == 1
+    if in_pixels and kind == "u" and bits == 16 and page.photometric in (_GREY, _RGB):
+        return None
+    if in_pixels and kind == "f" and page.photometric == _GREY and head[:2] == b"II":
         return None
     return Opened((page.imagewidth, page.imagelength), partial(_wide, page))
 
