@@ -4,13 +4,16 @@ A store knows nothing of paintings, files or backbones: a payload is a flat mapp
 start with ``_`` are bookkeeping that no filter of a user sees.
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.errors import StoreError
 from paint_search.painting import Record
 from paint_search.search.filters import Filter
 
@@ -70,6 +73,21 @@ class VectorQuery:
     def candidates(self) -> int:
         """How many points the first of two steps finds for each vector."""
         return max(self.oversampling * self.limit, self.ranked)
+
+    def diverse(self, vectors: NDArray[np.float32], scores: NDArray[np.float32]) -> list[int]:
+        """Choose ``limit`` of the points ranked, (n, d), by maximal marginal relevance, as Qdrant.
+
+        The next is always the one of the greatest (1 - spread) * score - spread * (greatest cosine
+        to those chosen before). Reference: Carbonell and Goldstein, SIGIR 1998.
+        """
+        chosen: list[int] = []
+        nearest, worth = np.full(len(scores), -np.inf, dtype=np.float32), scores.copy()
+        while len(chosen) < min(self.limit, len(scores)):
+            chosen.append(int(np.argmax(worth)))
+            nearest = np.maximum(nearest, vectors @ vectors[chosen[-1]])
+            worth = (1 - self.spread) * scores - self.spread * nearest
+            worth[chosen] = -np.inf
+        return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +174,19 @@ class Store(Protocol):
     def close(self) -> None:
         """Flush and let go of the storage; the store cannot be used afterwards."""
         ...
+
+
+def as_store_error(place: Path, error: Exception) -> StoreError:
+    """Say in one sentence what befell the file or folder of a store."""
+    said = str(error)
+    if re.search("is full|No space left", said):
+        return StoreError(f"the disk of {place.parent} is full; free some space and run it again")
+    # Neither SQLite nor what reads its columns has a type for it.
+    if isinstance(error, ValueError) or re.search("no such|malformed|not a d", said):
+        return StoreError(f"{place} is damaged ({said}); restore it from a backup, or index again")
+    return StoreError(f"the store {place} failed: {reason_of(error)}")
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error's words without where in FAISS's sources it was raised."""
+    return str(error).rpartition("Error: ")[2].rpartition("failed: ")[2].strip() or "unknown"

@@ -18,7 +18,7 @@ import qdrant_edge as edge
 from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
 from paint_search.search.recall import choose_effort
-from paint_search.search.stores.base import Match, VectorName, VectorQuery
+from paint_search.search.stores.base import Match, VectorName, VectorQuery, as_store_error
 from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
 
 #: The engine writes through memory maps, where a full disk kills the process; it is never let
@@ -348,4 +348,4 @@ class EdgeStore(Engine):
         except StoreError:
             raise
         except Exception as error:
-            raise StoreError(f"the store {self._folder} failed: {error}") from error
+            raise as_store_error(self._folder, error) from error

@@ -8,25 +8,34 @@ Filters are SQLite's JSON functions, with an index for each field. Knows nothing
 
 import json
 import math
-import re
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+import lazy_loader
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import StoreError, UsageError
 from paint_search.files import fingerprint, replacing
 from paint_search.painting import Record
-from paint_search.search.filters import SPANS, Filter, as_number
-from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName, VectorQuery
+from paint_search.search.filters import Filter
+from paint_search.search.stores.base import (
+    NOT_INDEXED,
+    Match,
+    VectorName,
+    VectorQuery,
+    as_store_error,
+    reason_of,
+)
+from paint_search.search.stores.sql import LISTED, meeting, to_json, value_of
+
+#: Imported when a search needs it; its own stubs lack half of it.
+faiss: Any = lazy_loader.load("faiss")
 
 #: Up to this many bytes of float16 vectors exact search is quick enough; see benchmarks/README.md.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
@@ -37,8 +46,8 @@ _EFFORT: Final = {"efConstruction": 80, "efSearch": 128, "nprobe": 64, "k_factor
 #: Where a filter keeps a smaller share, all that it keeps is compared; where a larger one, so many
 #: times as many as will do on average are found and sifted.
 _RARE, _SIFTED = 0.25, 2
-#: An index is built anew once this share of it is deleted, or it has grown this many times.
-_GONE, _GROWTH = 0.1, 2
+#: An index is built anew once no more than this share of it is left, or it has grown so many times.
+_KEPT, _GROWTH = 0.9, 2
 _TRAINING: Final = 65_536  # vectors, at least; FAISS asks for 39 a list
 _BLOCK_BYTES: Final = 4 * 1024 * 1024  # of vectors that are read at once
 _GPU_QUERIES, _GPU_MOST = 64, 2048  # are worth a copy on the GPUs; hits that they find for each
@@ -56,25 +65,18 @@ CREATE TRIGGER IF NOT EXISTS going AFTER DELETE ON points BEGIN
     DELETE FROM full WHERE label = old.label; DELETE FROM compact WHERE label = old.label; END;
 DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS numbers; DROP TABLE IF EXISTS fields;
 """
-#: A list as one parameter: as many values as one likes, and one text to compile.
-_LISTED: Final = "(SELECT value FROM json_each(?))"
-#: A point as a ``Record``; the names of the columns say how they are read.
-_POINT: Final = 'label, id, payload AS "payload [json]"'
-_NO_VECTORS: Final = ", NULL, NULL FROM points"
-_VECTORS: Final = """, full.vector AS "full [halves]", compact.vector AS "compact [halves]"
-    FROM points LEFT JOIN full USING (label) LEFT JOIN compact USING (label)"""
+#: A point as a ``Record``, with its vectors and without; names of columns say how they are read.
+_SELECT: Final = {
+    False: 'SELECT label, id, payload AS "payload [json]", NULL, NULL FROM points',
+    True: """SELECT label, id, payload AS "payload [json]", full.vector AS "full [halves]",
+        compact.vector AS "compact [halves]"
+        FROM points LEFT JOIN full USING (label) LEFT JOIN compact USING (label)""",
+}
 sqlite3.register_converter("json", json.loads)
 sqlite3.register_converter("halves", lambda data: np.frombuffer(data, np.float16).astype("f4"))
 
 _Floats = NDArray[np.float32]
 _Labels = NDArray[np.int64]
-
-
-def _faiss() -> Any:
-    """Import FAISS, whose own stubs lack half of it, when it is needed."""
-    import faiss
-
-    return faiss
 
 
 class _Loaded:
@@ -84,13 +86,12 @@ class _Loaded:
     """
 
     def __init__(self, index: Any, gone: _Labels) -> None:
-        faiss, self.index = _faiss(), index
+        self.index = index
         self.core = core = faiss.downcast_index(index.index)
         flat = getattr(core, "refine_index", None) or getattr(core, "storage", core)
         self.flat = core if flat is core else faiss.downcast_index(flat)
         self.labels: _Labels = faiss.vector_to_array(index.id_map)
         self.alive = ~self.among(gone)
-        self.kept: dict[str, NDArray[np.bool_]] = {}  # what meets the last filter
 
     def among(self, labels: _Labels) -> NDArray[np.bool_]:
         """Tell which of the index's labels are among these."""
@@ -102,13 +103,14 @@ class _Loaded:
     @cached_property
     def on_gpus(self) -> Any | None:
         """All vectors in float32 on all GPUs; None where there is none large enough."""
-        faiss, flat = _faiss(), self.flat
+        if not faiss.get_num_gpus():
+            return None
         with suppress(RuntimeError):
-            if faiss.get_num_gpus() > 0:
-                copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(flat.d))
-                for start in range(0, flat.ntotal, _TRAINING):
-                    copy.add(flat.reconstruct_n(start, min(_TRAINING, flat.ntotal - start)))
-                return copy
+            copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(self.flat.d))
+            for start in range(0, self.flat.ntotal, _TRAINING):
+                most = min(_TRAINING, self.flat.ntotal - start)
+                copy.add(self.flat.reconstruct_n(start, most))
+            return copy
         return None
 
 
@@ -144,8 +146,8 @@ class FaissStore:
         if factory is not None and dimensions:
             self._make(factory)
         # One user at a time, though perhaps in another thread than the one that opened it.
-        how: Any = {"detect_types": sqlite3.PARSE_COLNAMES, "check_same_thread": False}
-        self._connect = partial(sqlite3.connect, self._file, **how)
+        how = {"detect_types": sqlite3.PARSE_COLNAMES, "check_same_thread": False}
+        self._connect = partial[sqlite3.Connection](sqlite3.connect, self._file, **how)
         with self._guard():
             folder.mkdir(exist_ok=True)
             if not self._file.exists():
@@ -176,14 +178,14 @@ class FaissStore:
         with self._transaction():
             self._index_fields(record.payload for record in records)
             for record in records:
-                label = self._base.execute(insert, [record.id, _json(record.payload)]).lastrowid
+                label = self._base.execute(insert, [record.id, to_json(record.payload)]).lastrowid
                 for kind in self._dimensions.keys() & record.vectors.keys():
                     half = self._units(record.vectors[kind][None], kind).astype(np.float16)
                     self._base.execute(f"INSERT INTO {kind} VALUES (?, ?)", [label, half.tobytes()])
 
     def set_payloads(self, records: Sequence[Record]) -> None:
         """Replace the payloads of existing points and leave their vectors alone."""
-        changes = [(_json(record.payload), record.id) for record in records]
+        changes = [(to_json(record.payload), record.id) for record in records]
         with self._transaction():
             self._index_fields(record.payload for record in records)
             self._base.executemany("UPDATE points SET payload = ? WHERE id = ?", changes)
@@ -195,15 +197,15 @@ class FaissStore:
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
         """Return the points that exist among ``ids``, by id."""
-        rows = self._rows(_select(f"id IN {_LISTED}", vectors), json.dumps(list(ids)))
+        rows = self._rows(f"{_SELECT[vectors]} WHERE id IN {LISTED}", json.dumps(list(ids)))
         return {row[1]: Record(*row[1:]) for row in rows}
 
     def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one at a time in memory."""
-        condition, *values = _meeting(where)
+        condition, *values = meeting(where)
         # A connection of its own reads one moment of the file, whatever is written meanwhile.
         with self._guard(), closing(self._connect()) as base:
-            rows = base.execute(_select(f"{condition} ORDER BY id", vectors), values)
+            rows = base.execute(f"{_SELECT[vectors]} WHERE {condition} ORDER BY id", values)
             yield from (Record(*row[1:]) for row in rows)
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
@@ -215,23 +217,23 @@ class FaissStore:
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""
-        condition, *values = _meeting(where)
+        condition, *values = meeting(where)
         return int(self._rows(f"SELECT COUNT(*) FROM points WHERE {condition}", *values)[0][0])
 
     def has_field(self, name: str) -> bool:
         """Tell whether filters may name this field: some point has it. Quick at any size."""
-        having = f"SELECT 1 FROM points WHERE {_value(name)} IS NOT NULL LIMIT 1"
+        having = f"SELECT 1 FROM points WHERE {value_of(name)} IS NOT NULL LIMIT 1"
         return name[:1] != "_" and name in self._note("fields") and bool(self._rows(having))
 
     def fields(self) -> dict[str, int]:
         """Return the fields that filters may name, with the number of points having each."""
         names = sorted(filter(self.has_field, self._note("fields")))
         query = "SELECT COUNT(*) FROM points WHERE {} IS NOT NULL"
-        return {name: self._rows(query.format(_value(name)))[0][0] for name in names}
+        return {name: self._rows(query.format(value_of(name)))[0][0] for name in names}
 
     def texts(self, field: str) -> list[str]:
         """Return the distinct texts that points have in a field, in no order."""
-        value = _value(field)
+        value = value_of(field)
         rows = self._rows(f"SELECT DISTINCT {value} FROM points WHERE typeof({value}) = 'text'")
         return [text for (text,) in rows]
 
@@ -245,8 +247,8 @@ class FaissStore:
         loaded, made = self._load(), self._note("faiss") or {"factory": None}
         large = 2 * self._dimensions[self._first] * size > self._exact_bytes
         factory = self._factory or (_GRAPH if large else _FLAT)
-        gone = 1 - loaded.alive.mean()
-        if factory != made["factory"] or gone > _GONE or size > _GROWTH * made["points"]:
+        few = loaded.alive.mean() < _KEPT
+        if few or factory != made["factory"] or size > _GROWTH * made["points"]:
             self._load(factory)
             self._loaded = None  # so that the file is mapped
         elif loaded.labels[-1] > made["last"]:
@@ -286,9 +288,9 @@ class FaissStore:
             scores = stored @ vector
             order = np.argsort(-scores, kind="stable")[: query.ranked]
             if query.spread > 0:
-                order = order[_spread(stored[order], scores[order], query)]
+                order = order[query.diverse(stored[order], scores[order])]
             scores, labels = scores[order], labels[order]
-        rows = self._rows(_select(f"label IN {_LISTED}"), json.dumps(labels.tolist()))
+        rows = self._rows(f"{_SELECT[False]} WHERE label IN {LISTED}", json.dumps(labels.tolist()))
         points = {row[0]: Record(*row[1:]) for row in rows}
         both = zip(labels.tolist(), scores.tolist(), strict=True)
         return [Match(points[label], score) for label, score in both if label in points]
@@ -299,27 +301,24 @@ class FaissStore:
         The index is asked for more than are wanted, as what may not be found has to be sifted;
         where too few are left, or little is kept, all that is kept is compared.
         """
-        faiss, kind, k, vectors = _faiss(), query.using, query.ranked, query.vectors
+        kind, k, vectors = query.using, query.ranked, query.vectors
         if query.codes is not None:
             kind, k, vectors = "compact", query.candidates, query.codes
         vectors = self._units(vectors, kind)
-        ignored = self._labels(f"id IN {_LISTED}", json.dumps(list(query.without)))
+        ignored = self._labels(f"id IN {LISTED}", json.dumps(list(query.without)))
         if kind != self._first:  # of those there is no index
             heap = faiss.ResultHeap(len(vectors), k, keep_max=True)
-            kept = np.setdiff1d(self._labels(*_meeting(query.where)), ignored)
+            kept = np.setdiff1d(self._labels(*meeting(query.where)), ignored)
             for labels, stored in self._blocks(kind, kept):
                 scores, at = faiss.knn(vectors, stored, k, metric=faiss.METRIC_INNER_PRODUCT)
                 heap.add_result(scores, np.append(labels, -1)[at])
             heap.finalize()
             return heap.D, heap.I
         loaded = self._load()
-        if (key := repr(query.where)) not in loaded.kept:
-            may = loaded.alive
-            for condition in query.where:  # what a negated one leaves out is sooner read
-                having = self._labels(*_meeting([replace(condition, negated=False)]))
-                may = may & (loaded.among(having) != condition.negated)
-            loaded.kept = {key: may}
-        may = loaded.kept[key] & ~loaded.among(ignored)
+        may = loaded.alive & ~loaded.among(ignored)
+        for condition in query.where:  # what a negated one leaves out is sooner read
+            having = self._labels(*meeting([replace(condition, negated=False)]))
+            may &= loaded.among(having) != condition.negated
         size, count = len(may), int(np.count_nonzero(may))
         k = min(k, count)
         most = min(size, math.ceil(_SIFTED * k * size / max(count, 1)))
@@ -345,7 +344,7 @@ class FaissStore:
         """
         if self._loaded is not None and not factory:
             return self._loaded
-        faiss, index, made = _faiss(), None, self._note("faiss") or {"factory": None}
+        index, made = None, self._note("faiss") or {"factory": None}
         with suppress(OSError, RuntimeError):
             if not factory and fingerprint(self._index_file) == made.get("fingerprint"):
                 newer = len(self._labels("label > ? LIMIT 1", made["last"]))
@@ -366,7 +365,7 @@ class FaissStore:
 
     def _make(self, factory: str, labels: _Labels | None = None) -> Any:
         """Return an empty index by inner product, trained with vectors of ``labels``."""
-        faiss, dimension = _faiss(), self._dimensions[self._first]
+        dimension = self._dimensions[self._first]
         whole = factory if factory in (_FLAT, _GRAPH) else f"{factory},{_BESIDE}"
         try:
             index = faiss.index_factory(dimension, f"IDMap,{whole}", faiss.METRIC_INNER_PRODUCT)
@@ -384,14 +383,14 @@ class FaissStore:
         except RuntimeError as error:
             raise UsageError(
                 f"FAISS makes no index {factory!r} of these vectors of {dimension} numbers: "
-                f"{_reason(error)}; try HNSW32, IVF1024,SQfp16, OPQ16_64,IVF1024,PQ16 or none"
+                f"{reason_of(error)}; try HNSW32, IVF1024,SQfp16, OPQ16_64,IVF1024,PQ16 or none"
             ) from error
         return index
 
     def _write(self, index: Any, made: dict[str, Any]) -> None:
         """Put an index in its file, and note which it is."""
         with self._guard(), replacing(self._index_file) as fresh:
-            _faiss().write_index(index, str(fresh))
+            faiss.write_index(index, str(fresh))
             last = self._rows("SELECT max(label) FROM points")[0][0] or 0
             made = {**made, "last": last, "fingerprint": fingerprint(fresh)}
         with self._transaction():
@@ -401,7 +400,7 @@ class FaissStore:
 
     def _vectors(self, kind: VectorName, labels: _Labels) -> tuple[_Labels, _Floats]:
         """Return those of ``labels`` that have such a vector, rising, and these, (n, d)."""
-        query = f'SELECT label, vector AS "vector [halves]" FROM {kind} WHERE label IN {_LISTED}'
+        query = f'SELECT label, vector AS "vector [halves]" FROM {kind} WHERE label IN {LISTED}'
         rows = self._rows(f"{query} ORDER BY label", json.dumps(labels.tolist()))
         with self._guard():
             vectors = np.array([vector for _, vector in rows], dtype=np.float32)
@@ -416,14 +415,14 @@ class FaissStore:
 
     def _labels(self, condition: str, *values: Any) -> _Labels:
         rows = self._rows(f"SELECT label FROM points WHERE {condition}", *values)
-        return np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+        return np.array(rows, dtype=np.int64).ravel()
 
     def _index_fields(self, payloads: Iterable[Mapping[str, Any]]) -> None:
         """Index each field the first time it is seen, inside a transaction."""
         known = self._note("fields") or []
-        fresh = sorted(set(chain.from_iterable(payloads)) - NOT_INDEXED - set(known))
+        fresh = sorted(set[str]().union(*payloads) - NOT_INDEXED - set(known))
         for number, name in enumerate(fresh, start=len(known)):
-            self._base.execute(f"CREATE INDEX value_{number} ON points ({_value(name)})")
+            self._base.execute(f"CREATE INDEX value_{number} ON points ({value_of(name)})")
         self._note_down("fields", known + fresh)
 
     def _note(self, name: str) -> Any:
@@ -437,10 +436,10 @@ class FaissStore:
     def _units(self, vectors: _Floats, kind: VectorName) -> _Floats:
         """Return finite vectors, (n, d), of the right length with unit norms; zeros stay zeros."""
         if vectors.shape[1:] != (self._dimensions.get(kind),) or not np.isfinite(vectors).all():
-            said = (
+            raise StoreError(
                 f"{self._file.parent} keeps finite vectors of the lengths {dict(self._dimensions)}"
+                f"; a {kind} one of shape {vectors.shape[1:]} is not one"
             )
-            raise StoreError(f"{said}; a {kind} one of shape {vectors.shape[1:]} is not one")
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
 
@@ -462,74 +461,4 @@ class FaissStore:
         try:
             yield
         except (sqlite3.Error, OSError, RuntimeError, ValueError) as error:
-            said = f"the store {self._file.parent} failed: {_reason(error)}"
-            if re.search("is full|No space left", str(error)):
-                said = f"the disk of {self._file.parent} is full; free some space and run it again"
-            elif isinstance(error, ValueError) or re.search(
-                "no such|malformed|not a d", str(error)
-            ):
-                said = (
-                    f"{self._file} is damaged ({error}); restore it from a backup, or index again"
-                )
-            raise StoreError(said) from error
-
-
-def _spread(vectors: _Floats, scores: _Floats, query: VectorQuery) -> list[int]:
-    """Choose ``limit`` points by maximal marginal relevance, the nearest first, as in Qdrant.
-
-    The next is always the one of the greatest (1 - spread) * score - spread * (greatest cosine to
-    those chosen before). Reference: Carbonell and Goldstein, SIGIR 1998.
-    """
-    chosen: list[int] = []
-    nearest, worth = np.full(len(scores), -np.inf, dtype=np.float32), scores.copy()
-    while len(chosen) < min(query.limit, len(scores)):
-        chosen.append(int(np.argmax(worth)))
-        nearest = np.maximum(nearest, vectors @ vectors[chosen[-1]])
-        worth = (1 - query.spread) * scores - query.spread * nearest
-        worth[chosen] = -np.inf
-    return chosen
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's words without where in FAISS's sources it was raised."""
-    return str(error).rpartition("Error: ")[2].rpartition("failed: ")[2].strip() or "unknown"
-
-
-def _select(condition: str, vectors: bool = False) -> str:
-    return f"SELECT {_POINT}{_VECTORS if vectors else _NO_VECTORS} WHERE {condition}"
-
-
-def _json(value: Any) -> str:
-    """Return JSON without escaped quotes, which no path into a payload could name."""
-    return re.sub(r"\\.", lambda found: found[0].replace('"', "u0022"), json.dumps(value))
-
-
-def _value(name: str) -> str:
-    """Return a field of a payload in SQL, in the very words of its index."""
-    return "json_extract(payload, '$.{}')".format(_json(name).replace("'", "''"))
-
-
-def _meeting(where: Filter) -> tuple[Any, ...]:
-    """Return what is true of a point that meets all conditions, in SQL, and its parameters."""
-    parts, parameters = ["TRUE"], list[Any]()
-    for condition in where:
-        part = f"{_value(condition.field)} IN {_LISTED}"
-        low, high, most = condition.low, condition.high, sys.float_info.max
-        if condition.values:  # read by SQLite as payloads are; a number equals its text
-            numbers = [
-                n for v in condition.values for n in (as_number(v), v) if isinstance(n, float | int)
-            ]
-            parameters.append(json.dumps([*map(str, condition.values), *numbers]))
-        else:  # all text is above all numbers
-            part = f"{_value(condition.field)} BETWEEN ? AND ?"
-            parameters += [-most if low is None else low, most if high is None else high]
-        for first, last in condition.spans:
-            begins, ends = map(_value, SPANS[condition.field])
-            part += f" OR {begins} BETWEEN ? AND ? AND {ends} BETWEEN ? AND ?"
-            parameters += [-most, most if last is None else last]
-            parameters += [-most if first is None else first, most]
-        part = f"({part})"
-        if condition.negated:  # which a point without the field meets
-            part = f"label NOT IN (SELECT label FROM points WHERE {part})"
-        parts.append(part)
-    return " AND ".join(parts), *parameters
+            raise as_store_error(self._file, error) from error

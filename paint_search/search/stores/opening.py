@@ -101,6 +101,5 @@ def require_faiss() -> None:
 
 def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":
     """Return the FAISS index that a store searches, with label -> id; None of any other store."""
-    from paint_search.search.stores.faiss import FaissStore
-
-    return store.raw() if isinstance(store, FaissStore) else None
+    raw = getattr(store, "raw", None)  # FAISS may not be installed
+    return raw() if raw else None
