@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
-from paint_search.compress.base import Compressor
-from paint_search.compress.kinds import load_compressor
+from paint_search import compress
 from paint_search.errors import BackboneError, StoreError, UsageError, argument
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import MANIFEST, Manifest, is_index
@@ -49,7 +48,7 @@ class Collection:
         self.store = store
         self.backbone = backbone
         self._lock = lock
-        self._compressor: Compressor | None = None
+        self._compressor: compress.Compressor | None = None
         self._read_as = _stamp(folder)
         self._closed, self._process = False, os.getpid()
 
@@ -128,7 +127,7 @@ class Collection:
         return read_path(self.manifest.root, self.folder)
 
     @property
-    def compressor(self) -> Compressor | None:
+    def compressor(self) -> "compress.Compressor | None":
         """The fitted compressor, loaded once; None before ``compress``.
 
         Raises:
@@ -136,7 +135,7 @@ class Collection:
         """
         made = self.manifest.compression
         if self._compressor is None and made is not None:
-            self._compressor = load_compressor(
+            self._compressor = compress.load_compressor(
                 self.folder / made.folder, self.manifest.backbone.fingerprint
             )
         return self._compressor

@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search import verify
 from paint_search.errors import UsageError
 from paint_search.eval.inputs import plain_fields
 from paint_search.files import replacing
@@ -22,7 +23,9 @@ from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
 from paint_search.search.stores.base import VectorName, VectorQuery
-from paint_search.verify import Embeddings, Judge, Material, calibrate, probability
+
+if TYPE_CHECKING:
+    from paint_search.verify import Judge, Material
 
 FOLDER: Final = "verification"
 FORMAT: Final = 1
@@ -92,7 +95,7 @@ def write_probability(value: float) -> str:
 class Calibration:
     """A judge, and what it needs to say how far it can be trusted."""
 
-    judge: Judge  #: the calibrated judge
+    judge: "Judge"  #: the calibrated judge
     made_of: str  #: which vectors: fingerprint of the backbone, folder of the compressor
     paintings: int  #: how many the index had
     pairs: int  #: how many it was calibrated on
@@ -126,7 +129,7 @@ class Calibration:
             if settings["format"] != FORMAT:
                 return None
             return cls(
-                judge=Judge.from_arrays(load((folder / _ARRAYS).read_bytes())),
+                judge=verify.Judge.from_arrays(load((folder / _ARRAYS).read_bytes())),
                 made_of=str(settings["made_of"]),
                 paintings=int(settings["paintings"]),
                 pairs=int(settings["pairs"]),
@@ -172,10 +175,10 @@ class Verifier:
         codes = None if base == searched else np.stack([found.vector for found in examples])
         full = examples if base == searched else read_examples(self.collection, [one, other], base)
         vectors = np.stack([found.vector for found in full])
-        works = Embeddings.of(calibration.judge.model, vectors, codes)
+        works = verify.Embeddings.of(calibration.judge.model, vectors, codes)
         first, second = works[np.array([0])], works[np.array([1])]
         score = float(calibration.judge.score(first, second)[0])
-        chance = float(probability(np.array([score]))[0])
+        chance = float(verify.probability(np.array([score]))[0])
         reason = self._doubt(calibration, score, chance, (one, other), examples)
         return Verdict(
             says="cannot tell" if reason else "same" if chance > self.unsure[1] else "different",
@@ -198,7 +201,7 @@ class Verifier:
         made.save(self.collection.folder / FOLDER)
         return made
 
-    def material(self) -> tuple[list[str], Material]:
+    def material(self) -> "tuple[list[str], Material]":
         """Read ids and what there is to learn from, a bounded number of works."""
         base, searched = self._kinds()
         most = min(_MOST, _CELLS // self.collection.manifest.dimensions[base])
@@ -215,7 +218,7 @@ class Verifier:
         if not ids:
             raise UsageError("the index is empty; run paint-search index first")
         made = self.collection.manifest.compression
-        return ids, Material.deal(
+        return ids, verify.Material.deal(
             ids,
             [None if artist is None else str(artist) for artist in artists],
             np.stack(vectors[base]),
@@ -225,7 +228,7 @@ class Verifier:
 
     def _calibrate(self, count: int) -> Calibration:
         ids, material = self.material()
-        judge, drawn, scores = calibrate(material)
+        judge, drawn, scores = verify.calibrate(material)
         named = {material.artists[row] for row in drawn.left}
         rows = material.vectors if material.codes is None else material.codes
         asked = np.flatnonzero(material.unseen)[:_ASKED]
@@ -289,7 +292,7 @@ class Verifier:
                 Painting.from_payload(records[one].payload),
                 Painting.from_payload(records[other].payload),
                 same,
-                float(probability(np.array([value]))[0]),
+                float(verify.probability(np.array([value]))[0]),
             )
             for one, other, same, value in chosen
             if one in records and other in records

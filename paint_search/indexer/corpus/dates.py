@@ -81,28 +81,25 @@ _ROMAN: Final = {"i": 1, "v": 5, "x": 10}
 _NTH: Final = r"first|second|third|fourth|last|\d(?:st|nd|rd|th)"
 
 #: How a text becomes what the grammar speaks of, step by step.
-_PLAINER: Final = [
-    (re.compile(pattern), plain)
-    for pattern, plain in (
-        (r"[‐-―−]", "-"),
-        (r"\bb\. ?c\.?( ?e\b\.?)?|\bbce?\b", " bc "),
-        (r"\ba\. ?d\b\.?|\bc\. ?e\b\.?|\bce\b", " ad "),
-        (r"(^|[/;,]|\bto) *-(?=\d)(\d+)", r"\1 \2 bc "),
-        (r"(?<=\d),(?=\d{3} *bc)", ""),
-        (r"(?<=\d)(st|nd|rd|th)[ -]*c\b\.?(?! *\d)", r"\1 century"),
-        # Days, months and eras that are not ours; numbers of things, and sizes.
-        (r"\b(\d{4})-\d\d-\d\d\b", r"\1"),
-        (r"\b\d{1,2}([./-])\d{1,2}\1(?=\d{4}\b)", ""),
-        (r"\b\d+( *- *\d+)? *a\.? ?h\b\.?|\ba\.? ?h\b\.? *\d+( *[-/] *\d+)?", " "),
-        (r"\b(no|nos|nr|inv|cat|lot|fol|pl|vol|fig)\b\.? *[\w./-]*\d[\w./-]*|#\d+", " "),
-        (r"\d+(\.\d+)? *x *\d+(\.\d+)?", " "),
-        (r"(?<![\w.])(circa|cca|ca|c)(\.|(?= *\d))|\bcirca\b|[][(){}?~<>]", " "),
-        (r"'(?=s\b)", ""),
-        (rf"\b({_NTH})-(?=half|third|quarter)", r"\1 "),
-        (rf"(century|\d0s) *,(?= *(?:early|mid|late|{_NTH})\b)", r"\1 "),
-        (r"\s+", " "),
-    )
-]
+_PLAINER: Final = (
+    (r"[‐-―−]", "-"),
+    (r"\bb\. ?c\.?( ?e\b\.?)?|\bbce?\b", " bc "),
+    (r"\ba\. ?d\b\.?|\bc\. ?e\b\.?|\bce\b", " ad "),
+    (r"(^|[/;,]|\bto) *-(?=\d)(\d+)", r"\1 \2 bc "),
+    (r"(?<=\d),(?=\d{3} *bc)", ""),
+    (r"(?<=\d)(st|nd|rd|th)[ -]*c\b\.?(?! *\d)", r"\1 century"),
+    # Days, months and eras that are not ours; numbers of things, and sizes.
+    (r"\b(\d{4})-\d\d-\d\d\b", r"\1"),
+    (r"\b\d{1,2}([./-])\d{1,2}\1(?=\d{4}\b)", ""),
+    (r"\b\d+( *- *\d+)? *a\.? ?h\b\.?|\ba\.? ?h\b\.? *\d+( *[-/] *\d+)?", " "),
+    (r"\b(no|nos|nr|inv|cat|lot|fol|pl|vol|fig)\b\.? *[\w./-]*\d[\w./-]*|#\d+", " "),
+    (r"\d+(\.\d+)? *x *\d+(\.\d+)?", " "),
+    (r"(?<![\w.])(circa|cca|ca|c)(\.|(?= *\d))|\bcirca\b|[][(){}?~<>]", " "),
+    (r"'(?=s\b)", ""),
+    (rf"\b({_NTH})-(?=half|third|quarter)", r"\1 "),
+    (rf"(century|\d0s) *,(?= *(?:early|mid|late|{_NTH})\b)", r"\1 "),
+    (r"\s+", " "),
+)
 
 
 @dataclass
@@ -154,7 +151,7 @@ def read_years(value: str | int | float) -> Years | None:
     letters = unicodedata.normalize("NFKD", value.strip().casefold()[:_LONGEST])
     text = "".join(letter for letter in letters if not unicodedata.combining(letter))
     for pattern, plain in _PLAINER:
-        text = pattern.sub(plain, text)
+        text = re.sub(pattern, plain, text)
     spans: list[_Span] = []
     for clause in re.split("[,;]", text):
         if not (spans and _LATER.match(clause)):

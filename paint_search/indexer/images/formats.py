@@ -5,7 +5,7 @@ Goes by the content; only camera raw, which is TIFF by its content, is told by i
 
 import ctypes
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -72,6 +72,10 @@ _ORIENTATION, _PROFILE, _DNG_VERSION = 274, 34675, 50706  # tags of a TIFF
 #: What pictures that this program writes of an index say of themselves, as PNG and EXIF have it.
 SOFTWARE: Final = "paint-search"
 _SOFTWARE_TAG: Final = 305
+
+
+#: Opens a stream, and tells by its first bytes whether it may.
+_Opener = tuple[Callable[..., Any], Callable[[bytes], Any] | None]
 
 
 @dataclass(frozen=True)
@@ -156,14 +160,23 @@ def decodes_slowly(picture: ImageFile.ImageFile) -> bool:
     return slow and picture.width * picture.height > _SLOW_PIXELS
 
 
+def _openers() -> Iterator[_Opener]:
+    """Yield Pillow's openers and its plugins', the host's list of them left as it is.
+
+    Those of the usual formats come first: to import the others takes longer than to decode a JPEG.
+    """
+    Image.preinit()
+    yield from [opener for name, opener in Image.OPEN.items() if name not in _REFUSED]
+    yield from _all_openers()
+
+
 @lru_cache(maxsize=1)
-def _openers() -> list[tuple[Callable[..., Any], Callable[[bytes], Any] | None]]:
-    """Pillow's openers and those of its plugins, the host's list of them left as it is."""
+def _all_openers() -> list[_Opener]:
     from pillow_heif import HeifImageFile
 
     Image.init()
     _hush_libtiff()
-    openers = [opener for name, opener in Image.OPEN.items() if name not in _REFUSED]
+    openers: list[_Opener] = [o for name, o in Image.OPEN.items() if name not in _REFUSED]
     openers.append((HeifImageFile, lambda head: head[4:8] == b"ftyp" and head[8:12] in _HEIF))
     with suppress(ImportError):
         from pillow_jxl.JpegXLImagePlugin import JXLImageFile
