@@ -1,5 +1,7 @@
 """Engines agree with float32, or float32 itself runs; the registry says what is true."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -223,3 +225,37 @@ def test_preprocessing_comes_from_timm_unless_the_name_overrides_it(tmp_path: Pa
 def test_names_that_mean_nothing(name: str, words: str) -> None:
     with pytest.raises(BackboneError, match=words):
         build_network(find_backbone(name), Path("none"))
+
+
+_AT_ONCE = """
+import os, sys, threading
+from pathlib import Path
+import numpy as np
+import openvino
+from openvino import opset13
+from paint_search.indexer.backbones import OpenVinoEmbedder
+
+given = opset13.parameter([-1, 4], np.uint8)
+network = openvino.Model([opset13.convert(given, "f32")], [given])
+openvino.save_model(network, sys.argv[1])
+embedders = [OpenVinoEmbedder(Path(sys.argv[1]), many=True) for _ in range(8)]
+start, done = threading.Barrier(len(embedders)), []
+sys.setswitchinterval(1e-6)
+
+def embed(embedder):
+    start.wait()
+    done.append(embedder.embed(np.zeros((16, 4), np.uint8)))
+
+threads = [threading.Thread(target=embed, args=[one], daemon=True) for one in embedders]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(30)
+os._exit(len(done) != len(embedders))
+"""
+
+
+def test_the_first_batches_of_a_process_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    for _ in range(3):  # one of five such processes would
+        run = [sys.executable, "-c", _AT_ONCE, str(tmp_path / "network.xml")]
+        subprocess.run(run, check=True, timeout=120)

@@ -8,6 +8,7 @@ files of paintings or of stores.
 import copy
 import ctypes
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ _WORTH_COMPILING: Final = 100_000
 
 
 _CONVERTER: Final = "openvino.tools.ovc"
+
+_loading: Final = threading.Lock()
 
 
 class Embedder(Protocol):
@@ -399,11 +402,15 @@ def _multiplies_bfloat16() -> bool:
 
 
 def load_openvino() -> Any:
-    """Import OpenVINO without its converter, which takes longer to import than all the rest."""
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
-    with _hidden(_CONVERTER):
+    """Import OpenVINO without its converter, which takes longer to import than all the rest.
+
+    Its first array is made here: two threads that make theirs at the same time wait for each other
+    for ever, one with C++'s lock of what is set up once, the other with Python's own.
+    """
+    with _loading, _hidden(_CONVERTER):
         import openvino
+
+        _ = openvino.Tensor(openvino.Type.u8, [1]).data
     return openvino
 
 
@@ -413,7 +420,7 @@ def load_converter() -> Any:
     It calls home through a package of its own unless that cannot be imported.
     """
     load_openvino()
-    with _hidden("openvino_telemetry"):
+    with _loading, _hidden("openvino_telemetry"):
         from openvino.tools import ovc
     return ovc
 
