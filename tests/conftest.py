@@ -28,6 +28,21 @@ os.environ.pop("PAINT_SEARCH_INDEX", None)
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 
+#: Files that train, or start many processes: begun first, so that no core waits for one at last.
+LONG = {
+    f"test_{name}.py"
+    for name in (
+        "light", "docs", "compress_killed", "training", "train", "siamese", "cli_verify", "copy",
+        "eval_maps",
+    )
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests were skipped, and why, which is also what would run them."""
     reasons = Counter(
