@@ -108,6 +108,33 @@ def test_compact_only_ranks_by_the_compact_vectors(compressed: Path, cli: Cli) -
     np.testing.assert_allclose([hit["score"] for hit in hits], scores[best], atol=2e-3)
 
 
+def test_compact_scores_are_set_against_those_of_compact_vectors(
+    compressed: Path, cli: Cli
+) -> None:
+    with Index.open() as index:
+        ids, compact = index.vectors(which="compact")
+        artists = np.array(index.field("artist"))
+        compacts = index.similar(ids[4], k=99, compact_only=True)
+        fulls = index.similar(ids[4], k=99)
+        usual = index.manifest.background
+    pairs = np.triu_indices(len(ids), k=1)
+    same = artists[pairs[0]] == artists[pairs[1]]
+    cosines = (compact @ compact.T)[pairs]
+    for hit in compacts:
+        assert hit.above_same_artist == pytest.approx((cosines[same] < hit.score).mean(), abs=0.05)
+        others = (cosines[~same] < hit.score).mean()
+        assert hit.above_other_artists == pytest.approx(others, abs=0.02)
+    assert usual is not None
+    for hit in fulls:
+        assert hit.above_same_artist == usual.above_same_artist(hit.score)
+    told = [cli.ok("similar", ids[4], *more).err for more in ((), ("--compact-only",))]
+    quarters = [np.quantile(cosines[same], share) for share in (0.25, 0.75)]
+    words = "Half of the pairs by one artist score {:.2f} to {:.2f}".format(*quarters)
+    assert words in told[1]
+    assert usual.describe() in told[0]
+    assert words not in told[0]
+
+
 def test_info_shows_sizes_ways_and_what_is_kept(compressed: Path, cli: Cli) -> None:
     text = cli.ok("info").out
     for words in (
