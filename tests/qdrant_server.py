@@ -268,6 +268,9 @@ class _Points(wire.PointsServicer):
                 prefetch=[GrpcToRest.convert_prefetch_query(p) for p in query.prefetch] or None,
                 query_filter=_filter(query, "filter"),
                 limit=query.limit,
+                score_threshold=query.score_threshold
+                if query.HasField("score_threshold")
+                else None,
             )
             for query in request.query_points
         ]

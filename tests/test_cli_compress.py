@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from paint_search import Index
 from paint_search.compress import Loss
 from paint_search.errors import UsageError
 from paint_search.eval import neighbours_kept
+from paint_search.index import Collection, Sample
+from paint_search.painting import Record, painting_id
+from paint_search.search import Filter
+from paint_search.search.stores import Store
 
 TOTAL = 10 * WORKS
 PCA = ("--method", "pca", "--dims", 6)
@@ -106,6 +111,33 @@ def test_compact_only_ranks_by_the_compact_vectors(compressed: Path, cli: Cli) -
     scores = compact @ compact[0]
     best = np.argsort(-scores)[1:6]
     np.testing.assert_allclose([hit["score"] for hit in hits], scores[best], atol=2e-3)
+
+
+def test_compact_scores_are_set_against_those_of_compact_vectors(
+    compressed: Path, cli: Cli
+) -> None:
+    with Index.open() as index:
+        ids, compact = index.vectors(which="compact")
+        artists = np.array(index.field("artist"))
+        compacts = index.similar(ids[4], k=99, compact_only=True)
+        fulls = index.similar(ids[4], k=99)
+        usual = index.manifest.background
+    pairs = np.triu_indices(len(ids), k=1)
+    same = artists[pairs[0]] == artists[pairs[1]]
+    cosines = (compact @ compact.T)[pairs]
+    for hit in compacts:
+        assert hit.above_same_artist == pytest.approx((cosines[same] < hit.score).mean(), abs=0.05)
+        others = (cosines[~same] < hit.score).mean()
+        assert hit.above_other_artists == pytest.approx(others, abs=0.02)
+    assert usual is not None
+    for hit in fulls:
+        assert hit.above_same_artist == usual.above_same_artist(hit.score)
+    told = [cli.ok("similar", ids[4], *more).err for more in ((), ("--compact-only",))]
+    quarters = [np.quantile(cosines[same], share) for share in (0.25, 0.75)]
+    words = "Half of the pairs by one artist score {:.2f} to {:.2f}".format(*quarters)
+    assert words in told[1]
+    assert usual.describe() in told[0]
+    assert words not in told[0]
 
 
 def test_info_shows_sizes_ways_and_what_is_kept(compressed: Path, cli: Cli) -> None:
@@ -231,6 +263,81 @@ def test_info_says_when_what_comes_is_of_another_kind(studio: Path, cli: Cli) ->
 def indexed_artists() -> set[str]:
     with Index.open() as index:
         return {str(artist) for artist in index.field("artist")}
+
+
+class Counting:
+    """A store that counts the vectors it gives, and loses works half-way through a scroll."""
+
+    def __init__(self, store: Store, lost: Sequence[str]) -> None:
+        self._store, self._lost, self.given = store, lost, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
+        for number, record in enumerate(self._store.scroll(where, vectors=vectors)):
+            if number == TOTAL // 2:
+                self._store.delete(self._lost)
+            self.given += len(record.vectors)
+            yield record
+
+    def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
+        found = self._store.get(ids, vectors=vectors)
+        self.given += sum(len(record.vectors) for record in found.values())
+        return found
+
+
+def draw(seed: int, *limits: int, lost: Sequence[str] = ()) -> tuple[Sample, int]:
+    """Return a sample labelled by paths, and how many vectors the store gave for it."""
+    collection = Collection.open(Path(".paint-search"))
+    try:
+        store = Counting(collection.store, lost)
+        collection.store = store
+        return Sample.read(collection, seed, "path", *limits), store.given
+    finally:
+        collection.close()
+
+
+def test_a_sample_is_read_without_the_rest_and_is_the_same_by_the_same_seed(
+    in_museum: Path,
+) -> None:
+    with Index.open() as index:
+        ids, full = index.vectors()
+        works = list(index)
+    rows = {work.path: row for work, row in zip(works, full, strict=True)}
+    samples = []
+    for seed in (0, 1):
+        sample, given = draw(seed, 8, 3)
+        assert given == 8 + 3
+        held = sample.split.held_out(ids, [work.artist for work in works])
+        outside = {work.path for work, out in zip(works, held, strict=True) if out}
+        assert len(outside & set(sample.held_labels)) == 3
+        assert len(set(sample.labels) - outside) == 8
+        np.testing.assert_array_equal(sample.learned, [rows[str(one)] for one in sample.labels])
+        judged = [rows[str(one)] for one in sample.held_labels]
+        np.testing.assert_array_equal(sample.held_out, judged)
+        assert draw(seed, 8, 3)[0].labels == sample.labels
+        everything = draw(seed)[0]
+        assert set(sample.labels) < set(everything.labels)
+        samples.append(sample.labels)
+    assert samples[0] != samples[1]
+
+
+def test_vectors_of_a_sample_stay_beside_their_labels_while_works_are_deleted(
+    studio: Path,
+) -> None:
+    with Index.open() as index:
+        ids, full = index.vectors()
+        rows = dict(zip([work.path for work in index], full, strict=True))
+    kept = {work for work in rows if painting_id(work) not in ids[::4]}
+    sample, given = draw(0, lost=ids[::4])
+    assert set(sample.labels) | set(sample.held_labels) <= kept
+    assert given == len(sample.labels) + len(sample.held_labels) > 0
+    for labels, vectors in (
+        (sample.labels, sample.learned),
+        (sample.held_labels, sample.held_out),
+    ):
+        np.testing.assert_array_equal(vectors, [rows[str(one)] for one in labels])
 
 
 def test_losses_of_two_sets_add_up_to_that_of_both() -> None:

@@ -143,6 +143,19 @@ def test_spread_is_maximal_marginal_relevance_among_the_others(index: Index, spr
             assert hit.score == pytest.approx(cosine, abs=2e-3)
 
 
+@pytest.mark.parametrize("spread", [0.2, 0.8])
+def test_the_least_score_bounds_what_the_spread_chooses_from(index: Index, spread: float) -> None:
+    vectors = by_path(index)
+    for query in list(vectors)[::11]:
+        nearest = index.similar(query, k=16)
+        limits = {"spread": spread, "min_score": nearest[-1].score}
+        everything = index.similar(query, k=TOTAL, **limits)
+        assert {hit.id for hit in everything} == {hit.id for hit in nearest}
+        near = {hit.path: vectors[hit.path] for hit in nearest} | {query: vectors[query]}
+        some = index.similar(query, k=6, **limits)
+        assert [hit.path for hit in some] == greedy_variety(near, query, 6, spread)
+
+
 def test_answers_are_the_same_every_time(index: Index) -> None:
     query = next(iter(index.paintings())).path
     for options in ({}, {"spread": 0.5}, {"exact": True}):
@@ -249,6 +262,8 @@ def test_errors_are_of_one_family(index: Index, tmp_path: Path) -> None:
         (UsageError, lambda: index.get("nothing.jpg")),
         (UsageError, lambda: index.similar(query, k=0)),
         (UsageError, lambda: index.similar(query, spread=1.5)),
+        (UsageError, lambda: index.similar(query, min_score=1.5)),
+        (UsageError, lambda: index.similar(query, min_score=float("nan"))),
         (UsageError, lambda: index.similar(query, where={"artits": "Me"})),
         (UsageError, lambda: index.similar(query, where={"artist": []})),
         (UsageError, lambda: index.field("artits")),

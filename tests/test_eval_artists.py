@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paint_search.errors import EvalError
-from paint_search.eval import ArtistSimilarity, artist_similarity, csls
+from paint_search.eval import (
+    ArtistSimilarity,
+    artist_similarity,
+    csls,
+    likely_duplicates,
+    neighbours,
+    outliers,
+)
 
 D = 6
 Works = tuple[np.ndarray, list[str | None]]
@@ -260,3 +267,19 @@ def test_data_that_cannot_be_compared_is_named(
 ) -> None:
     with pytest.raises(EvalError, match=message):
         artist_similarity(vectors, labels, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [128, 1290])
+def test_a_cosine_of_equal_works_is_not_above_one(length: int) -> None:
+    """Products of rows of float32 are, by a few units of the last place."""
+    rows = np.random.default_rng(1).normal(size=(40, length)).astype(np.float32)
+    vectors, labels = np.repeat(rows, 6, axis=0), [f"artist {row % 2}" for row in range(240)]
+    found = artist_similarity(vectors[:6], labels[:6])
+    near = neighbours(vectors, 5)
+    copies = likely_duplicates(vectors, np.zeros(240, dtype=np.uint64), near, copy_bits=6)
+    cosines = [
+        *(found.mean, found.centroid, found.low, found.high, near.scores),
+        *(found.pair("artist 0", "artist 1").closest, outliers(vectors, labels)[0].usual),
+        *(copy.cosine for copy in copies),
+    ]
+    assert max(np.nanmax(each) for each in cosines) == 1

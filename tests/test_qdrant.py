@@ -7,11 +7,12 @@ PAINT_SEARCH_TEST_QDRANT names a real one (host:port), the last test talks to th
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import Cli, copy_tree
 from qdrant_server import Fault, QdrantServer
@@ -19,6 +20,7 @@ from qdrant_server import Fault, QdrantServer
 from paint_search import Index
 from paint_search.painting import Record, painting_id
 from paint_search.search.stores import Maker, Place, delete_store, open_store
+from paint_search.studies import maps
 
 MAKER = Maker("test", "fingerprint")
 
@@ -208,6 +210,79 @@ def test_a_new_index_uploads_while_it_embeds_and_asks_for_nothing_it_cannot_have
     last = len(server.calls) - 1 - server.calls[::-1].index("Upsert")
     assert server.calls[first : last + 1] == ["Upsert"] * 2, "known contents are not looked for"
     assert server.count("works") == 30
+
+
+class Busy:
+    """Another handle on a collection, that deletes and adds works whenever a page is read."""
+
+    def __init__(self, server: QdrantServer, home: Path) -> None:
+        self._rng, self._there = np.random.default_rng(1), list[str]()
+        self.vectors: dict[str, np.ndarray] = {}
+        url = server.url("works")
+        with Index.create(home / "paintings", store=url, backbone="ink") as index:
+            made = index.manifest
+        self._dimension = made.backbone.dimension
+        self._store = open_store(home, made.store, made.dimensions, made.maker)
+        self._add(900)
+        server.during = self._meanwhile
+
+    def _meanwhile(self, method: str) -> None:
+        if method == "Scroll":
+            self._rng.shuffle(self._there)
+            self._store.delete([self._there.pop() for _ in range(30)])
+            self._add(10)
+
+    def _add(self, count: int) -> None:
+        rows = self._rng.normal(size=(count, self._dimension)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        paths = [f"{len(self.vectors) + row}.jpg" for row in range(count)]
+        records = [
+            Record(painting_id(path), {"path": path, "number": path}, row)
+            for path, row in zip(paths, rows, strict=True)
+        ]
+        self._store.upsert(records)
+        self._store.flush()
+        self._there += [record.id for record in records]
+        self.vectors |= {record.id: record.vector for record in records}
+
+
+def _by_vectors(index: Index) -> tuple[Sequence[str], np.ndarray]:
+    return index.vectors()
+
+
+def _by_arrow(index: Index) -> tuple[Sequence[str], np.ndarray]:
+    table = index.to_arrow()
+    return table["id"].to_pylist(), np.array(table["vector"].to_pylist())
+
+
+def _by_numpy(index: Index) -> tuple[Sequence[str], np.ndarray]:
+    index.export("out.npy", "npy")
+    return pd.read_csv("out.csv")["id"].tolist(), np.load("out.npy")
+
+
+def _by_faiss(index: Index) -> tuple[Sequence[str], np.ndarray]:
+    import faiss
+
+    index.export("out.faiss", "faiss")
+    made, table = faiss.read_index("out.faiss"), pd.read_csv("out.csv")
+    assert table["label"].tolist() == list(range(made.ntotal))
+    return table["id"].tolist(), made.reconstruct_n(0, made.ntotal)
+
+
+def _by_study(index: Index) -> tuple[Sequence[str], np.ndarray]:
+    works = maps(index, method=["pca"]).exhibit.works
+    return [work.id for work in works.paintings], works.vectors
+
+
+@pytest.mark.parametrize("read", [_by_vectors, _by_arrow, _by_numpy, _by_faiss, _by_study])
+def test_ids_and_vectors_are_of_one_pass_while_another_machine_writes(
+    server: QdrantServer, home: Path, read: Callable[[Index], tuple[Sequence[str], np.ndarray]]
+) -> None:
+    busy = Busy(server, home)
+    with Index.open() as index:
+        ids, vectors = read(index)
+    assert len(vectors) == len(ids) == len(set(ids)) > 512  # more than a page
+    np.testing.assert_allclose(vectors, [busy.vectors[one] for one in ids], atol=1e-3)
 
 
 def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: Cli) -> None:

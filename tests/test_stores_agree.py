@@ -135,6 +135,44 @@ def test_two_steps_spread_many_and_without(shelf: Shelf, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_is_spread_is_chosen_from_what_is_alike_enough(shelf: Shelf, kind: str) -> None:
+    records = _records(60)
+    store, _, _ = shelf.open(kind, {"full": 12, "compact": 4})
+    store.upsert(records)
+    queries = _unit(np.random.default_rng(3).normal(size=(5, 12)))
+    vectors = np.array([record.vector for record in records])
+    for query, scores in zip(queries, queries @ vectors.T, strict=True):
+        ranked = np.sort(scores)[::-1]
+        count = 8 + int(np.argmax(ranked[7:19] - ranked[8:20]))  # where rounding moves none across
+        least = float(ranked[count - 1] + ranked[count]) / 2
+        alike = {record.id for record, score in zip(records, scores, strict=True) if score > least}
+        for spread in (0.0, 0.5, 1.0):
+            for k in (6, count, 40):
+                asked = VectorQuery(query[None], k, spread=spread, min_score=least)
+                (found,) = store.search(asked)
+                ids = {match.record.id for match in found}
+                assert len(found) == len(ids) == min(k, count), (spread, k)
+                assert ids <= alike, (spread, k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_score_is_a_cosine_and_the_least_asked_for_is_found(shelf: Shelf, kind: str) -> None:
+    records = _records(60)
+    store, _, _ = shelf.open(kind, {"full": 12, "compact": 4})
+    store.upsert(records)
+    vectors = np.array([record.vector for record in records])
+    for sign in (1, -1):
+        found = store.search(VectorQuery(sign * vectors, 60))
+        assert all(len(matches) == 60 for matches in found)
+        scores = np.array([[match.score for match in matches] for matches in found])
+        assert np.abs(scores).max() <= 1
+        np.testing.assert_allclose((sign * scores).max(axis=1), 1, atol=1e-3)
+        for vector, matches in zip(sign * vectors, found, strict=True):
+            asked = VectorQuery(vector[None], 60, min_score=matches[9].score)
+            assert store.search(asked) == [matches[:10]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_distinct_texts_of_a_field(shelf: Shelf, kind: str) -> None:
     store, _, _ = shelf.open(kind, {"full": 12})
     labels: list[dict[str, Value]] = [

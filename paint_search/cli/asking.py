@@ -70,7 +70,8 @@ def similar(
             exact=exact,
             compact_only=compact_only,
         )
-        background = collection.manifest.background
+        manifest = collection.manifest
+        background = manifest.background_of("compact" if compact_only else manifest.searched)
         files = [collection.locate(hit.painting) for hit in hits]
         examples = [collection.locate_query(query) for query in queries]
     if sheet or html:

@@ -130,7 +130,7 @@ class ArtistSimilarity:
         ours, theirs = (np.flatnonzero(self.groups.codes == code) for code in (i, j))
         best = (-1, -1, -np.inf)
         for block in row_blocks(len(ours), len(theirs)):
-            cosines = self.unit[ours[block]] @ self.unit[theirs].T
+            cosines = (self.unit[ours[block]] @ self.unit[theirs].T).clip(-1, 1)
             row, column = np.unravel_index(np.argmax(cosines), cosines.shape)
             if cosines[row, column] > best[2]:
                 top = float(cosines[row, column])
@@ -171,7 +171,8 @@ def artist_similarity(
     squared_sums = mean.diagonal() * groups.counts**2
     np.fill_diagonal(mean, _within(squared_sums, groups.counts, groups.counts))
     weights = resample_weights(groups.counts, samples, seed)
-    low, high = _bootstrap(unit[groups.by_label], groups, weights, level, cells)
+    low, high = _bootstrap(unit[groups.by_label], groups, weights, level, cells).clip(-1, 1)
+    mean, centroid = mean.clip(-1, 1), centroid.clip(-1, 1)
     return ArtistSimilarity(groups, mean, centroid, csls(mean, hubs), low, high, unit)
 
 

@@ -76,7 +76,7 @@ def likely_duplicates(
         )
     found = np.concatenate([_alike_hashes(hashes, copy_bits), _alike_vectors(hashes, nearest)])
     a, b = np.unique(np.sort(found, axis=1), axis=0).T
-    cosines = np.einsum("ij,ij->i", unit[a], unit[b])
+    cosines = np.einsum("ij,ij->i", unit[a], unit[b]).clip(-1, 1)
     bits = np.bitwise_count(hashes[a] ^ hashes[b])
     order = np.argsort(-cosines, kind="stable")
     columns = (column[order].tolist() for column in (a, b, cosines, bits))

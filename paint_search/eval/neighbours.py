@@ -79,7 +79,7 @@ def ranked_blocks(
             keys.partition(size - width, axis=1)
         best = np.sort(keys[:, size - width :], axis=1)[:, ::-1]
         columns = size - 1 - best % size
-        cosines = np.take_along_axis(scores, columns, axis=1)
+        cosines = np.take_along_axis(scores, columns, axis=1).clip(-1, 1)
         missing = best == nothing
         yield block, np.where(missing, -1, gallery[columns]), np.where(missing, np.nan, cosines)
 

@@ -68,7 +68,7 @@ def outliers(vectors: npt.ArrayLike, labels: Labels, *, min_works: int = 5) -> l
         members = groups.by_label[run]
         if len(members) < least:
             continue
-        scores = unit[members] @ unit[members].T
+        scores = (unit[members] @ unit[members].T).clip(-1, 1)
         np.fill_diagonal(scores, -1)
         nearest = scores.max(axis=1)
         # Two works that have only each other tie: the one less like all the others is odder.

@@ -4,6 +4,9 @@ from .collection import (
 from .compression import (
     CompressSummary as CompressSummary,
 )
+from .compression import (
+    Sample as Sample,
+)
 from .copy import (
     CopySummary as CopySummary,
 )

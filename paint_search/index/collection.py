@@ -20,7 +20,7 @@ from paint_search.index.paths import read_path, write_path
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.images.preprocessing import Fit
-from paint_search.search.background import measure_background
+from paint_search.search.background import measure_backgrounds
 from paint_search.search.recall import choose_oversampling, measure_recall
 from paint_search.search.stores.base import Store
 from paint_search.search.stores.opening import check_reach, open_store
@@ -235,8 +235,13 @@ class Collection:
 
 def measured(manifest: Manifest, store: Store) -> Manifest:
     """Return the manifest with what depends on the paintings in the store measured anew."""
-    background = measure_background(store, manifest.searched) if manifest.vectors else None
-    manifest = replace(manifest, background=background, paintings=store.count())
+    found = measure_backgrounds(store, manifest.vectors) if manifest.vectors else {}
+    manifest = replace(
+        manifest,
+        background=found.get(manifest.searched) if found else None,
+        compact_background=found.get("compact") if manifest.two_steps else None,
+        paintings=store.count(),
+    )
     if manifest.compression is None or not manifest.two_steps or not manifest.paintings:
         recall = measure_recall(store, manifest.searched) if manifest.vectors else None
         return replace(manifest, recall=recall)

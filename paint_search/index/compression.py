@@ -22,6 +22,7 @@ from paint_search.errors import CompressError, EvalError, StoreError, UsageError
 from paint_search.index.collection import Collection, measured, sweep
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
+from paint_search.index.select import rows_of
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.painting import Progress, Record
 from paint_search.search.stores.base import Store, VectorName
@@ -105,8 +106,15 @@ class Sample:
     held_labels: list[str | None]
 
     @classmethod
-    def read(cls, collection: Collection, seed: int, label: str | None) -> Self:
-        """Read a bounded number of each from the store, or map them from a feature cache."""
+    def read(
+        cls,
+        collection: Collection,
+        seed: int,
+        label: str | None,
+        most_fitted: int = _MOST_FITTED,
+        most_held_out: int = _MOST_HELD_OUT,
+    ) -> Self:
+        """Draw a bounded number of each by ``seed``; read those alone, or map them from a cache."""
         store, features = collection.store, open_features(collection)
         records = [
             (record.id, record.payload.get("artist"), record.payload.get(label or ""))
@@ -120,45 +128,46 @@ class Sample:
             raise UsageError(f"no painting has a field {label!r}; see paint-search info")
         split = choose_hold_out(ids, artists, seed=seed)
         kept_out = split.held_out(ids, artists)
-        named = [None if value is None else str(value) for value in values]
+        named = {
+            one: None if value is None else str(value)
+            for one, value in zip(ids, values, strict=True)
+        }
         passed = np.zeros(len(ids), bool) if label is None else works_held_out(split, ids)
-        sides = ~kept_out & ~passed, kept_out
         if features is not None:
-            return cls._mapped(split, np.array(ids), named, sides, features)
-        # The order of the ids, which are hashes, is as good as any shuffling.
-        vectors: tuple[list[NDArray[np.float32]], ...] = ([], [])
-        labels: tuple[list[str | None], ...] = ([], [])
-        for row, record in enumerate(store.scroll(vectors=True)):
-            for part, most in enumerate((_MOST_FITTED, _MOST_HELD_OUT)):
-                if sides[part][row] and record.vector is not None and len(vectors[part]) < most:
-                    vectors[part].append(record.vector)
-                    labels[part].append(named[row])
-        _require_held_out(len(vectors[1]), len(ids))
-        return cls(split, np.stack(vectors[0]), np.stack(vectors[1]), *labels)
-
-    @classmethod
-    def _mapped(
-        cls,
-        split: HoldOut,
-        ids: NDArray[np.str_],
-        named: list[str | None],
-        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        features: FeatureCache,
-    ) -> Self:
-        most = _MOST_FITTED, min(_MOST_HELD_OUT, _CELLS // features.dimension)
-        rows = [np.flatnonzero(side)[:count] for side, count in zip(sides, most, strict=True)]
-        _require_held_out(len(rows[1]), len(ids))
-        learned, judged = (ids[chosen].tolist() for chosen in rows)
-        labels = [[named[row] for row in chosen] for chosen in rows]
-        view = cast(Rows, features.view(learned))
-        return cls(split, view, features.rows(judged), *labels)
+            most_held_out = min(most_held_out, _CELLS // features.dimension)
+        sides = (~kept_out & ~passed, most_fitted), (kept_out, most_held_out)
+        drawn = [[ids[row] for row in _draw(side, most, seed)] for side, most in sides]
+        if features is not None:
+            learned, judged = cast(Rows, features.view(drawn[0])), features.rows(drawn[1])
+        else:  # without what another process has deleted meanwhile
+            length = collection.manifest.dimensions["full"]
+            (drawn[0], learned), (drawn[1], judged) = (
+                rows_of(_fetch(store, chosen), "full", length, lambda record: record.id)
+                for chosen in drawn
+            )
+        if len(judged) < _LEAST_HELD_OUT:
+            raise CompressError(
+                f"of {len(ids)} paintings only {len(judged)} can be held out to judge by; index "
+                "more first"
+            )
+        return cls(split, learned, judged, *([named[one] for one in chosen] for chosen in drawn))
 
 
-def _require_held_out(count: int, paintings: int) -> None:
-    if count < _LEAST_HELD_OUT:
-        raise CompressError(
-            f"of {paintings} paintings only {count} can be held out to judge by; index more first"
-        )
+def _draw(side: NDArray[np.bool_], most: int, seed: int) -> list[int]:
+    """Return up to so many rows of a side, rising: the same by the same seed."""
+    rows = np.flatnonzero(side)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    chosen: list[int] = rows.tolist()
+    return chosen
+
+
+def _fetch(store: Store, ids: Sequence[str]) -> Iterator[Record]:
+    """Yield the points that exist, with their vectors, in the order of ``ids``."""
+    for start in range(0, len(ids), _PAGE):
+        page = ids[start : start + _PAGE]
+        found = store.get(page, vectors=True)
+        yield from (found[one] for one in page if one in found)
 
 
 def compress(collection: Collection, request: CompressRequest) -> CompressSummary:
@@ -226,7 +235,7 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
             with suppress(StoreError):  # a server that is away; what is left there goes next time
                 delete_store(folder, place)
         raise
-    if missing := paintings - new.paintings:
+    if features is not None and (missing := paintings - new.paintings) > 0:
         request.note(
             f"{missing:,} paintings are not in the feature cache and were left out; run "
             "paint-search index again for them"

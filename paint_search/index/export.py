@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paint_search.errors import UsageError, argument
 from paint_search.files import replacing
 from paint_search.index.collection import Collection
 from paint_search.index.select import read_vectors
-from paint_search.painting import Painting
+from paint_search.painting import Painting, Record
 from paint_search.search.filters import Filter
 from paint_search.search.stores.opening import faiss_of, require_faiss
 
@@ -48,30 +49,28 @@ def export(
         with replacing(out) as fresh:
             pq.write_table(table, fresh)
         return [out], table.num_rows
-    paintings = list_paintings(collection, where)
     if form == "csv":
+        paintings = list_paintings(collection, where)
         _write_csv(out, columns_of(paintings))
         return [out], len(paintings)
     if form == "npy":
-        _, vectors = read_vectors(collection, collection.manifest.kept(None), where)
+        paintings, vectors = _rows(collection, where)
         with replacing(out) as fresh, fresh.open("wb") as stream:
             np.save(stream, vectors, allow_pickle=False)
         _write_csv(beside, columns_of(paintings))
         return [out, beside], len(paintings)
     import faiss
 
-    made, names = to_faiss(collection, where)
-    labels = {name: label for label, name in names.items()}
-    known = sorted((p for p in paintings if p.id in labels), key=lambda p: labels[p.id])
+    made, known = _labelled_index(collection, where)
     with replacing(out) as fresh:
         faiss.write_index(made, str(fresh))
-    _write_csv(beside, {"label": [labels[one.id] for one in known]} | columns_of(known))
+    _write_csv(beside, {"label": list(known)} | columns_of(list(known.values())))
     return [out, beside], len(known)
 
 
 def list_paintings(collection: Collection, where: Filter = ()) -> list[Painting]:
     """Return the paintings that match, in the order of their ids."""
-    return [Painting.from_payload(record.payload) for record in collection.store.scroll(where)]
+    return [_painting(record) for record in collection.store.scroll(where)]
 
 
 def columns_of(paintings: Sequence[Painting]) -> dict[str, list[Any]]:
@@ -85,8 +84,8 @@ def to_arrow(collection: Collection, where: Filter = ()) -> "pa.Table":
     """Return id, path, fields and vectors as an Arrow table; a field of several types is text."""
     import pyarrow as pa
 
-    columns = one_type_each(columns_of(list_paintings(collection, where)))
-    _, vectors = read_vectors(collection, collection.manifest.kept(None), where)
+    paintings, vectors = _rows(collection, where)
+    columns = one_type_each(columns_of(paintings))
     flat = pa.array(vectors.reshape(-1), type=pa.float32())
     vector = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     return pa.table({**columns, "vector": vector})
@@ -102,14 +101,8 @@ def to_faiss(collection: Collection, where: Filter = ()) -> "tuple[faiss.Index, 
     ready = None if where else faiss_of(collection.store)
     if ready is not None:
         return ready
-    import faiss
-
-    ids, vectors = read_vectors(collection, collection.manifest.searched, where)
-    if not ids:
-        raise UsageError("there are no paintings to make a FAISS index of")
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    return index, dict(enumerate(ids))
+    index, paintings = _flat_index(collection, where)
+    return index, {label: painting.id for label, painting in enumerate(paintings)}
 
 
 def one_type_each(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
@@ -120,6 +113,38 @@ def one_type_each(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[An
         else [None if value is None else str(value) for value in values]
         for name, values in columns.items()
     }
+
+
+def _labelled_index(
+    collection: Collection, where: Filter
+) -> "tuple[faiss.Index, dict[int, Painting]]":
+    """Return the index of ``to_faiss``, and label -> painting, by rising labels."""
+    ready = None if where else faiss_of(collection.store)
+    if ready is None:
+        index, paintings = _flat_index(collection, where)
+        return index, dict(enumerate(paintings))
+    index, ids = ready  # of a store that has one user: nothing is written meanwhile
+    known = {painting.id: painting for painting in list_paintings(collection)}
+    return index, {label: known[ids[label]] for label in sorted(ids)}
+
+
+def _flat_index(collection: Collection, where: Filter) -> "tuple[faiss.Index, list[Painting]]":
+    import faiss
+
+    paintings, vectors = _rows(collection, where)
+    if not paintings:
+        raise UsageError("there are no paintings to make a FAISS index of")
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return index, paintings
+
+
+def _rows(collection: Collection, where: Filter) -> tuple[list[Painting], NDArray[np.float32]]:
+    return read_vectors(collection, collection.manifest.kept(None), where, _painting)
+
+
+def _painting(record: Record) -> Painting:
+    return Painting.from_payload(record.payload)
 
 
 def _write_csv(out: Path, columns: dict[str, list[Any]]) -> None:

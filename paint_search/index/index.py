@@ -515,7 +515,8 @@ class Index:
         """
         with self._collection.reading() as collection:
             name = collection.manifest.kept(which)
-            return read_vectors(collection, name, select(collection, where))
+            conditions = select(collection, where)
+            return read_vectors(collection, name, conditions, lambda record: record.id)
 
     def field(self, name: str, where: Where | None = None) -> list[Value | None]:
         """Return one field of every painting, None where it lacks it, in the order of ``vectors``.

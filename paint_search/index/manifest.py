@@ -43,6 +43,8 @@ class Manifest:
     engine: EngineChoice | None = None
     #: what scores usually are; None where the index has too few labels to say.
     background: Background | None = None
+    #: the same of compact vectors alone, where full ones are searched.
+    compact_background: Background | None = None
     store: Place = field(default_factory=Place)  #: where the points are
     #: the kinds of vectors that the store keeps; none yet where those of the backbone are too long
     #: for it.
@@ -126,6 +128,10 @@ class Manifest:
         learned = self.compression is not None and self.compression.told is not None
         return "full" if "full" in self.vectors and not learned else "compact"
 
+    def background_of(self, kind: VectorName) -> Background | None:
+        """Return what scores of one kind of vectors usually are."""
+        return self.background if kind == self.searched else self.compact_background
+
     def kept(self, which: VectorName | None) -> VectorName:
         """Return this kind of vectors, or by default the searched one, if the store keeps it.
 
@@ -189,7 +195,7 @@ class Manifest:
 
     @classmethod
     def _from_dict(cls, record: dict[str, Any]) -> "Manifest":
-        engine, background = record["engine"], record["background"]
+        engine = record["engine"]
         compression = record.get("compression")
         store = _place(record.get("store", "store"))
         vectors = tuple(record.get("vectors", ("full",)))
@@ -207,7 +213,8 @@ class Manifest:
             table=record["table"],
             table_encoding=record.get("table_encoding"),
             engine=EngineChoice.from_dict(engine) if engine else None,
-            background=Background.from_dict(background) if background else None,
+            background=_background(record["background"]),
+            compact_background=_background(record.get("compact_background")),
             store=store,
             vectors=vectors,
             compression=Compression.from_dict(compression) if compression else None,
@@ -218,6 +225,10 @@ class Manifest:
             created=str(record["created"]),
             made_with=str(record["made_with"]),
         )
+
+
+def _background(record: Any) -> Background | None:
+    return Background.from_dict(record) if record else None
 
 
 def _place(record: Any) -> Place:

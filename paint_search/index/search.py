@@ -27,7 +27,7 @@ class SearchOptions(TypedDict, total=False):
     Attributes:
         where: field -> value, list of values, or (low, high); all must hold.
         exclude: the same, none may hold.
-        min_score: least cosine; -1 by default.
+        min_score: least cosine of a hit, and of what the spread chooses from; -1 by default.
         spread: 0, the default, for the nearest, up to 1 for variety among the hits (maximal
             marginal relevance).
         exact: compare with every painting even where the index is approximate.
@@ -59,6 +59,8 @@ class Search:
             raise UsageError(f"{argument('k', self.k, '-k')}: ask for at least one hit")
         if not 0 <= self.spread <= 1:
             raise UsageError(f"{argument('spread', self.spread)}: give a number from 0 to 1")
+        if not -1 <= self.min_score <= 1:
+            raise UsageError(f"{argument('min_score', self.min_score)}: give a number from -1 to 1")
 
 
 def similar(collection: Collection, queries: Sequence[Query], wanted: Search) -> list[list[Hit]]:
@@ -96,6 +98,7 @@ def _answer(
     using: VectorName,
 ) -> list[list[Hit]]:
     manifest = collection.manifest
+    background = manifest.background_of(using)
     where = select(collection, wanted.where, wanted.exclude)
     given = [([e.vector for e in like], [e.vector for e in unlike]) for like, unlike in questions]
     vectors = np.array([combine(*sides) for sides in given])
@@ -111,11 +114,12 @@ def _answer(
         oversampling=manifest.oversampling,
         spread=wanted.spread,
         exact=wanted.exact,
+        min_score=wanted.min_score,
     )
     known = [{e.id for e in like + unlike if e.id} for like, unlike in questions]
     return [
-        [_hit(rank, group, manifest.background) for rank, group in enumerate(groups, start=1)]
-        for groups in find(collection.store, query, known, wanted.min_score)
+        [_hit(rank, group, background) for rank, group in enumerate(groups, start=1)]
+        for groups in find(collection.store, query, known)
     ]
 
 

@@ -6,21 +6,24 @@ for the one that differs from it in case and accents alone, if that is one.
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import UsageError
 from paint_search.index.collection import Collection
-from paint_search.painting import Value
+from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, FilterValue, build_filter
 from paint_search.search.names import did_you_mean, fold, has_words
 from paint_search.search.stores.base import Store, VectorName
 
 #: Field -> value, values or range; or conditions as ``parse_filter`` reads them.
 Where = Mapping[str, FilterValue] | Filter
+
+_T = TypeVar("_T")
 
 
 def select(
@@ -84,17 +87,29 @@ def all_conditions(
 
 
 def read_vectors(
-    collection: Collection, name: VectorName, where: Filter
-) -> tuple[list[str], NDArray[np.float32]]:
-    """Return ids and vectors of one kind, (n, d), of what matches, in the order of ids."""
-    store = collection.store
-    length = collection.manifest.dimensions[name]
-    vectors = np.empty((store.count(where), length), dtype=np.float32)
-    ids: list[str] = []
-    for record in store.scroll(where, vectors=True):
-        vectors[len(ids)] = record.vector if name == "full" else record.compact
-        ids.append(record.id)
-    return ids, vectors
+    collection: Collection, name: VectorName, where: Filter, take: Callable[[Record], _T]
+) -> tuple[list[_T], NDArray[np.float32]]:
+    """Return what is taken of each record that matches, and vectors, in the order of ids.
+
+    See ``rows_of``.
+    """
+    records = collection.store.scroll(where, vectors=True)
+    return rows_of(records, name, collection.manifest.dimensions[name], take)
+
+
+def rows_of(
+    records: Iterable[Record], name: VectorName, length: int, take: Callable[[Record], _T]
+) -> tuple[list[_T], NDArray[np.float32]]:
+    """Return what is taken of each record that has such a vector, n, and these, (n, length).
+
+    One pass for both: between two passes, or a count and a pass, another process may write.
+    """
+    taken, rows = [], bytearray()  # which grows in place, where a list of arrays would be copied
+    for record in records:
+        if (vector := record.vectors.get(name)) is not None:
+            taken.append(take(record))
+            rows += vector.tobytes()
+    return taken, np.frombuffer(rows, dtype=np.float32).reshape(-1, length)
 
 
 def check_field(collection: Collection, name: str) -> None:

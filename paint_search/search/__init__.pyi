@@ -2,7 +2,7 @@ from .background import (
     Background as Background,
 )
 from .background import (
-    measure_background as measure_background,
+    measure_backgrounds as measure_backgrounds,
 )
 from .filters import (
     Condition as Condition,

@@ -6,7 +6,7 @@ sample, so that neither time nor memory grows with the collection.
 
 import itertools
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,43 +66,47 @@ class Background:
         return cls(same, other)
 
 
-def measure_background(store: Store, using: VectorName) -> Background | None:
+def measure_backgrounds(
+    store: Store, kinds: Collection[VectorName]
+) -> dict[VectorName, Background]:
     """Measure the scores of up to 1,000 works, and of up to 10 works of each of 200 artists.
 
-    Ids are hashes, so the first ids are a random and repeatable sample. Returns None where fewer
-    than 30 pairs of either kind can be made.
+    Ids are hashes, so the first ids are a random and repeatable sample. There is no background of
+    any kind of vectors where fewer than 30 pairs of either kind can be made.
     """
     sample = [
         record
         for record in itertools.islice(store.scroll(vectors=True), _SAMPLE)
-        if "artist" in record.payload and using in record.vectors
+        if "artist" in record.payload and record.vectors.keys() >= set(kinds)
     ]
-    if len(sample) < 2:
-        return None
-    artists = list(dict.fromkeys(record.payload["artist"] for record in sample))
-    same = [
-        _pair_scores(works, using)
-        for artist in artists[:_ARTISTS]
-        if len(works := _works_of(store, artist, using)) > 1
-    ]
-    _, codes = np.unique([record.payload["artist"] for record in sample], return_inverse=True)
+    names = [record.payload["artist"] for record in sample]
+    by_one = [_works_of(store, artist, kinds) for artist in list(dict.fromkeys(names))[:_ARTISTS]]
+    _, codes = np.unique(names, return_inverse=True)
     first, second = np.triu_indices(len(sample), k=1)
-    other = _pair_scores(sample, using)[codes[first] != codes[second]]
-    if sum(map(len, same)) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
-        return None
-    return Background(_quantiles(np.concatenate(same)), _quantiles(other))
+    apart = codes[first] != codes[second]
+    pairs = sum(len(works) * (len(works) - 1) // 2 for works in by_one)
+    if min(pairs, int(np.count_nonzero(apart))) < _LEAST_PAIRS:
+        return {}
+    return {
+        kind: Background(
+            _quantiles(np.concatenate([_pair_scores(works, kind) for works in by_one if works])),
+            _quantiles(_pair_scores(sample, kind)[apart]),
+        )
+        for kind in kinds
+    }
 
 
-def _works_of(store: Store, artist: str, using: VectorName) -> list[Record]:
+def _works_of(store: Store, artist: str, kinds: Collection[VectorName]) -> list[Record]:
     works = store.scroll([Condition("artist", values=(artist,))], vectors=True)
-    return list(itertools.islice((work for work in works if using in work.vectors), _WORKS))
+    having = (work for work in works if work.vectors.keys() >= set(kinds))
+    return list(itertools.islice(having, _WORKS))
 
 
 def _pair_scores(works: Sequence[Record], using: VectorName) -> NDArray[np.float32]:
     """Return the cosine of each pair, (n (n - 1) / 2,), in the order of ``triu_indices``."""
     vectors = np.array([work.vectors[using] for work in works], dtype=np.float32)
     scores: NDArray[np.float32] = (vectors @ vectors.T)[np.triu_indices(len(works), k=1)]
-    return scores
+    return scores.clip(-1, 1)
 
 
 def _quantiles(scores: NDArray[np.float32]) -> tuple[float, ...]:

@@ -53,7 +53,6 @@ def find(
     store: Store,
     query: VectorQuery,
     without: Sequence[Collection[str]],
-    min_score: float = -1.0,
 ) -> Iterator[list[Group]]:
     """Yield for each vector up to ``query.limit`` groups, best first, copies not counted.
 
@@ -63,7 +62,6 @@ def find(
         store: to be searched.
         query: what to look for, and how.
         without: for each vector the ids that are never returned, such as its own.
-        min_score: least cosine.
     """
     size = 1 if query.spread else _BATCH
     for start in range(0, len(query.vectors), size):
@@ -81,7 +79,7 @@ def find(
             for row, matches in zip(left, store.search(asked), strict=True):
                 others = [match for match in matches if match.record.id not in without[row]]
                 exhausted = len(matches) < asked.limit
-                groups = _settled(query, min_score, others, exhausted=exhausted)
+                groups = _settled(query, others, exhausted=exhausted)
                 if groups is not None:
                     found[row] = groups
             left = [row for row in left if row not in found]
@@ -89,19 +87,16 @@ def find(
         yield from (found[row] for row in rows)
 
 
-def _settled(
-    query: VectorQuery, min_score: float, matches: Sequence[Match], *, exhausted: bool
-) -> list[Group] | None:
+def _settled(query: VectorQuery, matches: list[Match], *, exhausted: bool) -> list[Group] | None:
     """Return the answer that the matches hold; None where more of them have to be seen."""
-    wanted = [match for match in matches if match.score >= min_score]
     if not query.spread:
-        wanted.sort(key=lambda match: (-match.score, match.record.payload["path"]))
-    groups = _fold(wanted)[: query.limit]
+        matches.sort(key=lambda match: (-match.score, match.record.payload["path"]))
+    groups = _fold(matches)[: query.limit]
     # A tie with the last one found may go on among those not found yet.
     complete = len(groups) == query.limit and (
-        query.spread > 0 or groups[-1].match.score > wanted[-1].score
+        query.spread > 0 or groups[-1].match.score > matches[-1].score
     )
-    return groups if complete or exhausted or len(wanted) < len(matches) else None
+    return groups if complete or exhausted else None
 
 
 def _fold(matches: Sequence[Match]) -> list[Group]:

@@ -183,15 +183,21 @@ def read_works(
         if not may_be_empty and not len(source):
             raise UsageError(f"the index {source.folder} is empty; run paint-search index first")
         conditions = all_conditions(where, exclude)
-        paintings = list(source.paintings(conditions))
-        values = [_text(painting, by) for painting in paintings]
-        if not any(values) and (need_artists or by != "artist"):
+        known = {painting.id: painting for painting in source.paintings(conditions)}
+        named = any(_text(painting, by) for painting in known.values())
+        if not named and (need_artists or by != "artist"):
             source.field(by, conditions)  # refuses a name that no painting has, and says which are
+        # Paired by id: between the two passes another process may have written.
+        ids, vectors = source.vectors(conditions, which)
+        rows = [row for row, one in enumerate(ids) if one in known]
+        if len(rows) < len(ids):
+            vectors = vectors[rows]
+        paintings = [known[ids[row]] for row in rows]
         if not (paintings or may_be_empty):
             raise UsageError("no painting meets these conditions; see paint-search list")
+        values = [_text(painting, by) for painting in paintings]
         counts = Counter(values)
         labels = [None if value is None or counts[value] < min_works else value for value in values]
-        vectors = source.vectors(conditions, which)[1]
         return Works(
             root=source.root,
             manifest=source.manifest,

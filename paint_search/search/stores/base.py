@@ -46,6 +46,7 @@ class VectorQuery:
         spread: 0 orders by cosine alone, 1 by unlikeness to the points chosen before (maximal
             marginal relevance, among ten times as many points as are wanted).
         exact: compare with every point even where there is an approximate index.
+        min_score: least cosine of a match, and of what is spread; -1 for any.
     """
 
     vectors: NDArray[np.float32]
@@ -57,6 +58,7 @@ class VectorQuery:
     without: Collection[str] = ()
     spread: float = 0.0
     exact: bool = False
+    min_score: float = -1.0
 
     def of(self, rows: Sequence[int]) -> Self:
         """Return the same for some of the vectors."""
@@ -68,6 +70,13 @@ class VectorQuery:
     def ranked(self) -> int:
         """How many points to find before they are spread: more than are wanted, if they are."""
         return SPREAD_AMONG * self.limit if self.spread > 0 else self.limit
+
+    @property
+    def threshold(self) -> float:
+        """What a score in float32, not clipped yet, is above where it is at least ``min_score``."""
+        if self.min_score <= -1:
+            return -2.0
+        return float(np.nextafter(np.float32(self.min_score), np.float32(-2)))
 
     @property
     def candidates(self) -> int:
@@ -96,6 +105,10 @@ class Match:
 
     record: Record
     score: float
+
+    def __post_init__(self) -> None:
+        # Vectors of 16 bits are a little longer or shorter than 1: 1.000033 was seen.
+        object.__setattr__(self, "score", min(1.0, max(-1.0, self.score)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,6 +259,7 @@ class EdgeStore(Engine):
                 limit=query.limit,
                 filter=plan.condition,
                 with_payload=True,
+                score_threshold=query.threshold,
                 params=plan.params(query.limit),
             )
             requests.append(request)

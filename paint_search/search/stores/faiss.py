@@ -287,9 +287,11 @@ class FaissStore:
             labels, stored = self._vectors(query.using, labels)
             scores = stored @ vector
             order = np.argsort(-scores, kind="stable")[: query.ranked]
+            order = order[scores[order] > query.threshold]
             if query.spread > 0:
                 order = order[query.diverse(stored[order], scores[order])]
             scores, labels = scores[order], labels[order]
+        labels = np.where(scores > query.threshold, labels, -1)
         rows = self._rows(f"{_SELECT[False]} WHERE label IN {LISTED}", json.dumps(labels.tolist()))
         points = {row[0]: Record(*row[1:]) for row in rows}
         both = zip(labels.tolist(), scores.tolist(), strict=True)

@@ -156,6 +156,7 @@ class QdrantStore(Engine):
                 filter=condition,
                 params=_params(query, ef=_EF),
                 limit=query.limit,
+                score_threshold=query.threshold,
                 with_payload=True,
             )
             requests.append(request)
