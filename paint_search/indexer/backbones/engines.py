@@ -7,6 +7,7 @@ files of paintings or of stores.
 
 import copy
 import ctypes
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from paint_search.errors import BackboneError, argument
+from paint_search.errors import BackboneError, UsageError, argument
 from paint_search.indexer.backbones.builtin.descriptors import describe
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _WORTH_COMPILING: Final = 100_000
 
 
 _CONVERTER: Final = "openvino.tools.ovc"
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Embedder(Protocol):
@@ -385,6 +388,31 @@ def count_gpus() -> int:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
+
+
+def find_device(wanted: str = "auto") -> str:
+    """Return where torch is to train: ``cuda`` or ``cpu``.
+
+    Args:
+        wanted: one of these, or ``auto``; a GPU that is not used is then said as a warning.
+
+    Raises:
+        UsageError: no such device, or CUDA was asked for and is not there.
+    """
+    import torch
+
+    if wanted not in DEVICES:
+        raise UsageError(f"unknown device {wanted!r}: use {', '.join(DEVICES)}")
+    if wanted == "cpu" or torch.cuda.is_available():
+        return "cpu" if wanted == "cpu" else "cuda"
+    if wanted == "cuda":
+        raise UsageError(
+            f"{argument('device', 'cuda')}: torch finds no GPU here; use "
+            f"{argument('device', 'auto')}"
+        )
+    if count_gpus():
+        _LOG.warning("this machine has a GPU, and the CPU is used: torch finds no GPU here")
+    return "cpu"
 
 
 def _multiplies_bfloat16() -> bool:
