@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from paint_search.errors import UsageError
 from paint_search.eval.inputs import plain_fields
-from paint_search.files import replacing
+from paint_search.files import UNWRITABLE, read_arrays, read_json, replacing
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
@@ -118,15 +118,12 @@ class Calibration:
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """Return what ``save`` wrote; None where it cannot be used and has to be made again."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         try:
-            settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+            settings = read_json(folder / _SETTINGS)
             if settings["format"] != FORMAT:
                 return None
             return cls(
-                judge=Judge.from_arrays(load((folder / _ARRAYS).read_bytes())),
+                judge=Judge.from_arrays(read_arrays(folder / _ARRAYS)),
                 made_of=str(settings["made_of"]),
                 paintings=int(settings["paintings"]),
                 pairs=int(settings["pairs"]),
@@ -137,7 +134,7 @@ class Calibration:
                     for one, other, same, score in settings["references"]
                 ),
             )
-        except (OSError, ValueError, LookupError, TypeError, SafetensorError):
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             return None
 
 
@@ -195,7 +192,12 @@ class Verifier:
             return found
         self.note("calibrating on pairs of paintings by known artists; later runs reuse it")
         made = self._calibrate(count)
-        made.save(self.collection.folder / FOLDER)
+        try:
+            made.save(self.collection.folder / FOLDER)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            self.note(f"{self.collection.folder} cannot be written: the calibration is not kept")
         return made
 
     def material(self) -> tuple[list[str], Material]:
