@@ -21,10 +21,11 @@ from paint_search.errors import BackboneError, StoreError, UsageError, argument
 from paint_search.files import copy_files
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import MANIFEST, Manifest, is_index
-from paint_search.index.paths import read_path, write_path
+from paint_search.index.paths import NOWHERE, find_picture, read_path, write_path
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.images.preprocessing import Fit
+from paint_search.painting import Painting
 from paint_search.search.background import measure_background
 from paint_search.search.recall import choose_oversampling, measure_recall
 from paint_search.search.stores.base import Store
@@ -61,6 +62,7 @@ class Collection:
         self._lock = lock
         self._forget: Callable[[], object] | None = None  # deletes the private copy
         self._compressor: Compressor | None = None
+        self._withheld = False  # whether a picture was, which is said once
         self._read_as = _stamp(folder)
         self._closed, self._process = False, os.getpid()
 
@@ -159,6 +161,22 @@ class Collection:
     def root(self) -> Path:
         """The corpus folder."""
         return read_path(self.manifest.root, self.folder)
+
+    def locate(self, painting: Painting) -> Path:
+        """Return where the file of a painting is, or would be; see ``find_picture``."""
+        file = find_picture(painting, self.root, self.folder)
+        if file is None:
+            if not self._withheld:
+                _LOG.warning(
+                    "%s is not shown, like others perhaps: it lies outside %s, or behind a link "
+                    "that leads out, and is not the file that was indexed; run paint-search index "
+                    "to take it as it is now",
+                    painting.path,
+                    self.folder.parent,
+                )
+            self._withheld = True
+            return NOWHERE / Path(painting.path).name
+        return file
 
     @property
     def compressor(self) -> Compressor | None:

@@ -154,11 +154,11 @@ def _compare(source: Store, target: Store, report: Report, batch: int) -> tuple[
                 "Run the same command again"
             )
         if _payload(one) != _payload(other):
-            raise StoreError(f"the copy has other labels of {one.payload['path']}; run it again")
+            raise StoreError(f"the copy has other labels of {one.path}; run it again")
         difference = max(difference, _distance(one, other))
         if difference > _TOLERANCE:
             raise StoreError(
-                f"the copy has another vector of {one.payload['path']} (a number differs by "
+                f"the copy has another vector of {one.path} (a number differs by "
                 f"{difference:.4f}); run it again"
             )
         digest.update(one.id.encode() + _payload(one))

@@ -24,7 +24,7 @@ from paint_search.index.search import SearchOptions
 from paint_search.index.select import Where, check_field, read_vectors, select
 from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
-from paint_search.indexer.corpus.scan import Part, find_file
+from paint_search.indexer.corpus.scan import Part
 from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.indexer.images.decode import MAX_PIXELS, Damaged
 from paint_search.indexer.images.preprocessing import Fit
@@ -607,11 +607,17 @@ class Index:
         return read_skips(self.folder / SKIPPED)
 
     def locate(self, painting: Painting | Hit) -> Path:
-        """Return where the painting's file lies; it may have gone since it was indexed."""
-        return find_file(self.root, painting.path)
+        """Return where the painting's file lies; it may have gone since it was indexed.
+
+        An index may come from anybody: of a file that it may not show, because it lies elsewhere
+        and is not the one that was indexed, a place below the null device.
+        """
+        return self._collection.locate(painting.painting if isinstance(painting, Hit) else painting)
 
     def locate_query(self, query: str | Path) -> Path:
         """Return the file of a path or id that ``similar`` takes as a query."""
         with self._collection.reading() as collection:
             record = examples.find_indexed(collection, query)
-        return Path(query) if record is None else find_file(self.root, record.payload["path"])
+        if record is None or Path(query).is_file():
+            return Path(query)
+        return self.locate(Painting.from_payload(record.payload))

@@ -95,7 +95,7 @@ def _settled(
     """Return the answer that the matches hold; None where more of them have to be seen."""
     wanted = [match for match in matches if match.score >= min_score]
     if not query.spread:
-        wanted.sort(key=lambda match: (-match.score, match.record.payload["path"]))
+        wanted.sort(key=lambda match: (-match.score, match.record.path))
     groups = _fold(wanted)[: query.limit]
     # A tie with the last one found may go on among those not found yet.
     complete = len(groups) == query.limit and (

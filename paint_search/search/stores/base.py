@@ -4,9 +4,10 @@ A store knows nothing of paintings, files or backbones: a payload is a flat mapp
 start with ``_`` are bookkeeping that no filter of a user sees.
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,25 @@ SPREAD_AMONG: Final = 10
 
 #: Bookkeeping in payloads that nothing ever searches by.
 NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given"})
+_KEPT: Final = {"_size": int, "_mtime_ns": int, "_run": int, "_look": str, "_hash": str}
+_LOOK: Final = re.compile("[0-9a-f]{22}")
+
+
+def checked(payload: Any) -> dict[str, Any]:
+    """Return a stored payload, if it is such as this program writes.
+
+    Raises:
+        ValueError: it is not flat, or its bookkeeping is of another kind.
+    """
+    if not isinstance(payload, dict):
+        raise ValueError("a painting without labels")
+    for name, value in payload.items():
+        kind: Any = _KEPT.get(name, str | int | float)
+        if not isinstance(value, kind):
+            raise ValueError(f"{name[:50]!r} of a painting is a {type(value).__name__}")
+    if "_look" in payload and not _LOOK.fullmatch(payload["_look"]):
+        raise ValueError("the look of a painting is none")
+    return payload
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ from paint_search.errors import StoreError, UsageError
 from paint_search.files import fingerprint, replacing
 from paint_search.painting import Record
 from paint_search.search.filters import SPANS, Filter, as_number
-from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName, VectorQuery
+from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName, VectorQuery, checked
 
 #: Up to this many bytes of float16 vectors exact search is quick enough; see benchmarks/README.md.
 _EXACT_BYTES: Final = 64 * 1024 * 1024
@@ -63,7 +63,7 @@ _POINT: Final = 'label, id, payload AS "payload [json]"'
 _NO_VECTORS: Final = ", NULL, NULL FROM points"
 _VECTORS: Final = """, full.vector AS "full [halves]", compact.vector AS "compact [halves]"
     FROM points LEFT JOIN full USING (label) LEFT JOIN compact USING (label)"""
-sqlite3.register_converter("json", json.loads)
+sqlite3.register_converter("json", lambda text: checked(json.loads(text)))
 sqlite3.register_converter("halves", lambda data: np.frombuffer(data, np.float16).astype("f4"))
 
 _Floats = NDArray[np.float32]
