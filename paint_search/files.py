@@ -5,6 +5,7 @@ old file or the new one, never half of one, whatever kills the writer. Read with
 may come from anybody.
 """
 
+import csv
 import errno
 import hashlib
 import json
@@ -25,6 +26,9 @@ UNWRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 #: Most bytes of a JSON file of an index; a manifest has 50,000, a calibration 150,000.
 _MOST_JSON: Final = 16 * 2**20
+
+#: Most bytes of a list of files: a few million.
+_MOST_ROWS: Final = 2**28
 
 #: Most bytes of fitted arrays: principal components of the longest vectors there are take a third.
 _MOST_ARRAYS: Final = 2**30
@@ -115,6 +119,21 @@ def read_json(file: Path) -> Any:
         return json.loads(read_bytes(file, _MOST_JSON))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def read_rows(file: Path) -> Iterator[list[str]]:
+    """Yield the rows of a CSV in UTF-8, one in memory at a time.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, no text, or a row is none.
+    """
+    require_plain(file, _MOST_ROWS)
+    with file.open(newline="", encoding="utf-8") as stream:
+        try:
+            yield from csv.reader(stream)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
 
 
 def read_arrays(file: Path) -> "dict[str, NDArray[np.generic]]":

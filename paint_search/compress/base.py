@@ -271,7 +271,7 @@ def load_files(folder: Path, features: str) -> tuple[dict[str, Any], dict[str, N
         arrays = read_arrays(folder / _ARRAYS)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise damaged(folder, error) from error
-    if settings["features"] != features:
+    if settings.get("features") != features:
         raise CompressError(
             f"{folder} was fitted to another backbone than this index's; run paint-search compress "
             "again"

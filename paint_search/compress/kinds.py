@@ -44,6 +44,7 @@ def load_compressor(folder: Path, features: str) -> Compressor:
         TypeError,
         ValueError,
         ArithmeticError,
+        AttributeError,
         MemoryError,
     ) as error:
         raise damaged(folder, error) from error

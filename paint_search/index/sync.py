@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.compress.record import Loss
-from paint_search.errors import CompressError, UsageError, argument
-from paint_search.files import replacing
+from paint_search.errors import CompressError, StoreError, UsageError, argument
+from paint_search.files import read_rows, replacing
 from paint_search.index.collection import Collection
 from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
@@ -273,8 +273,10 @@ def _without_labels(file: Path, store: Store | None) -> Iterator[str]:
             if not Painting.from_payload(record.payload).labels():
                 yield record.path
     elif file.exists():
-        with file.open(newline="", encoding="utf-8") as stream:
-            yield from (row[1] for row in csv.reader(stream) if row[:1] == [_NO_LABELS])
+        try:
+            yield from (row[1] for row in read_rows(file) if len(row) > 1 and row[0] == _NO_LABELS)
+        except ValueError as error:
+            raise StoreError(f"{file} is damaged ({error}); delete it, and index again") from error
 
 
 def _by_hash(store: Store, hashes: Sequence[str], *, vectors: bool) -> Iterator[Record]:

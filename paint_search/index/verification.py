@@ -187,7 +187,12 @@ class Verifier:
         """Return the calibration of the index, made where there is none that fits."""
         found = Calibration.load(self.collection.folder / FOLDER)
         count = self.collection.store.count()
-        fits = found is not None and found.made_of == self._made_of()
+        length = self.collection.manifest.dimensions[self._kinds()[0]]
+        fits = (
+            found is not None
+            and found.made_of == self._made_of()
+            and found.judge.model.mean.shape == (length,)
+        )
         if found and fits and abs(count - found.paintings) <= _CHANGED * found.paintings:
             return found
         self.note("calibrating on pairs of paintings by known artists; later runs reuse it")

@@ -154,6 +154,7 @@ class OpenVinoEmbedder:
                 f"the backbone {file} cannot be loaded ({reason}); restore it from a backup, or "
                 "make another index"
             ) from error
+        self._file = file
         self.lanes = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if many else 1
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.lanes):
@@ -171,6 +172,12 @@ class OpenVinoEmbedder:
         try:
             vectors: NDArray[np.float32] = request.infer(inputs)[0]
             return vectors
+        except (RuntimeError, ValueError) as error:  # such as of another size of pictures
+            reason = str(error).strip().splitlines()[-1]
+            raise BackboneError(
+                f"the backbone {self._file} cannot be run ({reason}); restore it from a backup, or "
+                "make another index"
+            ) from error
         finally:
             self._idle.put(request)
 

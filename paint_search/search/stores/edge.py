@@ -350,5 +350,8 @@ class EdgeStore(Engine):
             return action()
         except StoreError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            # What panics in Rust is an exception of its own, and of no other kind.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise StoreError(f"the store {self._folder} failed: {error}") from error
