@@ -1,13 +1,37 @@
-"""How files are written: beside their place, and renamed into it when they are whole and durable.
+"""How files are written and read, whoever made them.
 
-A reader finds the old file or the new one, never half of one, whatever kills the writer.
+Written beside their place, and renamed into it when they are whole and durable: a reader finds the
+old file or the new one, never half of one, whatever kills the writer. Read within limits: an index
+may come from anybody.
 """
 
+import csv
+import errno
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: What the operating system says where a file or folder cannot be written by this user.
+UNWRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+#: Most bytes of a JSON file of an index; a manifest has 50,000, a calibration 150,000.
+_MOST_JSON: Final = 16 * 2**20
+
+#: Most bytes of a list of files: a few million.
+_MOST_ROWS: Final = 2**28
+
+#: Most bytes of fitted arrays: principal components of the longest vectors there are take a third.
+_MOST_ARRAYS: Final = 2**30
 
 
 @contextmanager
@@ -22,6 +46,8 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     fresh = file.with_name(f"{file.stem}.new{file.suffix}")
     try:
+        if fresh.is_symlink():  # what it leads to is not ours to write
+            fresh.unlink()
         yield fresh
         with fresh.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -32,6 +58,98 @@ def replacing(file: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename == str(fresh):
             error.filename = str(file)  # the name that the user knows
         raise
+
+
+def copy_files(source: Path, target: Path, without: Sequence[str] = ()) -> None:
+    """Copy what is in a folder, at any depth, so that it may be written; links are left out.
+
+    Args:
+        source: the folder.
+        target: where to; made if need be.
+        without: patterns of names directly in ``source`` that are left out.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for found in source.iterdir():
+        if found.is_symlink() or any(fnmatch(found.name, pattern) for pattern in without):
+            continue
+        if found.is_dir():
+            copy_files(found, target / found.name)
+        elif found.is_file():
+            with found.open("rb") as old, (target / found.name).open("wb") as new:
+                while block := old.read(2**20):
+                    if block.count(0) < len(block):
+                        new.write(block)
+                    else:  # a hole stays one: most of a store is made of them
+                        new.seek(len(block), os.SEEK_CUR)
+                new.truncate(old.tell())
+
+
+def require_plain(file: Path, most: int) -> None:
+    """Refuse what is not a file, such as a pipe that nobody writes to, and what is too large.
+
+    Raises:
+        OSError: it cannot be looked at.
+        ValueError: it is no plain file, or has more than ``most`` bytes.
+    """
+    info = file.stat()
+    if not stat.S_ISREG(info.st_mode):
+        raise ValueError("it is no plain file")
+    if info.st_size > most:
+        raise ValueError(f"it has {info.st_size:,} bytes, more than the {most:,} that are read")
+
+
+def read_bytes(file: Path, most: int) -> bytes:
+    """Return the content of a file of at most so many bytes; see ``require_plain``."""
+    require_plain(file, most)
+    with file.open("rb") as stream:
+        return stream.read(most)
+
+
+def read_json(file: Path) -> Any:
+    """Return what a JSON file says.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, too deep, or no JSON.
+    """
+    try:
+        return json.loads(read_bytes(file, _MOST_JSON))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_rows(file: Path) -> Iterator[list[str]]:
+    """Yield the rows of a CSV in UTF-8, one in memory at a time.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, no text, or a row is none.
+    """
+    require_plain(file, _MOST_ROWS)
+    with file.open(newline="", encoding="utf-8") as stream:
+        try:
+            yield from csv.reader(stream)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+
+
+def read_arrays(file: Path) -> "dict[str, NDArray[np.generic]]":
+    """Return the arrays of a safetensors file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(read_bytes(file, _MOST_ARRAYS))
+    except (SafetensorError, LookupError, TypeError, MemoryError) as error:
+        raise ValueError(str(error) or "it does not fit into memory") from error
 
 
 def fingerprint(file: Path) -> str:

@@ -8,10 +8,13 @@ import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from paint_search.errors import StoreError
 
 Value = str | int | float
 
@@ -50,23 +53,33 @@ class Painting:
     year: Value | None = None
     movement: str | None = None
     fields: Mapping[str, Value] = field(default_factory=dict)
+    #: bytes and time (ns) of the file when it was indexed; None where there was none.
+    stamp: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_labels(cls, path: str, labels: Mapping[str, Value]) -> "Painting":
+    def from_labels(
+        cls, path: str, labels: Mapping[str, Value], stamp: tuple[int, int] | None = None
+    ) -> "Painting":
         """Make the painting at ``path`` from its labels, a flat mapping of field to value."""
         known: dict[str, Any] = {name: labels[name] for name in LABELS if name in labels}
         rest = {name: value for name, value in labels.items() if name not in LABELS}
-        return cls(id=painting_id(path), path=path, fields=rest, **known)
+        return cls(id=painting_id(path), path=path, fields=rest, stamp=stamp, **known)
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> "Painting":
-        """Make the painting that a stored payload speaks of; ``_`` names are bookkeeping."""
+        """Make the painting that a stored payload speaks of; ``_`` names are bookkeeping.
+
+        Raises:
+            StoreError: its path is none below a corpus.
+        """
         labels = {
             name: value
             for name, value in payload.items()
             if name != "path" and not name.startswith("_")
         }
-        return cls.from_labels(payload["path"], labels)
+        size, time = payload.get("_size"), payload.get("_mtime_ns")
+        stamp = None if size is None or time is None else (size, time)
+        return cls.from_labels(path_in(payload), labels, stamp)
 
     def __hash__(self) -> int:
         return hash(self.id)  # equal paintings have one id, and a mapping has no hash
@@ -87,6 +100,26 @@ class Painting:
         return {"id": self.id, "path": self.path, **self.labels()}
 
 
+def path_in(payload: Mapping[str, Any]) -> str:
+    """Return the corpus-relative path that a stored payload speaks of.
+
+    Raises:
+        StoreError: it is none, or leads out of the corpus: somebody else has written it.
+    """
+    path = payload.get("path")
+    if isinstance(path, str) and path and "\0" not in path:
+        # Most need no closer look, which takes ten times as long.
+        if path[0] not in "/\\" and ".." not in path and ":" not in path:
+            return path
+        parts = PurePath(path)
+        if not parts.anchor and ".." not in parts.parts:
+            return path
+    raise StoreError(
+        f"this index names the file {str(path)[:200]!r}, which is in no corpus: it is damaged, or "
+        "made to show other files; nothing was opened"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One stored point.
@@ -99,6 +132,11 @@ class Record:
     payload: Mapping[str, Any]
     vector: NDArray[np.float32] | None = None
     compact: NDArray[np.float32] | None = None
+
+    @property
+    def path(self) -> str:
+        """The painting's path below the corpus; StoreError where that leads out of it."""
+        return path_in(self.payload)
 
     @property
     def vectors(self) -> dict[str, NDArray[np.float32]]:

@@ -21,7 +21,8 @@ from hypothesis import settings
 
 HUB_CACHE = tempfile.TemporaryDirectory(prefix="paint-search-hub-")
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=HUB_CACHE.name, HF_HUB_CACHE=HUB_CACHE.name)
-os.environ["XDG_CACHE_HOME"] = HUB_CACHE.name
+for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+    os.environ[name] = HUB_CACHE.name
 os.environ.pop("PAINT_SEARCH_INDEX", None)
 # Compiled code of UMAP sets the OpenMP threads of the whole process, torch's too, to all cores: in
 # each worker that has drawn such a map, threads would then wait for each other in busy loops.

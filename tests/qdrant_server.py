@@ -57,6 +57,7 @@ class QdrantServer:
         self.api_key = api_key
         self.faults: list[Fault] = []
         self.calls: list[str] = []
+        self.keys: set[str | None] = set()  # that were sent
         self.before: Callable[[str], None] = lambda method: None
         self.during: Callable[[str], None] = lambda method: None
         self.lock = threading.RLock()
@@ -109,6 +110,7 @@ class _Gate(grpc.ServerInterceptor):
         owner = self._owner
         sent = dict(details.invocation_metadata or ())
         owner.calls.append(details.method.rsplit("/", 1)[1])
+        owner.keys.add(sent.get("api-key"))
         owner.before(details.method)
         if owner.api_key is not None and sent.get("api-key") != owner.api_key:
             return _aborting(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT")

@@ -153,8 +153,9 @@ def test_the_calibration_is_made_once_and_anew_for_another_compressor(
     before = file.stat().st_mtime_ns
     assert "calibrating" not in cli.ok("verify", *pair, *index).err
     assert file.stat().st_mtime_ns == before
-    file.write_text("{")
-    assert "calibrating" in cli.ok("verify", *pair, *index).err, "a damaged one is made again"
+    for damage in ("{", "[" * 100_000):
+        file.write_text(damage)
+        assert "calibrating" in cli.ok("verify", *pair, *index).err, "a damaged one is made again"
     cli.ok("compress", "--method", "pca", "--dims", 8, "--drop-full", *index)
     assert "calibrating" in cli.ok("verify", *pair, *index).err
     cli.ok("remove", "--where", "movement=Movement 1", *index)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import WORKS, Cli, copy_tree
 
@@ -120,7 +121,7 @@ def test_a_full_disk_leaves_a_whole_index_readable(
 #: Runs commands once, so that all their modules are loaded, and only then becomes another user,
 #: who may perhaps not read this Python's own files.
 AS_NOBODY = f"""
-import contextlib, io, json, os, sys, tempfile
+import concurrent.futures.process, contextlib, io, json, os, sys, tempfile
 from paint_search.cli.app import app
 
 def run(*command):
@@ -131,28 +132,33 @@ def run(*command):
             return int(end.code or 0), said.getvalue()
 
 paintings, query, commands = sys.argv[1:]
-with tempfile.TemporaryDirectory() as folder:
-    where = "--index", folder, "--quiet"
-    run("index", paintings, "--backbone", "descriptors", *where)
-    run("similar", query, *where)
-    run("similar", "none", *where)
-os.setgroups([])
-os.setgid({NOBODY})
-os.setuid({NOBODY})
+for store in ("edge", "faiss"):
+    with tempfile.TemporaryDirectory() as folder:
+        where = "--index", folder, "--quiet"
+        run("index", paintings, "--backbone", "descriptors", "--store", store, *where)
+        for command in ("info", "list", "compress", ("export", folder + "/all.npy")):
+            run(*([command] if isinstance(command, str) else command), *where)
+        run("similar", query, *where)
+        run("similar", "none", *where)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid({NOBODY})
+    os.setuid({NOBODY})
 results = [run(*command) for command in json.loads(commands)]
 print("\\n" + json.dumps(results))
 """
 
 
 def as_nobody(home: Path, *commands: list[object]) -> list[tuple[int, str]]:
-    """Run commands as a user who owns nothing; return each one's exit code and error."""
+    """Run commands as a user who may write nothing; return each one's exit code and error."""
     painter = next(path for path in (home / "paintings").iterdir() if path.is_dir())
     asked = json.dumps([[str(argument) for argument in command] for command in commands])
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, painter, next(painter.iterdir()), asked],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
+        env=os.environ | {"TMPDIR": str(home.parent / "nobody's")},
     )
     assert done.returncode == 0, done.stderr
     return [(code, said) for code, said in json.loads(done.stdout.splitlines()[-1])]
@@ -160,26 +166,35 @@ def as_nobody(home: Path, *commands: list[object]) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def readable(museum: Path) -> Iterator[Path]:
-    """A copy of the museum that everyone may read and only its owner write."""
+    """A copy of the museum that everyone may read and nobody write, or only root; ``nobody's``."""
     with tempfile.TemporaryDirectory() as folder:
         home = copy_tree(museum, Path(folder) / "museum")
-        subprocess.run(["chmod", "-R", "a+rX,go-w", folder], check=True)
+        with Index.open(home / ".paint-search") as index:
+            index.copy("faiss", home / ".faiss")
+        subprocess.run(["chmod", "-R", "a+rX,a-w", folder], check=True)
+        Path(folder).chmod(0o755)
+        own = home.parent / "nobody's"
+        own.mkdir()
+        if os.geteuid() == 0:
+            os.chown(own, NOBODY, NOBODY)
         yield home
+        subprocess.run(["chmod", "-R", "u+w", folder], check=True)
 
 
-@needs_root
 def test_folders_that_may_not_be_written(readable: Path) -> None:
-    query = sorted((readable / "paintings").rglob("*.jpg"))[0]
-    index, new = readable / ".paint-search", readable / "new"
+    new = readable / "new"
+    where = [["--index", readable / name] for name in (".paint-search", ".faiss")]
     *existing, made = as_nobody(
         readable,
-        ["index", readable / "paintings", "--index", index],
-        ["similar", query, "--index", index],
-        ["info", "--index", index],
+        *(
+            [*command, *index]
+            for index in where
+            for command in (["index", readable / "paintings"], ["remove", "a"], ["compress"])
+        ),
         ["index", readable / "paintings", "--index", new, "--backbone", "descriptors"],
     )
     for folder, remedy, (code, error) in [
-        *((index, "may write to", outcome) for outcome in existing),
+        *((readable, "may write to", outcome) for outcome in existing),
         (new, "--index", made),
     ]:
         assert code == 1
@@ -189,13 +204,41 @@ def test_folders_that_may_not_be_written(readable: Path) -> None:
         assert remedy in error
 
 
+def test_an_index_that_may_not_be_written_is_read(readable: Path) -> None:
+    query = sorted((readable / "paintings").rglob("*.jpg"))[0]
+    own = readable.parent / "nobody's"
+    for name in (".paint-search", ".faiss"):
+        where = ["--index", readable / name]
+        before = {file: file.stat().st_mtime_ns for file in (readable / name).rglob("*")}
+        *read, wrong = as_nobody(
+            readable,
+            ["similar", query, "-k", 3, "--sheet", own / "hits.jpg", *where],
+            ["info", *where],
+            ["list", *where],
+            ["export", own / "all.npy", *where],
+            ["similar", "none", *where],
+        )
+        for code, said in read:
+            assert (code, said.count("its store is read from a private copy")) == (0, 1)
+        assert (wrong[0], wrong[1].splitlines()[-1][:12]) == (2, "error: none ")
+        assert np.load(own / "all.npy").shape == (30, 1290)
+        names = ["all.csv", "all.npy", "hits.jpg"]
+        assert sorted(file.name for file in own.iterdir()) == names, "no copy is left"
+        assert {f: f.stat().st_mtime_ns for f in (readable / name).rglob("*")} == before
+
+
+def test_a_copy_of_an_index_that_may_not_be_written_may_be(readable: Path, cli: Cli) -> None:
+    own = readable.parent / "own"
+    cli.ok("copy", "--to", "edge", "--into", own, "--index", readable / ".faiss")
+    assert all(os.stat(found).st_mode & 0o200 for found in (own, *own.rglob("*")))
+    assert cli.ok("remove", "--where", "year=1500..2000", "--index", own)
+
+
 @needs_root
 def test_paintings_that_may_not_be_read_are_skipped(readable: Path) -> None:
     painter = next(path for path in (readable / "paintings").iterdir() if path.is_dir())
     next(painter.iterdir()).chmod(0o600)
     home = readable.parent / "nobody's"
-    home.mkdir()
-    os.chown(home, NOBODY, NOBODY)
     where = ["--index", home / "index", "--backbone", "descriptors"]
     ((code, error),) = as_nobody(readable, ["index", readable / "paintings", *where])
     assert (code, error) == (3, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -37,6 +38,32 @@ def test_every_command_says_who_holds_it(
         outcome = cli(*arguments)
         assert (outcome.code, outcome.out) == (1, "")
         assert f"process {holder.pid} " in outcome.err
+
+
+def test_who_may_only_read_waits_until_nobody_writes(
+    studio: Path, holder: subprocess.Popen[str]
+) -> None:
+    # By hard links: the lock is the holder's, in a folder that nobody may write.
+    shown = studio.parent / "shown"
+    subprocess.run(["cp", "-al", str(studio / ".paint-search"), str(shown)], check=True)
+    program = (
+        "import os, sys; from paint_search import Index; from paint_search.errors import *\n"
+        "import paint_search.search.stores.edge\n"
+        "os.geteuid() or os.setuid(65534)\n"
+        "index = Index.open(sys.argv[1], patience=0.1)\n"
+        "try: print(len(index))\n"
+        "except StoreBusyError as error: print(error)"
+    )
+    subprocess.run(["chmod", "-R", "a+rX,a-w", str(shown)], check=True)
+    for folder in studio.parents[:2]:
+        folder.chmod(0o755)
+    command = [sys.executable, "-c", program, str(shown)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"{shown} is in use by process {holder.pid} " in said
+    holder.kill()
+    holder.wait()
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "30\n"
+    subprocess.run(["chmod", "-R", "u+w", str(shown)], check=True)
 
 
 def test_a_killed_holder_lets_go(studio: Path, cli: Cli, holder: subprocess.Popen[str]) -> None:

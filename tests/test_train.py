@@ -119,6 +119,14 @@ def test_a_checkpoint_of_another_architecture_is_refused(atelier: Path, cli: Cli
     outcome = cli("train", *other[:-1], 1)
     assert outcome.code == 1
     assert "is of another run: its backbone is timm:twin_small?width=4" in outcome.err
+    for changed, says in (
+        (("--rate", 0.01), "its rate is 0.001, not 0.01"),
+        (("--seed", 1), "its split is"),
+        (("--weights", "twins/weights.safetensors"), "its beginning is"),
+    ):
+        outcome = cli("train", *options(atelier)[:-1], 1, *changed)
+        assert (outcome.code, outcome.err.count("error: ")) == (1, 1)
+        assert f"twins/checkpoint.pt is of another run: {says}" in outcome.err
     (atelier / "twins" / "checkpoint.pt").write_bytes(b"nothing")
     outcome = cli("train", *options(atelier))
     assert outcome.code == 1

@@ -238,6 +238,12 @@ def test_a_gpu_that_is_not_used_is_said_with_the_reason(
             check=True, env=environment,
         )  # fmt: skip
         assert "GPU" not in done.stderr
+    training = "from paint_search.indexer.backbones import find_device; print(find_device())"
+    done = subprocess.run(
+        [sys.executable, "-c", training], env=environment, capture_output=True, text=True
+    )
+    said = "this machine has a GPU, and the CPU is used: torch finds no GPU here\n"
+    assert (done.stdout, done.stderr[-len(said) :]) == ("cpu\n", said)
 
 
 def test_cuda_is_not_silently_replaced(

@@ -30,6 +30,7 @@ from paint_search.compress.training import (
     decayed,
     draw_ahead,
 )
+from paint_search.indexer.backbones import find_device
 
 BATCH: Final = 96
 _CACHED: Final = 160  # side of the cached paintings that views are cut from
@@ -121,7 +122,7 @@ def learn(plan: Plan, *watching: Callback) -> PaintingNet:
     if plan.threads:
         torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(find_device())
     labels = {field: plan.corpus.codes(field, plan.learned) for field in FIELDS}
     artists = np.where(plan.learned, labels["artist"][0], -1)
     targets = make_targets(plan.described, plan.maps, artists)

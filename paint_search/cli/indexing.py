@@ -115,9 +115,9 @@ def index(
             note=output.note,
         )
     else:
-        collection = paint_search.Index.open(existing)
+        collection = paint_search.Index.open(existing, store=store)
     with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
-        collection.check_made(backbone, fit, store)
+        collection.check_made(backbone, fit)
         if labels is not None:
             _show_labels(output, folder, labels)
         summary = collection.add(

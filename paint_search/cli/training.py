@@ -65,7 +65,8 @@ def train(
 
     Example: `paint-search train ./paintings --out twins --backbone timm:resnet18`
     """
-    from paint_search.train import CURVE, Recipe, begin, find_device, learn, save_weights
+    from paint_search.indexer.backbones import find_device
+    from paint_search.train import CURVE, Recipe, begin, learn, save_weights
 
     if folder is not None:
         from paint_search.train import Pictures

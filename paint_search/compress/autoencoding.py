@@ -21,6 +21,7 @@ from paint_search.compress.base import Floats, Report, unit_rows
 from paint_search.compress.networks import Coder
 from paint_search.compress.training import EarlyStopping, Reporting, Training, Weights
 from paint_search.errors import CompressError
+from paint_search.indexer.backbones import find_device
 from paint_search.painting import Progress
 
 _RATE: Final = 1e-3
@@ -98,7 +99,7 @@ def train_coder(
     Raises:
         CompressError: fewer than eight rows.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = find_device()
     order = np.random.default_rng(seed)
     as_they_are = objective == Objective(squares=objective.squares)
     rows = order.permutation(vectors.shape[0])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from paint_search.errors import CompressError, EvalError, UsageError, missing_libraries
 from paint_search.eval import inputs
-from paint_search.files import replacing
+from paint_search.files import read_arrays, read_json, replacing
 from paint_search.painting import Progress
 
 if TYPE_CHECKING:
@@ -261,20 +261,17 @@ def load_files(folder: Path, features: str) -> tuple[dict[str, Any], dict[str, N
     Raises:
         CompressError: damaged, of a newer format, or of another backbone than ``features``.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(folder / _SETTINGS)
         if settings["format"] > FORMAT:
             raise CompressError(
                 f"{folder} has format {settings['format']}, this version of paint-search reads up "
                 f"to {FORMAT}; upgrade with pip install --upgrade paint-search"
             )
-        arrays = load((folder / _ARRAYS).read_bytes())
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        arrays = read_arrays(folder / _ARRAYS)
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise damaged(folder, error) from error
-    if settings["features"] != features:
+    if settings.get("features") != features:
         raise CompressError(
             f"{folder} was fitted to another backbone than this index's; run paint-search compress "
             "again"

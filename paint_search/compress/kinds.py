@@ -38,6 +38,14 @@ def load_compressor(folder: Path, features: str) -> Compressor:
     try:
         compressor = _CLASSES[settings["method"]](int(settings["dims"]), seed=int(settings["seed"]))
         compressor.restore(settings, arrays)
-    except (CompressError, LookupError, TypeError, ValueError) as error:
+    except (
+        CompressError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        MemoryError,
+    ) as error:
         raise damaged(folder, error) from error
     return compressor

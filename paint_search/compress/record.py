@@ -21,6 +21,8 @@ _LEAST_ADDED: Final = 20
 #: deviations, on average, are of another kind.
 _DRIFT: Final = 0.5
 
+_MOST_OVERSAMPLING: Final = 10_000  # of which a hundredth is what is ever chosen
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -105,18 +107,23 @@ class Compression:
         folder = str(record["folder"])
         if not folder.startswith("compressor") or Path(folder).name != folder:
             raise ValueError("a compressor lies in the index itself")
+        dims, oversampling = int(record["dims"]), record["oversampling"]
+        if dims < 1 or not 1 <= int(oversampling or 1) <= _MOST_OVERSAMPLING:
+            raise ValueError("a compressor of no dimensions, or that finds too many")
         return cls(
             folder=folder,
             method=str(record["method"]),
-            dims=int(record["dims"]),
+            dims=dims,
             seed=int(record["seed"]),
             split=HoldOut.from_dict(record["split"]),
             fitted_to=int(record["fitted_to"]),
             recall={str(k): float(share) for k, share in record["recall"].items()},
             held_out=Loss.from_dict(record["held_out"]),
             added=Loss.from_dict(record["added"]),
-            oversampling=None if record["oversampling"] is None else int(record["oversampling"]),
-            two_step_recall=record["two_step_recall"],
+            oversampling=None if oversampling is None else int(oversampling),
+            two_step_recall=None
+            if record["two_step_recall"] is None
+            else float(record["two_step_recall"]),
             told=Told.from_dict(record["told"]) if record.get("told") else None,
         )
 

@@ -22,6 +22,7 @@ from paint_search.compress.networks import residual_layers, twin
 from paint_search.compress.training import Callback, EarlyStopping, Reporting, Training, Weights
 from paint_search.errors import CompressError, EvalError
 from paint_search.eval import Pairs, PairSource, group_labels
+from paint_search.indexer.backbones import find_device
 from paint_search.painting import Progress
 
 #: Chosen on artists that no figure we report is of; see benchmarks/README.md.
@@ -150,7 +151,7 @@ def train_head(
     codes = group_labels(labels, len(labels)).codes
     learned, judged = hold_out_labels(codes, rng)
     pairs = _pairs(labels, learned, judged, rng)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = find_device()
     seen, wanted = torch.from_numpy(rows).to(device), torch.from_numpy(codes).to(device)
 
     def train(taught: NDArray[np.bool_], steps: int, *callbacks: Callback) -> None:

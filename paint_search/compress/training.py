@@ -5,6 +5,7 @@ It draws nothing at random itself. Imports torch, so import it late.
 """
 
 import copy
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -190,7 +191,8 @@ class Checkpoint(Callback):
 
     Args:
         file: written beside and renamed into place.
-        identity: what must agree for the file to be gone on with.
+        identity: what must agree for the file to be gone on with; the weights that the network
+            begins with must agree too.
         every: steps from one writing to the next; the end is written too.
     """
 
@@ -203,6 +205,7 @@ class Checkpoint(Callback):
         Raises:
             BackboneError: it is of another run, or damaged.
         """
+        self._identity["beginning"] = _fingerprint(training.network)
         if not self._file.exists():
             return
         device = next(training.network.parameters()).device
@@ -216,8 +219,8 @@ class Checkpoint(Callback):
         for name, value in self._identity.items():
             if found.get(name) != value:
                 raise BackboneError(
-                    f"{self._file} is of another run: its {name} is {found.get(name)}, not "
-                    f"{value}; give another --out, or delete it"
+                    f"{self._file} is of another run: its {name} is "
+                    f"{found.get(name, 'not noted')}, not {value}; give another --out, or delete it"
                 )
         training.step, training.stopped = state["step"], state["stopped"]
         for part, kept in zip(self._parts(training), parts, strict=True):
@@ -240,6 +243,14 @@ class Checkpoint(Callback):
         """Return everything that has a state to be kept, in order."""
         modules = [training.network, training.objective, training.optimiser, training.schedule]
         return [*modules, *training.callbacks[: training.callbacks.index(self)]]
+
+
+def _fingerprint(network: nn.Module) -> str:
+    """Return a hash of a network's weights."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def draw_ahead(draw: Callable[[int], Batch], start: int, steps: int) -> Iterator[Batch]:

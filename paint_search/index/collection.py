@@ -4,8 +4,11 @@
 was opened. Makes an index and opens one; what fails half-way leaves nothing behind.
 """
 
+import logging
 import os
 import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -14,12 +17,14 @@ from typing import Final, Self
 
 from paint_search import compress
 from paint_search.errors import BackboneError, StoreError, UsageError, argument
+from paint_search.files import copy_files
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import MANIFEST, Manifest, is_index
-from paint_search.index.paths import read_path, write_path
+from paint_search.index.paths import NOWHERE, find_picture, read_path, write_path
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.images.preprocessing import Fit
+from paint_search.painting import Painting
 from paint_search.search.background import measure_backgrounds
 from paint_search.search.recall import choose_oversampling, measure_recall
 from paint_search.search.stores.base import Store
@@ -29,6 +34,8 @@ from paint_search.search.stores.uri import Place
 #: Seconds to wait for another process that has the index.
 PATIENCE: Final = 5.0
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 class Collection:
     """The parts of an open index.
@@ -36,19 +43,25 @@ class Collection:
     Attributes:
         folder: the index.
         manifest: what it says of itself.
-        store: where its points are.
         backbone: what turns pixels into its vectors.
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, store: Store, backbone: Model, lock: IndexLock
+        self,
+        folder: Path,
+        manifest: Manifest,
+        store: Store | None,
+        backbone: Model,
+        lock: IndexLock,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.store = store
         self.backbone = backbone
+        self._store = store  # None for a private copy, made when it is asked for
         self._lock = lock
+        self._forget: Callable[[], object] | None = None  # deletes the private copy
         self._compressor: compress.Compressor | None = None
+        self._withheld = False  # whether a picture was, which is said once
         self._read_as = _stamp(folder)
         self._closed, self._process = False, os.getpid()
 
@@ -108,23 +121,61 @@ class Collection:
         return cls(folder, manifest, store, model, lock)
 
     @classmethod
-    def open(cls, folder: Path, patience: float = PATIENCE) -> Self:
+    def open(cls, folder: Path, patience: float = PATIENCE, store: str | None = None) -> Self:
         """Open the index in ``folder``; see ``Index.open``."""
         place = Manifest.read(folder).store  # a damaged one is said at once, and not after waiting
-        lock = IndexLock(folder, alone=place.embedded, patience=patience)
+        if store is not None:
+            if not Place.parse(store).same_as(place):
+                raise UsageError(
+                    f"{folder} keeps its points in {place}, not in {store}; leave out "
+                    f"{argument('store')}, or move them with paint-search copy"
+                )
+            check_reach(place)
+        lock = IndexLock(folder, alone=place.embedded, patience=patience, reading=True)
+        points = None
         with ExitStack() as undo:
             undo.callback(lock.release)
             manifest = Manifest.read(folder)
-            if place.embedded:
-                sweep(folder, manifest)
-            store = open_store(folder, manifest.store, manifest.dimensions, manifest.maker)
+            if lock.refusal is None:
+                if place.embedded:
+                    sweep(folder, manifest)
+                points = open_store(folder, manifest.store, manifest.dimensions, manifest.maker)
             undo.pop_all()
-        return cls(folder, manifest, store, Model(manifest.backbone, folder), lock)
+        return cls(folder, manifest, points, Model(manifest.backbone, folder), lock)
+
+    @property
+    def store(self) -> Store:
+        """Where its points are; of a folder that cannot be written, a private copy of them.
+
+        Raises:
+            StoreError: it cannot be opened, or not be copied.
+        """
+        if self._store is None:
+            home = self._copied() if self._lock.refusal is not None else self.folder
+            manifest = self.manifest
+            self._store = open_store(home, manifest.store, manifest.dimensions, manifest.maker)
+        return self._store
 
     @property
     def root(self) -> Path:
         """The corpus folder."""
         return read_path(self.manifest.root, self.folder)
+
+    def locate(self, painting: Painting) -> Path:
+        """Return where the file of a painting is, or would be; see ``find_picture``."""
+        file = find_picture(painting, self.root, self.folder)
+        if file is None:
+            if not self._withheld:
+                _LOG.warning(
+                    "%s is not shown, like others perhaps: it lies outside %s, or behind a link "
+                    "that leads out, and is not the file that was indexed; run paint-search index "
+                    "to take it as it is now",
+                    painting.path,
+                    self.folder.parent,
+                )
+            self._withheld = True
+            return NOWHERE / Path(painting.path).name
+        return file
 
     @property
     def compressor(self) -> "compress.Compressor | None":
@@ -181,13 +232,14 @@ class Collection:
         self.store.flush()
         self.save(replace(manifest, paintings=self.store.count()))
 
-    def adopt(self, manifest: Manifest, store: Store) -> None:
+    def adopt(self, manifest: Manifest, store: Store | None) -> None:
         """Go on with another store and the manifest, written already, that names it."""
-        self.store.close()
-        self.manifest, self.store, self._compressor = manifest, store, None
+        if self._store is not None:
+            self._store.close()
+        self.manifest, self._store, self._compressor = manifest, store, None
         self._read_as = _stamp(self.folder)
 
-    def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
+    def check_made(self, backbone: str | None, fit: str | None) -> None:
         """Refuse settings that the index was not made with."""
         made, found = self.manifest.backbone, {"backbone": backbone, "fit": fit}
         for what, has in (("backbone", made.name), ("fit", made.preprocessing.fit)):
@@ -197,11 +249,6 @@ class Collection:
                     f"models cannot be compared: leave out {argument(what)}, or make another "
                     f"{argument('folder', option='--index')}"
                 )
-        if store is not None and not Place.parse(store).same_as(self.manifest.store):
-            raise UsageError(
-                f"{self.folder} keeps its points in {self.manifest.store}, not in {store}; leave "
-                f"out {argument('store')}, or move them with paint-search copy"
-            )
 
     def close(self) -> None:
         """Make everything durable and let other processes in; nothing works afterwards."""
@@ -209,9 +256,35 @@ class Collection:
             return
         self._closed = True
         try:
-            self.store.close()
+            if self._store is not None:
+                self._store.close()
         finally:
             self._lock.release()
+            if self._forget is not None:
+                self._forget()
+
+    def _copied(self) -> Path:
+        """Return a folder with a copy of the store, since engines write where they only read."""
+        name = self.manifest.store.name
+        if self._forget is None:
+            _LOG.warning(
+                "the index %s cannot be written: its store is read from a private copy, which is "
+                "deleted in the end",
+                self.folder,
+            )
+        else:
+            self._forget()
+        home = Path(tempfile.mkdtemp(prefix="paint-search-"))
+        self._forget = weakref.finalize(self, _delete, home, os.getpid())
+        try:
+            with self._lock.standstill():
+                copy_files(self.folder / name, home / name)
+        except OSError as error:
+            raise StoreError(
+                f"the index {self.folder} cannot be written, and its store not be copied to "
+                f"{home.parent} ({error.strerror}); copy it to a folder you may write to"
+            ) from error
+        return home
 
     def _check_open(self) -> None:
         if self._closed:
@@ -225,7 +298,9 @@ class Collection:
     def _refresh(self) -> None:
         """Read the manifest anew, and with it whatever it names otherwise than before."""
         stamp, manifest, before = _stamp(self.folder), Manifest.read(self.folder), self.manifest
-        if manifest.maker != before.maker or manifest.store != before.store:
+        if self._lock.refusal is not None:
+            self.adopt(manifest, None)  # somebody else has written since it was copied
+        elif manifest.maker != before.maker or manifest.store != before.store:
             fresh = open_store(self.folder, manifest.store, manifest.dimensions, manifest.maker)
             self.adopt(manifest, fresh)
         if manifest.backbone != before.backbone:
@@ -258,6 +333,12 @@ def sweep(folder: Path, *manifests: Manifest) -> None:
         for found in folder.glob(f"{kind}*"):
             if found.is_dir() and found.name not in used:
                 shutil.rmtree(found, ignore_errors=True)
+
+
+def _delete(folder: Path, process: int) -> None:
+    """Delete a private copy, unless this is a fork of the process that made it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stamp(folder: Path) -> tuple[int, int, int] | None:

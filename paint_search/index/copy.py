@@ -7,7 +7,6 @@ was interrupted goes on where it was, and one that is done has been read back an
 import hashlib
 import itertools
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from paint_search.errors import StoreError, UsageError
+from paint_search.files import copy_files, read_json
 from paint_search.index.collection import PATIENCE, Collection, measured
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import Manifest, is_index
@@ -69,9 +69,7 @@ def copy_index(
         lock = IndexLock(folder, alone=to.embedded, patience=PATIENCE)
         stack.callback(lock.release)
         stack.enter_context(lock.writing())
-        shutil.copytree(
-            index, folder, ignore=shutil.ignore_patterns(*_OWN), dirs_exist_ok=True, symlinks=True
-        )
+        copy_files(index, folder, without=_OWN)
         target = open_store(folder, to, manifest.dimensions, manifest.maker)
         stack.callback(target.close)
         written = _write(store, target, report, batch)
@@ -99,7 +97,7 @@ def _claim(folder: Path, to: Place, manifest: Manifest) -> None:
     note = folder / _UNFINISHED
     if note.exists():
         with suppress(ValueError):
-            if json.loads(note.read_text(encoding="utf-8")) == ours:
+            if read_json(note) == ours:
                 return
         raise UsageError(
             f"{folder} holds an unfinished copy of something else; delete it, or name another "
@@ -156,11 +154,11 @@ def _compare(source: Store, target: Store, report: Report, batch: int) -> tuple[
                 "Run the same command again"
             )
         if _payload(one) != _payload(other):
-            raise StoreError(f"the copy has other labels of {one.payload['path']}; run it again")
+            raise StoreError(f"the copy has other labels of {one.path}; run it again")
         difference = max(difference, _distance(one, other))
         if difference > _TOLERANCE:
             raise StoreError(
-                f"the copy has another vector of {one.payload['path']} (a number differs by "
+                f"the copy has another vector of {one.path} (a number differs by "
                 f"{difference:.4f}); run it again"
             )
         digest.update(one.id.encode() + _payload(one))

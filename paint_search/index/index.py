@@ -24,7 +24,7 @@ from paint_search.index.search import SearchOptions
 from paint_search.index.select import Where, check_field, read_vectors, select
 from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
-from paint_search.indexer.corpus.scan import Part, find_file
+from paint_search.indexer.corpus.scan import Part
 from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.indexer.images.decode import MAX_PIXELS, Damaged
 from paint_search.indexer.images.preprocessing import Fit
@@ -104,17 +104,29 @@ class Index:
         return cls(made)
 
     @classmethod
-    def open(cls, folder: str | Path | None = None, *, patience: float = PATIENCE) -> Self:
+    def open(
+        cls,
+        folder: str | Path | None = None,
+        *,
+        patience: float = PATIENCE,
+        store: str | None = None,
+    ) -> Self:
         """Open an index: ``folder``, else ``$PAINT_SEARCH_INDEX``, else the nearest one above here.
+
+        One in a folder that cannot be written is read, from a private copy of its store.
 
         Args:
             folder: of the index.
             patience: seconds to wait for another process that holds it.
+            store: where its points are, as for ``create``; a server that is named so is one that
+                you trust, now and later. None for what the index says.
 
         Raises:
             IndexMissingError: there is none.
             ManifestError: it is damaged or newer than this program.
             StoreBusyError: another process holds it.
+            UsageError: its points are in another store.
+            StoreError: the store cannot be opened, or is a server that was never named here.
         """
         path = find_index(folder)
         if path is None:
@@ -122,7 +134,7 @@ class Index:
                 f"there is no index {folder or FOLDER} here or in a folder above; make one with "
                 f"paint-search index FOLDER, or name one: {argument('folder', option='--index')}"
             )
-        return cls(Collection.open(path, patience))
+        return cls(Collection.open(path, patience, store))
 
     def __enter__(self) -> Self:
         return self
@@ -389,14 +401,9 @@ class Index:
         with self._collection.reading() as collection:
             return export(collection, Path(out), form, select(collection, where))
 
-    def check_made(self, backbone: str | None, fit: str | None, store: str | None) -> None:
-        """Raise an error if the index was made with another backbone, fit or store than these.
-
-        Raises:
-            BackboneError: another backbone or fit.
-            UsageError: another store.
-        """
-        self._collection.check_made(backbone, fit, store)
+    def check_made(self, backbone: str | None, fit: str | None) -> None:
+        """Raise a BackboneError if the index was made with another backbone or fit than these."""
+        self._collection.check_made(backbone, fit)
 
     @overload
     def similar(
@@ -601,11 +608,17 @@ class Index:
         return read_skips(self.folder / SKIPPED)
 
     def locate(self, painting: Painting | Hit) -> Path:
-        """Return where the painting's file lies; it may have gone since it was indexed."""
-        return find_file(self.root, painting.path)
+        """Return where the painting's file lies; it may have gone since it was indexed.
+
+        An index may come from anybody: of a file that it may not show, because it lies elsewhere
+        and is not the one that was indexed, a place below the null device.
+        """
+        return self._collection.locate(painting.painting if isinstance(painting, Hit) else painting)
 
     def locate_query(self, query: str | Path) -> Path:
         """Return the file of a path or id that ``similar`` takes as a query."""
         with self._collection.reading() as collection:
             record = examples.find_indexed(collection, query)
-        return Path(query) if record is None else find_file(self.root, record.payload["path"])
+        if record is None or Path(query).is_file():
+            return Path(query)
+        return self.locate(Painting.from_payload(record.payload))

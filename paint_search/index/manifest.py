@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from paint_search.compress.record import Compression
 from paint_search.errors import ManifestError, StoreError, UsageError
-from paint_search.files import replacing
+from paint_search.files import read_json, replacing
 from paint_search.indexer.backbones.engines import EngineChoice
 from paint_search.indexer.backbones.registry import BackboneRecord
 from paint_search.indexer.corpus.labels import FOLDER
@@ -158,7 +158,7 @@ class Manifest:
         """
         file = folder / MANIFEST
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = read_json(file)
             if record["format"] > FORMAT:
                 raise ManifestError(
                     f"{file} has format {record['format']}, this version of paint-search reads up "
@@ -171,7 +171,7 @@ class Manifest:
             LookupError,
             TypeError,
             AttributeError,
-            RecursionError,
+            ArithmeticError,
         ) as error:
             raise ManifestError(
                 f"{file} is damaged ({type(error).__name__}: {error}); restore it from a backup, "
@@ -210,8 +210,8 @@ class Manifest:
             backbone=made_by,
             root=str(record["root"]),
             labels=str(record["labels"]),
-            table=record["table"],
-            table_encoding=record.get("table_encoding"),
+            table=None if record["table"] is None else str(record["table"]),
+            table_encoding=None if (of := record.get("table_encoding")) is None else str(of),
             engine=EngineChoice.from_dict(engine) if engine else None,
             background=_background(record["background"]),
             compact_background=_background(record.get("compact_background")),

@@ -1,8 +1,9 @@
-"""Where an index is, and how it writes down where the paintings are.
+"""Where an index is, how it writes down where the paintings are, and which files it may show.
 
 Never creates or changes anything.
 """
 
+import itertools
 import os
 from pathlib import Path
 from typing import Final
@@ -10,9 +11,13 @@ from typing import Final
 from paint_search.errors import UsageError
 from paint_search.index.manifest import is_index
 from paint_search.indexer.corpus.scan import find_file
+from paint_search.painting import Painting
 
 FOLDER: Final = ".paint-search"
 VARIABLE: Final = "PAINT_SEARCH_INDEX"
+
+#: No file is below it.
+NOWHERE: Final = Path(os.devnull)
 
 
 def named_index(folder: str | Path | None) -> Path | None:
@@ -43,6 +48,33 @@ def corpus_folder(folder: str | Path) -> Path:
     if not path.is_dir():
         raise UsageError(f"there is no folder {folder}; name the folder that holds the paintings")
     return path
+
+
+def find_picture(painting: Painting, root: Path, index: Path) -> Path | None:
+    """Return where the file of a painting is, or would be; None where it may not be shown.
+
+    An index may come from anybody, and name any folder as its corpus, or bring links along. A file
+    in the corpus beside it is shown. One that lies elsewhere, or behind a link that leads out, is
+    shown if it is the very one that was indexed, by its size and second, which nobody knows who
+    has not seen it: ``index`` follows the user's own links.
+    """
+    # Texts are quicker than paths, and this is done for each painting.
+    file, home = find_file(root, painting.path), os.path.normpath(index.parent)
+    start, text = f"{home.rstrip(os.sep)}{os.sep}", str(file)
+    if text.startswith(start):
+        names = text[len(start) :].split(os.sep)  # noqa: PTH206
+        below = itertools.accumulate(names, "{}/{}".format)
+        if not any(os.path.islink(start + part) for part in below):  # noqa: PTH114
+            return file
+        corpus = root.resolve()
+        if file.resolve().is_relative_to(corpus) and corpus.is_relative_to(Path(home).resolve()):
+            return file
+    try:
+        stat = file.stat()
+    except (OSError, ValueError):
+        return file  # which is not there
+    size, time = painting.stamp or (-1, 0)
+    return file if (stat.st_size, stat.st_mtime_ns // 10**9) == (size, time // 10**9) else None
 
 
 def write_path(path: Path, index: Path) -> str:

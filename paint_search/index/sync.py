@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.compress.record import Loss
-from paint_search.errors import CompressError, UsageError, argument
-from paint_search.files import replacing
+from paint_search.errors import CompressError, StoreError, UsageError, argument
+from paint_search.files import read_rows, replacing
 from paint_search.index.collection import Collection
 from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
@@ -271,10 +271,12 @@ def _without_labels(file: Path, store: Store | None) -> Iterator[str]:
     if store is not None:
         for record in store.scroll():
             if not Painting.from_payload(record.payload).labels():
-                yield record.payload["path"]
+                yield record.path
     elif file.exists():
-        with file.open(newline="", encoding="utf-8") as stream:
-            yield from (row[1] for row in csv.reader(stream) if row[:1] == [_NO_LABELS])
+        try:
+            yield from (row[1] for row in read_rows(file) if len(row) > 1 and row[0] == _NO_LABELS)
+        except ValueError as error:
+            raise StoreError(f"{file} is damaged ({error}); delete it, and index again") from error
 
 
 def _by_hash(store: Store, hashes: Sequence[str], *, vectors: bool) -> Iterator[Record]:
@@ -283,8 +285,7 @@ def _by_hash(store: Store, hashes: Sequence[str], *, vectors: bool) -> Iterator[
 
 def _is_own(scope: str, part: Part, record: Record) -> bool:
     """Tell whether a point is one that this run answers for."""
-    path = record.payload["path"]
-    return inside(path, scope) and part.has(path)
+    return inside(record.path, scope) and part.has(record.path)
 
 
 def _settle_gone(
@@ -301,10 +302,11 @@ def _settle_gone(
     also mends a run that was killed half-way through a move.
     """
     doomed: list[str] = []
-    files = (record for record in store.scroll() if "_size" in record.payload)
+    known = {"_size", "_hash", "_run"}
+    files = (record for record in store.scroll() if known <= record.payload.keys())
     for record in gone(filter(own, files), root):
         twins = _by_hash(store, [record.payload["_hash"]], vectors=False)
-        later = [twin for twin in twins if twin.payload["_run"] > record.payload["_run"]]
+        later = [twin for twin in twins if twin.payload.get("_run", 0) > record.payload["_run"]]
         lost = {twin.id for twin in gone(later, root)}
         runs = [twin.payload["_run"] for twin in later if twin.id not in lost]
         if runs:

@@ -55,7 +55,7 @@ def upsert(collection: Collection, handed: Handed) -> int:
     """Write what was handed over into the index, and return how many paintings that were."""
     before = [find_indexed(collection, key) for key in handed.keys]
     paths = [
-        _new_path(collection, key) if record is None else str(record.payload["path"])
+        _new_path(collection, key) if record is None else record.path
         for key, record in zip(handed.keys, before, strict=True)
     ]
     if len(set(paths)) < len(paths):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paint_search import verify
 from paint_search.errors import UsageError
 from paint_search.eval.inputs import plain_fields
-from paint_search.files import replacing
+from paint_search.files import UNWRITABLE, read_arrays, read_json, replacing
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
 from paint_search.painting import Painting, Value
@@ -121,15 +121,12 @@ class Calibration:
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """Return what ``save`` wrote; None where it cannot be used and has to be made again."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         try:
-            settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+            settings = read_json(folder / _SETTINGS)
             if settings["format"] != FORMAT:
                 return None
             return cls(
-                judge=verify.Judge.from_arrays(load((folder / _ARRAYS).read_bytes())),
+                judge=verify.Judge.from_arrays(read_arrays(folder / _ARRAYS)),
                 made_of=str(settings["made_of"]),
                 paintings=int(settings["paintings"]),
                 pairs=int(settings["pairs"]),
@@ -140,7 +137,7 @@ class Calibration:
                     for one, other, same, score in settings["references"]
                 ),
             )
-        except (OSError, ValueError, LookupError, TypeError, SafetensorError):
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             return None
 
 
@@ -193,12 +190,22 @@ class Verifier:
         """Return the calibration of the index, made where there is none that fits."""
         found = Calibration.load(self.collection.folder / FOLDER)
         count = self.collection.store.count()
-        fits = found is not None and found.made_of == self._made_of()
+        length = self.collection.manifest.dimensions[self._kinds()[0]]
+        fits = (
+            found is not None
+            and found.made_of == self._made_of()
+            and found.judge.model.mean.shape == (length,)
+        )
         if found and fits and abs(count - found.paintings) <= _CHANGED * found.paintings:
             return found
         self.note("calibrating on pairs of paintings by known artists; later runs reuse it")
         made = self._calibrate(count)
-        made.save(self.collection.folder / FOLDER)
+        try:
+            made.save(self.collection.folder / FOLDER)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            self.note(f"{self.collection.folder} cannot be written: the calibration is not kept")
         return made
 
     def material(self) -> "tuple[list[str], Material]":

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import StoreError
+from paint_search.files import require_plain
 
 #: Of all rows together, unless told: 17,100 vectors of 125,440 numbers.
 CACHE_BYTES: Final = 4 * 1024**3
@@ -23,6 +24,7 @@ CACHE_BYTES: Final = 4 * 1024**3
 _ROWS: Final = "rows.f16"
 _IDS: Final = "ids.bin"
 _ID_BYTES: Final = 16
+_MOST_IDS: Final = 2**30  # bytes of them
 _FREE_BYTES: Final = 64 * 1024 * 1024  # what the store wants for itself
 
 
@@ -41,11 +43,14 @@ class FeatureCache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for file in self._bytes:
-                file.touch()
+                if not file.exists():  # else it may be one that can only be read
+                    file.touch()
             sizes = [file.stat().st_size // width for file, width in self._bytes.items()]
             self._written = min(sizes)
-            self._cut()
-            ids = np.fromfile(folder / _IDS, dtype=f"V{_ID_BYTES}").tolist()
+            require_plain(folder / _IDS, _MOST_IDS)
+            ids = np.fromfile(folder / _IDS, f"V{_ID_BYTES}", count=self._written).tolist()
+        except ValueError as error:
+            raise StoreError(f"the feature cache {folder} is damaged: {error}") from error
         except OSError as error:
             raise self._failed(error) from error
         self._places = {str(uuid.UUID(bytes=name)): place for place, name in enumerate(ids)}
@@ -96,6 +101,7 @@ class FeatureCache:
         # Ids last: a row counts once its id is there.
         contents = rows.astype(np.float16).tobytes(), names
         try:
+            self._cut()
             for file, content in zip(self._bytes, contents, strict=True):
                 with file.open("ab") as stream:
                     stream.write(content)

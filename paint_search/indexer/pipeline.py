@@ -131,7 +131,9 @@ class _Task:
         """Return the point that is there already, with the labels of now and without its vector."""
         assert self.known is not None  # noqa: S101 - else the file is new
         old = self.known.payload
-        return self._point(None, {name: old[name] for name in ("_hash", "_look", "_run")})
+        return self._point(
+            None, {name: old[name] for name in ("_hash", "_look", "_run") if name in old}
+        )
 
     def _point(self, vector: Vector | None, bookkeeping: Mapping[str, Any]) -> Record:
         stamp = {"_size": self.file.size, "_mtime_ns": self.file.mtime_ns}
@@ -315,7 +317,7 @@ def gone(records: Iterable[Record], root: Path) -> Iterator[Record]:
     No file has a path that is not in NFC: that is how old versions stored some.
     """
     for record in records:
-        path = record.payload["path"]
+        path = record.path
         if path != composed(path):
             yield record
             continue

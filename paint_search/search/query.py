@@ -90,7 +90,7 @@ def find(
 def _settled(query: VectorQuery, matches: list[Match], *, exhausted: bool) -> list[Group] | None:
     """Return the answer that the matches hold; None where more of them have to be seen."""
     if not query.spread:
-        matches.sort(key=lambda match: (-match.score, match.record.payload["path"]))
+        matches.sort(key=lambda match: (-match.score, match.record.path))
     groups = _fold(matches)[: query.limit]
     # A tie with the last one found may go on among those not found yet.
     complete = len(groups) == query.limit and (

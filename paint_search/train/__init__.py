@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         Trained,
         begin,
         embed,
-        find_device,
         learn,
         save_weights,
     )
@@ -33,7 +32,6 @@ __all__ = [
     "Trained",
     "begin",
     "embed",
-    "find_device",
     "learn",
     "save_weights",
 ]
@@ -47,7 +45,6 @@ _HOMES = {
     "Trained": "learning",
     "begin": "learning",
     "embed": "learning",
-    "find_device": "learning",
     "learn": "learning",
     "save_weights": "learning",
 }

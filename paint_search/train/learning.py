@@ -5,6 +5,7 @@ killed run goes on where it was. Imports torch, so import it late.
 """
 
 import csv
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,9 @@ from paint_search.compress.training import (
     decayed,
     draw_ahead,
 )
-from paint_search.errors import CompressError, EvalError, UsageError, argument
+from paint_search.errors import CompressError, EvalError
 from paint_search.eval import PairSource
 from paint_search.files import replacing
-from paint_search.indexer.backbones.engines import DEVICES
 from paint_search.indexer.backbones.registry import find_backbone
 from paint_search.indexer.backbones.timm_network import Network, make_network
 from paint_search.indexer.backbones.weights import load_weights
@@ -73,7 +73,16 @@ class Recipe:
             "works": len(self.labels),
             "labels": len(set(self.labels)),
             "learned": int(self.learned.sum()),
+            "split": hashlib.blake2b(
+                repr((list(self.labels), self.learned.tolist(), self.judged.tolist())).encode(),
+                digest_size=8,
+            ).hexdigest(),
             "steps": self.steps,
+            "every": self.every,
+            "patience": self.patience,
+            "batch": list(self.in_batch),
+            "rate": self.rate,
+            "mirrored": self.mirrored,
             "seed": self.seed,
         }
 
@@ -164,22 +173,6 @@ def learn(recipe: Recipe, network: Network, report: Report) -> Trained:
             "pretrained backbone"
         )
     return Trained(stopping.best, stopping.best_step, training.step)
-
-
-def find_device(wanted: str) -> str:
-    """Return ``cuda`` or ``cpu`` for ``auto``, or the wanted one if this machine has it.
-
-    Raises:
-        UsageError: no such device, or CUDA was asked for and is not there.
-    """
-    if wanted not in DEVICES:
-        raise UsageError(f"unknown device {wanted!r}: use {', '.join(DEVICES)}")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            f"{argument('device', 'cuda')}: torch finds no GPU here; use "
-            f"{argument('device', 'auto')}"
-        )
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def embed(

@@ -96,16 +96,18 @@ class Judge:
         model = TwoCovariance(
             *(np.asarray(arrays[field.name], np.float64) for field in fields(TwoCovariance))
         )
-        kept = len(model.components)
+        kept, weights = len(model.components), np.asarray(arrays["weights"], np.float64)
         fits = (
-            model.components.shape[1:] == model.mean.shape
+            weights.shape == (3,)
+            and all(np.isfinite(array).all() for array in arrays.values())
+            and model.components.shape[1:] == model.mean.shape
             and model.quadratic.shape == model.product.shape == (kept, kept)
             and model.manners.shape == (len(model.offsets), kept)
         )
         if not fits:
             raise ValueError("its arrays do not fit together")
         shift, low, high = arrays["limits"].tolist()
-        return cls(model, np.asarray(arrays["weights"], np.float64), shift, low, high)
+        return cls(model, weights, shift, low, high)
 
 
 def probability(scores: Floats) -> Floats:

@@ -17,6 +17,7 @@ from paint_search.indexer.backbones.engines import (
     OpenVinoEmbedder,
     TorchEmbedder,
     exact_enough,
+    find_device,
     load_openvino,
 )
 from paint_search.indexer.backbones.model import Model, missing_for_timm
@@ -53,6 +54,7 @@ __all__ = [
     "exact_enough",
     "export_openvino",
     "find_backbone",
+    "find_device",
     "load_openvino",
     "make_network",
 ]

@@ -7,6 +7,7 @@ files of paintings or of stores.
 
 import copy
 import ctypes
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from paint_search.errors import BackboneError, argument
+from paint_search.errors import BackboneError, UsageError, argument
 from paint_search.indexer.backbones.builtin.descriptors import describe
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _WORTH_COMPILING: Final = 100_000
 _CONVERTER: Final = "openvino.tools.ovc"
 
 _loading: Final = threading.Lock()
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Embedder(Protocol):
@@ -154,6 +156,7 @@ class OpenVinoEmbedder:
                 f"the backbone {file} cannot be loaded ({reason}); restore it from a backup, or "
                 "make another index"
             ) from error
+        self._file = file
         self.lanes = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if many else 1
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.lanes):
@@ -171,6 +174,12 @@ class OpenVinoEmbedder:
         try:
             vectors: NDArray[np.float32] = request.infer(inputs)[0]
             return vectors
+        except (RuntimeError, ValueError) as error:  # such as of another size of pictures
+            reason = str(error).strip().splitlines()[-1]
+            raise BackboneError(
+                f"the backbone {self._file} cannot be run ({reason}); restore it from a backup, or "
+                "make another index"
+            ) from error
         finally:
             self._idle.put(request)
 
@@ -388,6 +397,31 @@ def count_gpus() -> int:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
+
+
+def find_device(wanted: str = "auto") -> str:
+    """Return where torch is to train: ``cuda`` or ``cpu``.
+
+    Args:
+        wanted: one of these, or ``auto``; a GPU that is not used is then said as a warning.
+
+    Raises:
+        UsageError: no such device, or CUDA was asked for and is not there.
+    """
+    import torch
+
+    if wanted not in DEVICES:
+        raise UsageError(f"unknown device {wanted!r}: use {', '.join(DEVICES)}")
+    if wanted == "cpu" or torch.cuda.is_available():
+        return "cpu" if wanted == "cpu" else "cuda"
+    if wanted == "cuda":
+        raise UsageError(
+            f"{argument('device', 'cuda')}: torch finds no GPU here; use "
+            f"{argument('device', 'auto')}"
+        )
+    if count_gpus():
+        _LOG.warning("this machine has a GPU, and the CPU is used: torch finds no GPU here")
+    return "cpu"
 
 
 def _multiplies_bfloat16() -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError, UsageError, argument, missing_libraries
-from paint_search.files import replacing
+from paint_search.files import replacing, require_plain
 from paint_search.indexer.backbones import engines, weights
 from paint_search.indexer.backbones.builtin.descriptors import describe
 from paint_search.indexer.backbones.registry import (
@@ -39,6 +39,9 @@ _CONVERTED: Final = "backbone.xml"  # with its weights in backbone.bin
 _SHIPPED: Final = "network.onnx"
 _OWN: Final = "backbone.onnx"  # also what version 0.1 converted to
 _STATE: Final = "backbone.safetensors"  # of what OpenVINO cannot run
+
+#: Of a network without its weights, and with them, as far as its format goes.
+_MOST_BYTES: Final = {".xml": 2**27, ".onnx": 2**31}
 
 #: What a backbone of timm is built with.
 _LIBRARIES: Final = ("torch", "torchvision", "timm", "huggingface_hub")
@@ -217,6 +220,12 @@ class Model:
                 f"paint-search has {own.version}: their vectors cannot be compared; make "
                 "another index for it"
             )
+        if (size := self.record.preprocessing.size) != own.input_size:
+            raise BackboneError(
+                f"the index {self._folder} says that {own.name} takes pictures of {size} pixels, "
+                f"and it takes {own.input_size}: its manifest is damaged; restore it from a "
+                "backup, or make another index"
+            )
         return engines.FormulaEmbedder(own.describe, lanes) if own.describe else None
 
     def _unconverted(self) -> engines.TorchEmbedder | None:
@@ -235,8 +244,16 @@ class Model:
     def _converted(self) -> Path:
         """Return the network in the folder, or raise BackboneError."""
         for name in (_CONVERTED, _OWN):
-            if (self._folder / name).is_file():
-                return self._folder / name
+            file = self._folder / name
+            if file.exists():
+                try:
+                    require_plain(file, _MOST_BYTES[file.suffix])
+                except ValueError as error:
+                    raise BackboneError(
+                        f"{file} is damaged: {error}; restore it from a backup, or make another "
+                        "index"
+                    ) from error
+                return file
         own = isinstance(REGISTRY.get(self.record.name), OwnBackbone)
         raise BackboneError(
             f"{self._folder / (_OWN if own else _CONVERTED)} is missing; restore it from a "

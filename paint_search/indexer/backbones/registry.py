@@ -34,6 +34,8 @@ _FILE_KEYS: Final = frozenset(
     {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
 )
 
+_MOST_DIMENSIONS: Final = 2**22  # of vectors; the longest known are of 125,440
+
 Pooling = Literal["head", "features", "pools"]
 
 
@@ -219,9 +221,12 @@ class BackboneRecord:
         Raises:
             KeyError, TypeError, ValueError: the record is not of that form.
         """
+        dimension = int(record["dimension"])
+        if not 1 <= dimension <= _MOST_DIMENSIONS:
+            raise ValueError(f"vectors of {dimension} dimensions")
         return cls(
             name=str(record["name"]),
-            dimension=int(record["dimension"]),
+            dimension=dimension,
             weights=str(record["weights"]),
             fingerprint=str(record["fingerprint"]),
             preprocessing=Preprocessing.from_dict(record["preprocessing"]),

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from paint_search.files import replacing
+from paint_search.errors import StoreError
+from paint_search.files import read_rows, replacing
 
 _HEADER = ("path", "reason")
 
@@ -50,11 +51,17 @@ def skip_list(file: Path, scope: str) -> Iterator[SkipList]:
 
 
 def read_skips(file: Path) -> list[tuple[str, str]]:
-    """Return (path, reason) of every skipped file; none where the list does not exist."""
+    """Return (path, reason) of every skipped file; none where the list does not exist.
+
+    Raises:
+        StoreError: the list is damaged.
+    """
     if not file.exists():
         return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [(row[0], row[1]) for row in list(csv.reader(stream))[1:] if len(row) == 2]
+    try:
+        return [(row[0], row[1]) for row in list(read_rows(file))[1:] if len(row) == 2]
+    except ValueError as error:
+        raise StoreError(f"{file} is damaged ({error}); delete it, and index again") from error
 
 
 def inside(path: str, scope: str) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 
 Fit = Literal["crop", "pad", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
+_MOST_SIZE: Final = 2**13  # pixels of a side
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -53,8 +54,8 @@ class Preprocessing:
         mean, std = (tuple(float(x) for x in record[name]) for name in ("mean", "std"))
         if record["fit"] not in FITS or record["interpolation"] not in _RESAMPLING:
             raise ValueError("unknown fit or interpolation")
-        if len(mean) != 3 or len(std) != 3 or int(record["size"]) < 1:
-            raise ValueError("mean and std need three channels, size a positive number")
+        if len(mean) != 3 or len(std) != 3 or not 1 <= int(record["size"]) <= _MOST_SIZE:
+            raise ValueError(f"mean and std need three channels, size a number up to {_MOST_SIZE}")
         return cls(
             size=int(record["size"]),
             fit=record["fit"],

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,25 @@ SPREAD_AMONG: Final = 10
 
 #: Bookkeeping in payloads that nothing ever searches by.
 NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given"})
+_KEPT: Final = {"_size": int, "_mtime_ns": int, "_run": int, "_look": str, "_hash": str}
+_LOOK: Final = re.compile("[0-9a-f]{22}")
+
+
+def checked(payload: Any) -> dict[str, Any]:
+    """Return a stored payload, if it is such as this program writes.
+
+    Raises:
+        ValueError: it is not flat, or its bookkeeping is of another kind.
+    """
+    if not isinstance(payload, dict):
+        raise ValueError("a painting without labels")
+    for name, value in payload.items():
+        kind: Any = _KEPT.get(name, str | int | float)
+        if not isinstance(value, kind):
+            raise ValueError(f"{name[:50]!r} of a painting is a {type(value).__name__}")
+    if "_look" in payload and not _LOOK.fullmatch(payload["_look"]):
+        raise ValueError("the look of a painting is none")
+    return payload
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,17 +208,19 @@ class Store(Protocol):
         ...
 
 
-def as_store_error(place: Path, error: Exception) -> StoreError:
+def as_store_error(place: Path, error: BaseException) -> StoreError:
     """Say in one sentence what befell the file or folder of a store."""
     said = str(error)
     if re.search("is full|No space left", said):
         return StoreError(f"the disk of {place.parent} is full; free some space and run it again")
     # Neither SQLite nor what reads its columns has a type for it.
-    if isinstance(error, ValueError) or re.search("no such|malformed|not a d", said):
+    if isinstance(error, ValueError | TypeError | LookupError) or re.search(
+        "no such|malformed|not a d", said
+    ):
         return StoreError(f"{place} is damaged ({said}); restore it from a backup, or index again")
     return StoreError(f"the store {place} failed: {reason_of(error)}")
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Return an error's words without where in FAISS's sources it was raised."""
     return str(error).rpartition("Error: ")[2].rpartition("failed: ")[2].strip() or "unknown"

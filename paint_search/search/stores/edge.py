@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 import qdrant_edge as edge
 
 from paint_search.errors import StoreError
+from paint_search.files import read_json
 from paint_search.painting import Record, Value
 from paint_search.search.recall import choose_effort
 from paint_search.search.stores.base import Match, VectorName, VectorQuery, as_store_error
@@ -35,6 +36,7 @@ _CODES: Final = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bi
 
 _EFS: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 _EF: Final = 256  # before anything was tried
+_MOST_EF: Final = 2**16
 
 #: Where the one that does is kept, in the shard's folder.
 _EFFORT: Final = "effort.json"
@@ -286,8 +288,9 @@ class EdgeStore(Engine):
 
     def _read_effort(self) -> int | None:
         try:
-            return int(json.loads((self._folder / _EFFORT).read_text())["ef"])
-        except (OSError, ValueError, LookupError, TypeError):
+            effort = int(read_json(self._folder / _EFFORT)["ef"])
+            return effort if 0 < effort <= _MOST_EF else None
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             return None
 
     def approximate(self) -> bool:
@@ -348,5 +351,8 @@ class EdgeStore(Engine):
             return action()
         except StoreError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            # What panics in Rust is an exception of its own, and of no other kind.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise as_store_error(self._folder, error) from error

@@ -12,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
 from paint_search.search.filters import SPANS, Condition, Filter, as_number
-from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName
+from paint_search.search.stores.base import NOT_INDEXED, Match, VectorName, checked
 
 PAGE: Final = 512
 
@@ -161,7 +162,11 @@ def as_record(point: Any) -> Record:
         np.asarray(vectors[name], dtype=np.float32) if name in vectors else None
         for name in ("full", "compact")
     )
-    return Record(id=str(point.id), payload=point.payload or {}, vector=full, compact=compact)
+    try:
+        payload = checked(point.payload or {})
+    except ValueError as error:
+        raise StoreError(f"the point {point.id} of this index is damaged: {error}") from error
+    return Record(id=str(point.id), payload=payload, vector=full, compact=compact)
 
 
 def as_matches(points: Iterable[Any]) -> list[Match]:

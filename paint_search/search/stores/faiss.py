@@ -30,6 +30,7 @@ from paint_search.search.stores.base import (
     VectorName,
     VectorQuery,
     as_store_error,
+    checked,
     reason_of,
 )
 from paint_search.search.stores.sql import LISTED, meeting, to_json, value_of
@@ -72,7 +73,7 @@ _SELECT: Final = {
         compact.vector AS "compact [halves]"
         FROM points LEFT JOIN full USING (label) LEFT JOIN compact USING (label)""",
 }
-sqlite3.register_converter("json", json.loads)
+sqlite3.register_converter("json", lambda text: checked(json.loads(text)))
 sqlite3.register_converter("halves", lambda data: np.frombuffer(data, np.float16).astype("f4"))
 
 _Floats = NDArray[np.float32]
@@ -159,10 +160,19 @@ class FaissStore:
             # Committed is durable; what is replaced is deleted, so that the trigger hears of it.
             for setting in ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON"):
                 self._base.execute(f"PRAGMA {setting}")
+            if self._rows("SELECT 1 FROM sqlite_master WHERE type = 'view'"):
+                raise ValueError("it has views, which need not end")
         kept, ours = self._note("dimensions"), dict(dimensions)
         if kept not in (None, ours):
             raise StoreError(f"{folder} has vectors of {kept}, not {ours}: it is another index's")
-        if self._note("fields") is None:  # new, or of version 0.1
+        made, known = self._note("faiss"), self._note("fields")
+        kinds: Any = {"factory": str | None, "points": int, "last": int, "fingerprint": str}
+        with self._guard():
+            if made is not None and not all(isinstance(made[n], k) for n, k in kinds.items()):
+                raise ValueError("the notes on its index are of another form")
+            if not all(isinstance(name, str) for name in known or ()):
+                raise ValueError("the notes on its fields are of another form")
+        if known is None:  # new, or of version 0.1
             for old in folder.glob("vectors-*.faiss"):
                 old.unlink()
             with self._guard():
@@ -198,7 +208,8 @@ class FaissStore:
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
         """Return the points that exist among ``ids``, by id."""
         rows = self._rows(f"{_SELECT[vectors]} WHERE id IN {LISTED}", json.dumps(list(ids)))
-        return {row[1]: Record(*row[1:]) for row in rows}
+        with self._guard():
+            return {row[1]: self._record(row) for row in rows}
 
     def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one at a time in memory."""
@@ -206,7 +217,7 @@ class FaissStore:
         # A connection of its own reads one moment of the file, whatever is written meanwhile.
         with self._guard(), closing(self._connect()) as base:
             rows = base.execute(f"{_SELECT[vectors]} WHERE {condition} ORDER BY id", values)
-            yield from (Record(*row[1:]) for row in rows)
+            yield from map(self._record, rows)
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
@@ -352,6 +363,8 @@ class FaissStore:
                 newer = len(self._labels("label > ? LIMIT 1", made["last"]))
                 mapped = 0 if newer else faiss.IO_FLAG_MMAP_IFC
                 index = faiss.read_index(str(self._index_file), mapped)
+                if (type(index), index.d) != (faiss.IndexIDMap, self._dimensions[self._first]):
+                    index = None  # of another store
         if anew := index is None:
             factory = factory or made["factory"]
             index = self._make(factory or _FLAT, self._labels("TRUE"))
@@ -430,7 +443,8 @@ class FaissStore:
     def _note(self, name: str) -> Any:
         """Return what was noted under a name, None where nothing was."""
         rows = self._rows("SELECT value FROM meta WHERE name = ?", name)
-        return json.loads(rows[0][0]) if rows else None
+        with self._guard():
+            return json.loads(rows[0][0]) if rows else None
 
     def _note_down(self, name: str, value: Any) -> None:
         self._base.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [name, json.dumps(value)])
@@ -444,6 +458,16 @@ class FaissStore:
             )
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+    def _record(self, row: Sequence[Any]) -> Record:
+        """Return a point; ValueError if it is none of ours."""
+        record, lengths = Record(*row[1:]), {str(k): n for k, n in self._dimensions.items()}
+        for kind, vector in record.vectors.items():
+            if vector.size != lengths.get(kind) or not np.isfinite(vector).all():
+                raise ValueError(f"a {kind} vector of {vector.size} numbers, or not finite")
+        if not isinstance(record.id, str):
+            raise ValueError("an id that is no text")
+        return record
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._guard():
@@ -462,5 +486,5 @@ class FaissStore:
         """Turn errors of SQLite, FAISS and the disk, and what cannot be read, into ours."""
         try:
             yield
-        except (sqlite3.Error, OSError, RuntimeError, ValueError) as error:
+        except (sqlite3.Error, OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
             raise as_store_error(self._file, error) from error

@@ -86,11 +86,17 @@ def delete_store(index: Path, place: Place) -> None:
 
 
 def check_reach(place: Place) -> None:
-    """Raise StoreError if a server cannot be reached or a library is missing; create nothing."""
+    """Raise StoreError if a server cannot be reached or a library is missing; create nothing.
+
+    Only for a place that the user has named: its server is trusted from now on.
+    """
     if place.kind == "faiss":
         require_faiss()
-    if not place.embedded:
-        _taken(Path(), place)
+    if place.server is not None:
+        from paint_search.search.stores.qdrant.servers import named
+
+        with named(place.server):
+            _taken(Path(), place)
 
 
 def require_faiss() -> None:

@@ -16,9 +16,8 @@ from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from paint_search.errors import StoreError, UsageError
+from paint_search.search.stores.qdrant.servers import how_to_give_a_key, key_of
 from paint_search.search.stores.uri import Place
-
-API_KEY: Final = "QDRANT_API_KEY"
 
 #: Environment variable: seconds for which a server that answered before may be away, such as for a
 #: restart.
@@ -30,7 +29,6 @@ FIRST_PATIENCE: Final = 5.0
 
 #: Longest that one call may take.
 CALL_SECONDS: Final = 60
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _AGAIN: Final = frozenset(
     {
@@ -41,9 +39,7 @@ _AGAIN: Final = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
-_REFUSED: Final = (
-    "the Qdrant server {server} refuses the API key ({words}); set {key} in the environment"
-)
+_REFUSED: Final = "the Qdrant server {server} refuses the API key ({words}); {key}"
 _MEANINGS: Final[Mapping[object, str]] = {
     grpc.StatusCode.UNAUTHENTICATED: _REFUSED,
     grpc.StatusCode.PERMISSION_DENIED: _REFUSED,
@@ -71,6 +67,9 @@ class Wire:
 
     Attributes:
         client: to be used inside ``call`` only.
+
+    Raises:
+        StoreError: the user has not named the server.
     """
 
     def __init__(self, place: Place) -> None:
@@ -80,14 +79,14 @@ class Wire:
         scheme, _, address = self._server.partition("://")
         host, _, port = address.rpartition(":")
         with warnings.catch_warnings():
-            if host in _LOOPBACK:  # a key sent in clear never leaves the machine
-                warnings.simplefilter("ignore", UserWarning)
+            # A key sent in clear stays on the machine, or is meant to go so.
+            warnings.simplefilter("ignore", UserWarning)
             self.client = QdrantClient(
                 host=host,
                 grpc_port=int(port),
                 prefer_grpc=True,
                 https=scheme == "qdrants",
-                api_key=os.environ.get(API_KEY) or None,
+                api_key=key_of(self._server),
                 timeout=CALL_SECONDS,
                 check_compatibility=False,  # that would ask the other, HTTP port
             )
@@ -134,9 +133,8 @@ class Wire:
         if _passes(error):
             said = _UNREACHED
         words = _details(error)
-        return StoreError(
-            said.format(server=self._server, name=self._name, words=words, key=API_KEY)
-        )
+        key = how_to_give_a_key(self._server)
+        return StoreError(said.format(server=self._server, name=self._name, words=words, key=key))
 
 
 def _patience() -> float:
