@@ -7,6 +7,7 @@ Filters are SQLite's JSON functions, with an index for each field. Knows nothing
 """
 
 import json
+import logging
 import math
 import re
 import sqlite3
@@ -66,6 +67,8 @@ _VECTORS: Final = """, full.vector AS "full [halves]", compact.vector AS "compac
 sqlite3.register_converter("json", lambda text: checked(json.loads(text)))
 sqlite3.register_converter("halves", lambda data: np.frombuffer(data, np.float16).astype("f4"))
 
+_LOG: Final = logging.getLogger(__name__)
+
 _Floats = NDArray[np.float32]
 _Labels = NDArray[np.int64]
 
@@ -103,12 +106,15 @@ class _Loaded:
     def on_gpus(self) -> Any | None:
         """All vectors in float32 on all GPUs; None where there is none large enough."""
         faiss, flat = _faiss(), self.flat
-        with suppress(RuntimeError):
+        try:
             if faiss.get_num_gpus() > 0:
                 copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(flat.d))
                 for start in range(0, flat.ntotal, _TRAINING):
                     copy.add(flat.reconstruct_n(start, min(_TRAINING, flat.ntotal - start)))
                 return copy
+        except RuntimeError as error:
+            reason = _reason(error)
+            _LOG.warning("this machine has a GPU, and the CPU searches the vectors: %s", reason)
         return None
 
 
