@@ -88,13 +88,13 @@ def copy_files(source: Path, target: Path, without: Sequence[str] = ()) -> None:
 
 
 def require_plain(file: Path, most: int) -> None:
-    """Refuse what is not a file, such as a pipe that nobody writes to, and what is too large.
+    """Refuse what is too large, and what is not a file: a link to another, an endless pipe.
 
     Raises:
         OSError: it cannot be looked at.
         ValueError: it is no plain file, or has more than ``most`` bytes.
     """
-    info = file.stat()
+    info = file.lstat()
     if not stat.S_ISREG(info.st_mode):
         raise ValueError("it is no plain file")
     if info.st_size > most:

@@ -406,3 +406,9 @@ def test_links_of_an_index_are_not_written_through(received: Path, cli: Cli) -> 
         (received / "edge" / name).symlink_to(precious)
     cli.ok("index", "paintings", "--index", "edge")
     assert precious.read_text() == "precious"
+    (received / "edge/skipped.csv").unlink()
+    (received / "edge/skipped.csv").symlink_to(precious)
+    assert "skipped.csv is damaged (it is no plain file)" in cli("info", "--index", "edge").err
+    (received / "faiss/store/points.sqlite").rename(received.parent / "private/points.sqlite")
+    (received / "faiss/store/points.sqlite").symlink_to("../../../private/points.sqlite")
+    assert "points.sqlite is a link" in cli("info", "--index", "faiss").err

@@ -37,7 +37,8 @@ def index(
         str | None,
         typer.Option(
             help="Where vectors go: edge or faiss (in the index folder), "
-            "qdrant://HOST:6334/COLLECTION, or qdrants:// for TLS.  "
+            "qdrant://HOST:6334/COLLECTION, or qdrants:// for TLS; a server that you name is one "
+            "that you trust, from then on.  "
             "[default: edge, or the index's]"
         ),
     ] = None,

@@ -182,7 +182,7 @@ def copy(
         str,
         typer.Option(
             help="Where the vectors of the copy go: edge, faiss, qdrant://HOST:6334/COLLECTION, "
-            "or qdrants:// for TLS."
+            "or qdrants:// for TLS; a server that you name is one that you trust, from then on."
         ),
     ],
     folder: Annotated[

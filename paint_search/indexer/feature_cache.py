@@ -7,6 +7,7 @@ more than what is asked for.
 
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ class FeatureCache:
             sizes = [file.stat().st_size // width for file, width in self._bytes.items()]
             self._written = min(sizes)
             require_plain(folder / _IDS, _MOST_IDS)
+            require_plain(folder / _ROWS, sys.maxsize)
             ids = np.fromfile(folder / _IDS, f"V{_ID_BYTES}", count=self._written).tolist()
         except ValueError as error:
             raise StoreError(f"the feature cache {folder} is damaged: {error}") from error

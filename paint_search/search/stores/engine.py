@@ -164,6 +164,8 @@ def as_record(point: Any) -> Record:
     )
     try:
         payload = checked(point.payload or {})
+        if not all(v is None or np.isfinite(v).all() for v in (full, compact)):
+            raise ValueError("its vector is not finite")
     except ValueError as error:
         raise StoreError(f"the point {point.id} of this index is damaged: {error}") from error
     return Record(id=str(point.id), payload=payload, vector=full, compact=compact)

@@ -7,6 +7,7 @@ Filters are SQLite's JSON functions, with an index for each field. Knows nothing
 """
 
 import json
+import logging
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,6 +77,8 @@ _SELECT: Final = {
 sqlite3.register_converter("json", lambda text: checked(json.loads(text)))
 sqlite3.register_converter("halves", lambda data: np.frombuffer(data, np.float16).astype("f4"))
 
+_LOG: Final = logging.getLogger(__name__)
+
 _Floats = NDArray[np.float32]
 _Labels = NDArray[np.int64]
 
@@ -106,12 +109,14 @@ class _Loaded:
         """All vectors in float32 on all GPUs; None where there is none large enough."""
         if not faiss.get_num_gpus():
             return None
-        with suppress(RuntimeError):
+        try:
             copy = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(self.flat.d))
             for start in range(0, self.flat.ntotal, _TRAINING):
                 most = min(_TRAINING, self.flat.ntotal - start)
                 copy.add(self.flat.reconstruct_n(start, most))
             return copy
+        except RuntimeError as error:
+            _LOG.warning("this machine has a GPU, and the CPU searches: %s", reason_of(error))
         return None
 
 

@@ -37,6 +37,10 @@ def open_store(
         StoreError: it is damaged or out of reach, or a server's collection holds other vectors;
             or its library is missing.
     """
+    if place.embedded:
+        for file in (index / place.name).rglob("*"):
+            if file.is_symlink():  # which engines would write through
+                raise StoreError(f"{file} is a link; put the file that it leads to in its place")
     match place.kind:
         case "edge":
             from paint_search.search.stores.edge import EdgeStore

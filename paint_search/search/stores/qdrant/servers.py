@@ -107,7 +107,7 @@ def _in_environment() -> dict[str, str]:
 def _configured() -> dict[str, str]:
     file = _configuration()
     try:
-        found = tomllib.loads(read_bytes(file, _MOST).decode()).get("servers", {})
+        found = tomllib.loads(read_bytes(file.resolve(), _MOST).decode()).get("servers", {})
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
