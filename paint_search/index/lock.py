@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from paint_search.errors import StoreBusyError, StoreError
+from paint_search.errors import StoreBusyError, StoreError, readable
 
 
 class IndexLock:
@@ -62,7 +62,8 @@ class IndexLock:
     def _acquire(self) -> None:
         try:
             self._file.acquire(timeout=self._patience)
-            self._holder.write_text(f"{os.getpid()} {shlex.join(_command())}\n")
+            command = readable(shlex.join(_command()))
+            self._holder.write_text(f"{os.getpid()} {command}\n", encoding="utf-8")
         except Timeout:
             raise StoreBusyError(
                 f"the index {self._folder} is in use by {self._name_holder()}; "
@@ -80,7 +81,7 @@ class IndexLock:
 
     def _name_holder(self) -> str:
         try:
-            pid, _, command = self._holder.read_text().strip().partition(" ")
+            pid, _, command = self._holder.read_text(encoding="utf-8").strip().partition(" ")
         except OSError:
             return "another process"
         return f"process {pid} ({command})"
