@@ -23,6 +23,9 @@ from importlib.util import find_spec
 
 _ARGUMENT = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
 
+#: Controls, which act on a terminal; what turns the order of a text; bytes that are no text.
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 def argument(name: str, value: object = None, option: str | None = None) -> str:
     """Return what stands in a message for an argument, until it is known who reads it.
@@ -36,6 +39,30 @@ def argument(name: str, value: object = None, option: str | None = None) -> str:
     python = name if value is None else f"{name}={value!r}"
     typed = option if value is None else f"{option} {shlex.quote(str(value))}"
     return f"\ue000{python}\ue001{typed}\ue002"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return so many of something, such as ``1 painting``, ``2,000 paintings``, ``3 queries``.
+
+    Args:
+        count: how many.
+        one: what one of them is called.
+        many: what several are; ``one`` with an s by default.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def readable(text: str) -> str:
+    """Return a text from outside, such as a file's name, as it can be shown anywhere.
+
+    What is no letter but acts on a terminal, and bytes that are no text, are escaped.
+    """
+    return _NOT_SHOWN.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(letter: str) -> str:
+    is_byte = "\udc80" <= letter <= "\udcff"  # as Python keeps it in the name of a file
+    return f"\\x{ord(letter) & 0xFF:02x}" if is_byte else ascii(letter)[1:-1]
 
 
 def missing_libraries(extra: str, *modules: str) -> str | None:

@@ -1,8 +1,8 @@
 """How files are written and read, whoever made them.
 
 Written beside their place, and renamed into it when they are whole and durable: a reader finds the
-old file or the new one, never half of one, whatever kills the writer. Read within limits: an index
-may come from anybody.
+old file or the new one, never half of one, whatever kills the writer; tables so that no spreadsheet
+runs what stands in them. Read within limits: an index may come from anybody.
 """
 
 import csv
@@ -10,16 +10,28 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: The suffixes of what is written, kind by kind.
+FIGURES: Final = (".png", ".svg")
+PAGES: Final = (".html", ".htm")
+SHEETS: Final = (".jpg", ".jpeg", ".png")
+TABLES: Final = (".csv",)
+COORDINATES: Final = (".csv", ".parquet")
+
+#: How a cell begins that a spreadsheet takes for a formula; and one to which ``'`` was added.
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n]")
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 #: What the operating system says where a file or folder cannot be written by this user.
 UNWRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -122,7 +134,7 @@ def read_json(file: Path) -> Any:
 
 
 def read_rows(file: Path) -> Iterator[list[str]]:
-    """Yield the rows of a CSV in UTF-8, one in memory at a time.
+    """Yield the rows that ``write_csv`` wrote, one in memory at a time.
 
     Raises:
         OSError: it cannot be read.
@@ -131,7 +143,7 @@ def read_rows(file: Path) -> Iterator[list[str]]:
     require_plain(file, _MOST_ROWS)
     with file.open(newline="", encoding="utf-8") as stream:
         try:
-            yield from csv.reader(stream)
+            yield from (list(map(unguarded, row)) for row in csv.reader(stream))
         except csv.Error as error:
             raise ValueError(str(error)) from error
 
@@ -150,6 +162,36 @@ def read_arrays(file: Path) -> "dict[str, NDArray[np.generic]]":
         return load(read_bytes(file, _MOST_ARRAYS))
     except (SafetensorError, LookupError, TypeError, MemoryError) as error:
         raise ValueError(str(error) or "it does not fit into memory") from error
+
+
+def write_csv(file: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table as CSV in UTF-8; see ``write_rows``.
+
+    Raises:
+        OSError: as ``replacing``.
+    """
+    with replacing(file) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
+        write_rows(stream, [columns])
+        write_rows(stream, rows)
+
+
+def write_rows(stream: TextIO, rows: Iterable[Iterable[object]]) -> None:
+    """Write rows of CSV; a text that a spreadsheet would run as a formula gets a ``'`` before it.
+
+    Numbers stay numbers, and ``unguarded`` gives each text back.
+    """
+    csv.writer(stream).writerows(map(_guarded, row) for row in rows)
+
+
+def unguarded(cell: str) -> str:
+    """Return the text that a cell was written for."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _guarded(cell: Any) -> Any:
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def fingerprint(file: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import StoreError
+from paint_search.errors import StoreError, counted
 
 Value = str | int | float
 
@@ -176,6 +176,11 @@ class Hit:
     def path(self) -> str:
         """The painting's path below the corpus."""
         return self.painting.path
+
+    @property
+    def and_copies(self) -> str:
+        """How many copies are folded into it, to be shown behind it; empty if none are."""
+        return f"  +{counted(len(self.copies), 'copy', 'copies')}" if self.copies else ""
 
     def __getitem__(self, name: str) -> Value | None:
         """Return the painting's field of this name; None where it is not known."""

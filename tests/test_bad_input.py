@@ -142,14 +142,13 @@ CASES: dict[str, tuple[list[str], int, tuple[str, ...]]] = {
     ),
     "bookkeeping field": (["similar", "painting.jpg", "--not", "_hash=1"], 2, ("_hash",)),
     "filter without =": (["list", "--where", "artist"], 2, ("field=value",)),
-    "json and csv": (["similar", "painting.jpg", "--json", "--csv"], 2, ("--csv",)),
     "no query": (["similar"], 2, ("PAINTING",)),
     "no such option": (["info", "--colour"], 2, ("--colour",)),
     "no index": (["info", "--index", "nothing"], 1, ("nothing", "paint-search index")),
     "remove nothing": (["remove"], 2, ("--where",)),
     "remove a stranger": (["remove", "no.jpg"], 2, ("no.jpg", "paint-search list")),
     "export to nowhere": (["export", "no/such/folder/a.npy"], 1, ("no/such/folder",)),
-    "sheet to nowhere": (["similar", "painting.jpg", "--sheet", "no/a.jpg"], 1, ("no/a.jpg",)),
+    "sheet to nowhere": (["similar", "painting.jpg", "--sheet", "no/a.jpg"], 2, ("no", "a.jpg")),
     "demo over files": (["demo", "words"], 2, ("words", "another folder")),
 }
 

@@ -257,6 +257,11 @@ def test_clusters_are_those_of_the_plane_and_drawn_in_it(
     assert adjusted_rand_score(expected, [codes[path] for path in paths]) > 0.9
     shown = {text.strip() for text in ElementTree.parse(tmp_path / "k.svg").getroot().itertext()}
     assert {*features, "centre", "3 clusters of 60 paintings by k-means"} <= shown
+    listed = cli.ok("eval", "clusters", *options).out.partition("clusters of k-means, the largest")
+    rows = [line.split()[:2] for line in listed[2].splitlines()[2:]]
+    sizes = np.bincount(told["kmeans"]["codes"])
+    assert rows == [[str(code), str(sizes[code])] for code in np.argsort(-sizes, kind="stable")]
+    assert {f"cluster {code} ({count})" for code, count in rows} <= shown
 
 
 def test_features_of_dropped_vectors_are_refused(gallery: Path, cli: Cli, tmp_path: Path) -> None:

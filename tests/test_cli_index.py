@@ -80,7 +80,7 @@ def test_every_unusable_file_is_listed_once_with_its_reason(fresh: Path, cli: Cl
     assert outcome.code == 3
     assert "4 files were skipped" in outcome.out
     assert str(fresh / ".paint-search/skipped.csv") in outcome.out
-    assert "1 other files are no images" in outcome.out
+    assert "1 other file is no image" in outcome.out
     rows = skips(fresh)
     assert sorted(path for path, _ in rows) == [
         "dangling.png",
@@ -164,7 +164,7 @@ def test_rows_and_files_that_do_not_match_are_counted_and_listed(fresh: Path, cl
     assert sorted(listed) == sorted([*files[2:], "ghost.jpg"])
     out = cli.ok("index", "paintings").out
     assert "4 files have no labels" in out
-    assert "1 rows of the table have no file" in out
+    assert "1 row of the table has no file" in out
 
 
 def test_rows_of_folders_not_looked_at_are_not_called_unmatched(studio: Path, cli: Cli) -> None:

@@ -106,7 +106,7 @@ def test_compressed_it_is_searched_and_later_paintings_go_past_the_cache(
     assert cli.ok("similar", path, "--json").json["hits"]
     # Compressed anew, what the cache lacks is left for the next run.
     again = cli.ok(*PCA)
-    assert "1 paintings are not in the feature cache" in again.err
+    assert "1 painting is not in the feature cache" in again.err
     assert "1 new" in cli.ok(*INDEX).out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 import shutil
@@ -83,11 +82,13 @@ def test_the_table_says_rank_score_artist_title_and_path(
     assert "\x1b" not in outcome.out + outcome.err
 
 
-def test_csv_says_what_json_says(in_museum: Path, cli: Cli, works: list[dict[str, str]]) -> None:
-    query = works[3]["path"]
-    outcome = cli.ok("similar", query, "-k", 6, "--csv")
-    assert outcome.err == ""
-    rows = list(csv.DictReader(io.StringIO(outcome.out)))
+def test_csv_says_what_json_says(
+    in_museum: Path, cli: Cli, works: list[dict[str, str]], tmp_path: Path
+) -> None:
+    query, table = works[3]["path"], tmp_path / "hits.csv"
+    cli.ok("similar", query, "-k", 6, "--csv", table)
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     for row, hit in zip(rows, hits(cli, query, "-k", 6), strict=True):
         assert row["copies"] == "0"
         for name in ("rank", "score", "id", "path", "artist", "title", "year", "support"):
@@ -95,10 +96,11 @@ def test_csv_says_what_json_says(in_museum: Path, cli: Cli, works: list[dict[str
 
 
 def test_csv_of_no_hits_still_has_a_header(
-    in_museum: Path, cli: Cli, works: list[dict[str, str]]
+    in_museum: Path, cli: Cli, works: list[dict[str, str]], tmp_path: Path
 ) -> None:
-    outcome = cli.ok("similar", works[0]["path"], "--csv", "--where", "year=3000..")
-    assert outcome.out == "rank,score,path\n"
+    table = tmp_path / "hits.csv"
+    cli.ok("similar", works[0]["path"], "--csv", table, "--where", "year=3000..")
+    assert table.read_text(encoding="utf-8") == "rank,score,path\n"
 
 
 def test_quiet_prints_nothing(in_museum: Path, cli: Cli, works: list[dict[str, str]]) -> None:

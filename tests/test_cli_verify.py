@@ -119,12 +119,17 @@ def test_references_are_indexed_pairs_of_about_the_same_probability(salon: Path,
 
 
 def test_they_are_shown_as_paintings(salon: Path, cli: Cli, tmp_path: Path) -> None:
-    cli.ok("verify", "12.png", "13.png", "--sheet", tmp_path / "pair.png")
+    told = ("--sheet", tmp_path / "pair.png", "--csv", tmp_path / "pairs.csv")
+    verdict = cli.ok("verify", "12.png", "13.png", *told, "--json").json
+    rows = list(csv.DictReader((tmp_path / "pairs.csv").open()))
+    assert [(row["one_path"], float(row["probability"])) for row in rows] == [
+        (pair["one"]["path"], pair["probability"]) for pair in verdict["references"]
+    ]
     with Image.open(tmp_path / "pair.png") as sheet:
         assert sheet.size[0] == 4 * 260 + 20
         assert len(sheet.convert("RGB").getcolors(1 << 20) or []) > 100
     outcome = cli("verify", "12.png", "13.png", "--sheet", tmp_path / "pair.what")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "name a .jpg or .png file" in outcome.err
 
 

@@ -127,7 +127,7 @@ def test_pictures_that_are_not_read_here_are_skipped_by_name(tmp_path: Path) -> 
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert "1 new" in done.stdout
-    assert "1 other files are no images" in done.stdout
+    assert "1 other file is no image" in done.stdout
     rows = (tmp_path / ".paint-search/skipped.csv").read_text().splitlines()[1:]
     reasons = dict(sorted(row.split(",", 1) for row in rows))
     assert list(reasons) == ["b.jxl", "c", "d.nef", "e.exr"]
@@ -158,7 +158,7 @@ def test_a_jpeg_that_lacks_its_end_is_read_and_counted(tmp_path: Path, cli: Cli)
     outcome = cli("index", works, *index, "--backbone", "descriptors")
     assert outcome.code == 3
     assert "2 new" in outcome.out
-    assert "1 damaged files were used as they are" in outcome.out
+    assert "1 damaged file was used as it is" in outcome.out
     skipped = (tmp_path / "index/skipped.csv").read_text()
     assert 'end.jpg,"indexed as it is: the file is cut short' in skipped
     assert 'tenth.jpg,"damaged image: the file is cut short' in skipped

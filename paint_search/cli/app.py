@@ -1,8 +1,14 @@
 """The command ``paint-search``: its commands, in the order in which a user meets them."""
 
+import io
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from paint_search.cli.asking import similar, verify
 from paint_search.cli.demo import demo
@@ -10,9 +16,36 @@ from paint_search.cli.indexing import backbones, index
 from paint_search.cli.managing import compress, copy, export, info, list_paintings, remove
 from paint_search.cli.studies import map_paintings, report, studies
 from paint_search.cli.training import train
+from paint_search.errors import readable
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Escape what errors of parsing quote of the command line."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            lines = map(readable, message.split("\n"))
+            error.message = "\n".join(lines)  # type: ignore[attr-defined]
+        raise
+
+
+class _Commands(TyperGroup):
+    def make_context(self, *given: Any, **options: Any) -> Any:
+        """Parse what stands before the name of a command."""
+        with _readable():
+            return super().make_context(*given, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the rest, and run the command."""
+        with _readable():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="paint-search",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -44,6 +77,9 @@ app.add_typer(studies)
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # of a few letters, or of none for a name's bytes
+            stream.reconfigure(errors="backslashreplace")
     # What is amiss with a picture is said once, by its ImageError.
     warnings.filterwarnings("ignore", module="PIL")
     app()

@@ -1,24 +1,36 @@
 """``similar`` and ``verify``: what is like a painting, and whether one artist made two."""
 
-import csv
-import sys
+import os
+import re
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote, urlsplit
 
 import typer
 
 import paint_search
-from paint_search.cli.output import IndexOption, Output, Works, command
-from paint_search.errors import UsageError
+from paint_search.cli.output import (
+    CsvOption,
+    IndexOption,
+    Output,
+    PageOption,
+    SheetOption,
+    Works,
+    command,
+)
+from paint_search.errors import UsageError, readable
 
 if TYPE_CHECKING:
     from paint_search.index.verification import Verdict
     from paint_search.painting import Hit, Painting
+    from paint_search.report import Asked
     from paint_search.search.background import Background
 
 _IMAGE = "An image file, an indexed path or an id."
+FetchOption = Annotated[
+    bool, typer.Option("--fetch", help="Fetch paintings that are given as http(s) addresses.")
+]
 
 
 @command
@@ -46,9 +58,10 @@ def similar(
         bool,
         typer.Option("--compact-only", help="Compare compact vectors alone, after `compress`."),
     ] = False,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet (JPEG or PNG).")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page that opens anywhere.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for machines.")] = False,
+    fetch: FetchOption = False,
+    sheet: SheetOption = None,
+    html: PageOption = None,
+    table: CsvOption = None,
     index: IndexOption = None,
     output: Output,
 ) -> None:
@@ -56,13 +69,12 @@ def similar(
 
     Example: `paint-search similar query.jpg -k 24 --not artist="Claude Monet" --sheet hits.jpg`
     """
-    if as_csv and output.as_json:
-        raise UsageError("give either --json or --csv, not both")
-    output = replace(output, quiet=output.quiet or as_csv)
+    like = [(query, _picture(query, fetch)) for query in queries]
+    other = [(query, _picture(query, fetch)) for query in unlike or ()]
     with paint_search.Index.open(index) as collection:
         hits = collection.recommend(
-            queries,
-            unlike or (),
+            [picture for _, picture in like],
+            [picture for _, picture in other],
             k,
             where=works.conditions,
             min_score=min_score,
@@ -73,21 +85,18 @@ def similar(
         manifest = collection.manifest
         background = manifest.background_of("compact" if compact_only else manifest.searched)
         files = [collection.locate(hit.painting) for hit in hits]
-        examples = [collection.locate_query(query) for query in queries]
+        asked = []
+        if sheet or html:
+            asked += [_asked(collection, *query) for query in like]
+            asked += [_asked(collection, *query)._replace(kind="unlike") for query in other]
     if sheet or html:
         from paint_search.report import write_hits, write_sheet
 
         for file, write in ((sheet, write_sheet), (html, write_hits)):
             if file is not None:
-                write(file, examples, hits, files)
+                write(file, asked, hits, files)
                 output.note(f"wrote {file}")
-    if as_csv:
-        rows = [hit.to_dict() | {"copies": len(hit.copies)} for hit in hits]
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        names = columns or ["rank", "score", "path"]
-        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_hits_csv(output, table, hits)
     output.json({"hits": [hit.to_dict() for hit in hits]})
     print_hits(output, hits, background)
 
@@ -97,9 +106,9 @@ def verify(
     *,
     one: Annotated[str, typer.Argument(metavar="PAINTING", help=_IMAGE)],
     other: Annotated[str, typer.Argument(metavar="PAINTING", help="Another.")],
-    sheet: Annotated[
-        Path | None, typer.Option(help="Draw both, and the pairs they compare with (JPEG or PNG).")
-    ] = None,
+    fetch: FetchOption = False,
+    sheet: SheetOption = None,
+    table: CsvOption = None,
     index: IndexOption = None,
     output: Output,
 ) -> None:
@@ -111,9 +120,10 @@ def verify(
 
     Example: `paint-search verify a.jpg b.jpg`
     """
+    both = [(query, _picture(query, fetch)) for query in (one, other)]
     with paint_search.Index.open(index) as collection:
-        verdict = collection.verifier(output.note).verify(one, other)
-        files = [collection.locate_query(query) for query in (one, other)]
+        verdict = collection.verifier(output.note).verify(both[0][1], both[1][1])
+        asked = [_asked(collection, *query) for query in both] if sheet else []
         pairs = [
             (collection.locate(pair.one), collection.locate(pair.other))
             for pair in verdict.references
@@ -121,10 +131,53 @@ def verify(
     if sheet:
         from paint_search.report import write_pairs
 
-        write_pairs(sheet, (files[0], files[1]), verdict, pairs)
+        write_pairs(sheet, asked, verdict, pairs)
         output.note(f"wrote {sheet}")
+    rows = [
+        {
+            "probability": pair.probability,
+            "same": pair.same,
+            **{f"one_{name}": value for name, value in pair.one.to_dict().items()},
+            **{f"other_{name}": value for name, value in pair.other.to_dict().items()},
+        }
+        for pair in verdict.references
+    ]
+    output.csv(table, rows, "probability", "same")
     output.json(verdict.to_dict())
     _print_verdict(output, verdict)
+
+
+def _picture(query: str, fetch: bool) -> str | bytes:
+    """Return a query as ``Index.similar`` takes it: of an address the picture there.
+
+    Raises:
+        UsageError: an address, and nothing is to be fetched.
+        PaintSearchError: it cannot be had.
+    """
+    if not re.match(r"[a-z][a-z0-9+.-]*://", query, re.IGNORECASE):
+        return os.path.expanduser(query)  # noqa: PTH111 - as in all paths, see output.py
+    if not fetch:
+        raise UsageError(f"{query} is an address; --fetch fetches the picture there")
+    from paint_search.indexer.images.fetch import fetch as read
+
+    return read(query)
+
+
+def _asked(collection: "paint_search.Index", query: str, picture: str | bytes) -> "Asked":
+    """Return what is shown of a query."""
+    from paint_search.report import Asked
+
+    if isinstance(picture, bytes):
+        return Asked(picture, readable(unquote(PurePosixPath(urlsplit(query).path).stem)) or query)
+    file = collection.locate_query(picture)
+    known = collection.get(picture) if picture in collection else None
+    return Asked(file, readable(file.stem), known)
+
+
+def write_hits_csv(output: Output, file: Path | None, hits: "Sequence[Hit]") -> None:
+    """Write hits as CSV, if that was asked for."""
+    rows = [hit.to_dict() | {"copies": len(hit.copies)} for hit in hits]
+    output.csv(file, rows, "rank", "score", "path")
 
 
 def print_hits(output: Output, hits: "Sequence[Hit]", background: "Background | None") -> None:
@@ -142,7 +195,7 @@ def print_hits(output: Output, hits: "Sequence[Hit]", background: "Background | 
                 _percent(hit.above_other_artists),
                 hit.painting.artist or "",
                 hit.painting.title or "",
-                hit.painting.path + (f"  +{len(hit.copies)} copies" if hit.copies else ""),
+                hit.painting.path + hit.and_copies,
             ]
             for hit in hits
         ],
@@ -150,8 +203,9 @@ def print_hits(output: Output, hits: "Sequence[Hit]", background: "Background | 
     if background is not None:
         output.note(
             "score: cosine. one artist, two artists: share of such pairs in this index that are "
-            f"less alike.\n{background.describe()}"
+            "less alike."
         )
+        output.note(background.describe())
 
 
 def _percent(share: float | None) -> str:

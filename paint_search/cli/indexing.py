@@ -14,6 +14,7 @@ import typer
 
 import paint_search
 from paint_search.cli.output import (
+    CsvOption,
     Exit,
     IndexOption,
     Output,
@@ -21,7 +22,7 @@ from paint_search.cli.output import (
     command,
     shows_steps,
 )
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, counted
 
 _SHOWN = 3  # files of which a pattern's labels are shown
 
@@ -147,7 +148,7 @@ def index(
 
 
 @command
-def backbones(output: Output) -> None:
+def backbones(*, table: CsvOption = None, output: Output) -> None:
     """List the backbones, their dimensions, and whether their weights are on this machine.
 
     Example: `paint-search backbones`
@@ -164,6 +165,7 @@ def backbones(output: Output) -> None:
         }
         for backbone in REGISTRY.values()
     ]
+    output.csv(table, rows)
     output.json({"backbones": rows})
     output.table(
         ["name", ">dimension", "weights", "what it is"],
@@ -217,23 +219,55 @@ def _print_summary(output: Output, info: Any, summary: Any) -> None:
     ]
     speed = f", {summary.embedded / summary.seconds:.0f} images/s" if summary.embedded else ""
     output.line(f"{', '.join(done) or 'nothing to do'} in {summary.seconds:.1f} s{speed}")
-    output.line(f"{info.paintings:,} paintings in {info.folder} ({info.manifest.backbone.name})")
+    output.line(
+        f"{counted(info.paintings, 'painting')} in {info.folder} ({info.manifest.backbone.name})"
+    )
     remarks = (
-        (summary.gone, "files are gone; --prune drops them from the index"),
-        (summary.ignored, "other files are no images and were passed over"),
-        (summary.own, "pictures were written by this program, and passed over"),
-        (summary.damaged, f"damaged files were used as they are; see {info.folder / SKIPPED}"),
-        (summary.skipped, f"files were skipped; why: {info.folder / SKIPPED}"),
-        (summary.unmatched_files, f"files have no labels; see {info.folder / UNMATCHED}"),
-        (summary.unmatched_rows, f"rows of the table have no file; see {info.folder / UNMATCHED}"),
+        (
+            summary.gone,
+            "file is gone; --prune drops it from the index",
+            "files are gone; --prune drops them from the index",
+        ),
+        (
+            summary.ignored,
+            "other file is no image and was passed over",
+            "other files are no images and were passed over",
+        ),
+        (
+            summary.own,
+            "picture was written by this program, and passed over",
+            "pictures were written by this program, and passed over",
+        ),
+        (
+            summary.damaged,
+            f"damaged file was used as it is; see {info.folder / SKIPPED}",
+            f"damaged files were used as they are; see {info.folder / SKIPPED}",
+        ),
+        (
+            summary.skipped,
+            f"file was skipped; why: {info.folder / SKIPPED}",
+            f"files were skipped; why: {info.folder / SKIPPED}",
+        ),
+        (
+            summary.unmatched_files,
+            f"file has no labels; see {info.folder / UNMATCHED}",
+            f"files have no labels; see {info.folder / UNMATCHED}",
+        ),
+        (
+            summary.unmatched_rows,
+            f"row of the table has no file; see {info.folder / UNMATCHED}",
+            f"rows of the table have no file; see {info.folder / UNMATCHED}",
+        ),
         (
             summary.refused_labels,
+            "line of the table is ambiguous, contradictory or unreadable, and used for nothing; "
+            f"see {info.folder / UNMATCHED}",
             "lines of the table are ambiguous, contradictory or unreadable, and used for nothing; "
             f"see {info.folder / UNMATCHED}",
         ),
     )
-    for count, words in remarks:
+    for count, one, many in remarks:
         if count:
-            output.line(f"{count:,} {words}")
+            output.line(counted(count, one, many))
     if summary.interrupted:
         output.note("interrupted; everything finished is saved, run the same command to go on")

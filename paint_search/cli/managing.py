@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import paint_search
-from paint_search.cli.output import IndexOption, Output, WhereOption, Works, command, shows_steps
+from paint_search.cli.output import (
+    CsvOption,
+    IndexOption,
+    Output,
+    WhereOption,
+    Works,
+    command,
+    shows_steps,
+)
+from paint_search.errors import counted
 
 if TYPE_CHECKING:
     from paint_search.index.compression import CompressSummary
@@ -15,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @command
-def info(*, index: IndexOption = None, output: Output) -> None:
+def info(*, table: CsvOption = None, index: IndexOption = None, output: Output) -> None:
     """Say what an index holds, how it was made and how it is searched.
 
     Example: `paint-search info`
@@ -35,7 +44,7 @@ def info(*, index: IndexOption = None, output: Output) -> None:
     rows = [
         ("index", str(facts.folder)),
         ("paintings", f"{facts.paintings:,} below {facts.root}"),
-        ("skipped", f"{facts.skipped:,} files"),
+        ("skipped", counted(facts.skipped, "file")),
         ("labels", manifest.table or manifest.labels),
         ("fields", ", ".join(f"{name} ({count:,})" for name, count in facts.fields.items())),
         ("backbone", f"{backbone.name}, {backbone.dimension} dimensions"),
@@ -51,6 +60,7 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB {where}"),
         ("made", f"{manifest.created} with paint-search {manifest.made_with}"),
     ]
+    output.csv(table, [{"what": name, "is": value} for name, value in rows])
     output.table(["", ""], rows)
     if facts.ways:
         output.line("")
@@ -61,7 +71,9 @@ def info(*, index: IndexOption = None, output: Output) -> None:
 
 
 @command
-def list_paintings(*, works: Works, index: IndexOption = None, output: Output) -> None:
+def list_paintings(
+    *, works: Works, table: CsvOption = None, index: IndexOption = None, output: Output
+) -> None:
     """List the paintings of an index.
 
     Example: `paint-search list --where movement=Cubism --where year=1907..1914`
@@ -69,12 +81,14 @@ def list_paintings(*, works: Works, index: IndexOption = None, output: Output) -
     with paint_search.Index.open(index) as collection:
         conditions = works.conditions
         paintings = sorted(collection.paintings(conditions), key=lambda painting: painting.path)
-    output.json({"paintings": [painting.to_dict() for painting in paintings]})
+    told = [painting.to_dict() for painting in paintings]
+    output.csv(table, told, "id", "path")
+    output.json({"paintings": told})
     names = ("artist", "title", "year", "movement", "path")
-    rows = [[str(painting.to_dict().get(name, "")) for name in names] for painting in paintings]
+    rows = [[str(painting.get(name, "")) for name in names] for painting in told]
     shown = [i for i, name in enumerate(names) if any(row[i] for row in rows)]
     output.table([names[i] for i in shown], [[row[i] for i in shown] for row in rows])
-    output.note(f"{len(paintings):,} paintings")
+    output.note(counted(len(paintings), "painting"))
 
 
 @command
@@ -94,7 +108,7 @@ def remove(
     with paint_search.Index.open(index) as collection:
         count = collection.remove(*(paintings or ()), where=Works(where).conditions)
     output.json({"removed": count})
-    output.line(f"{count:,} paintings removed from the index; their files were not touched")
+    output.line(f"{counted(count, 'painting')} removed from the index; no file was touched")
 
 
 @command
@@ -118,7 +132,7 @@ def export(
     with paint_search.Index.open(index) as collection:
         files, count = collection.export(out, to, works.conditions)
     output.json({"files": [str(file) for file in files], "paintings": count})
-    output.line(f"{count:,} paintings written to {' and '.join(map(str, files))}")
+    output.line(f"{counted(count, 'painting')} written to {' and '.join(map(str, files))}")
 
 
 @command
@@ -151,6 +165,7 @@ def compress(
             help="Keep compact vectors alone, to save space; what it costs is said first.",
         ),
     ] = False,
+    table: CsvOption = None,
     index: IndexOption = None,
     output: Output,
 ) -> None:
@@ -171,6 +186,13 @@ def compress(
             report=report,
             note=output.note,
         )
+    rows = [
+        {"method": trial.method, "kept": trial.method == summary.compression.method}
+        | {f"recall@{k}": trial.recall.get(k) for k in summary.compression.recall}
+        | {"fit_seconds": trial.seconds, "refused": trial.refused}
+        for trial in summary.trials
+    ]
+    output.csv(table, rows)
     output.json(dataclasses.asdict(summary))
     _print_compression(output, summary)
 
@@ -206,8 +228,9 @@ def copy(
         summary = collection.copy(to, folder, report=report)
     output.json(dataclasses.asdict(summary))
     output.line(
-        f"{summary.paintings:,} paintings copied to {summary.store} ({summary.written:,} written), "
-        f"read back and compared: labels are the same (SHA-256 {summary.checksum[:16]}), numbers "
+        f"{counted(summary.paintings, 'painting')} copied to {summary.store} "
+        f"({summary.written:,} written), read back and compared: labels are the same (SHA-256 "
+        f"{summary.checksum[:16]}), numbers "
         f"of vectors differ by at most {summary.difference:.5f}"
     )
     output.note(f"the copy is {summary.folder}: use it with --index, or move it in place")

@@ -14,14 +14,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from paint_search.errors import PaintSearchError
+from paint_search.errors import PaintSearchError, readable
+from paint_search.files import FIGURES, PAGES, SHEETS, TABLES, write_csv
 
 if TYPE_CHECKING:
     from paint_search.painting import Progress
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from paint_search.search.filters import Condition
 
 T = TypeVar("T")
+
+#: Letters of a word that is not broken, and of a line of the last column.
+_WORD: Final = 16
+_PIECE: Final = 12
 
 
 class Exit(IntEnum):
@@ -67,8 +73,33 @@ TableEncodingOption = Annotated[
 ByOption = Annotated[
     str, typer.Option(metavar="FIELD", help="Label that groups the works: artist, movement, ...")
 ]
+
+
+class Written(NamedTuple):
+    """Marks an option that names a file to be written, by the suffixes that it may have."""
+
+    suffixes: Sequence[str]
+
+
 PlotOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Draw a figure, as .png or .svg.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw a figure, as .png or .svg."),
+    Written(FIGURES),
+]
+PageOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write a page that opens anywhere."),
+    Written(PAGES),
+]
+SheetOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write a contact sheet, as .jpg or .png."),
+    Written(SHEETS),
+]
+CsvOption = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Write all rows and digits as CSV."),
+    Written(TABLES),
 ]
 
 
@@ -106,17 +137,17 @@ class Output:
     def note(self, line: str) -> None:
         """Say one line that is not the result."""
         if not (self.quiet or self.as_json):
-            self.errors.print(Text(line))
+            self.errors.print(_text(line))
 
     def line(self, line: str) -> None:
         """Print one line of the result."""
         if not (self.quiet or self.as_json):
-            self.results.print(Text(line))
+            self.results.print(_text(line))
 
     def json(self, result: Mapping[str, Any]) -> None:
         """Print the result for machines, if they asked."""
         if self.as_json:
-            sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+            sys.stdout.write(json.dumps(result, default=str) + "\n")
 
     def show(self, parts: "Iterable[Part]") -> None:
         """Print lines, notes and tables as a result tells them."""
@@ -134,18 +165,35 @@ class Output:
         """Print a table for people; columns whose name starts with ``>`` are right-aligned."""
         if self.quiet or self.as_json:
             return
+        shown = [[Text(readable(cell)) for cell in row] for row in rows]
+        names = [column.lstrip(">") for column in columns]
+        rights = [column.startswith(">") for column in columns]
+        widths = _fit(names, rights, shown, self.results.width)
         table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
-        for column in columns:
-            right = column.startswith(">")
-            table.add_column(
-                column.lstrip(">"),
-                justify="right" if right else "left",
-                no_wrap=right,
-                overflow="fold",
-            )
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+        if widths is None:
+            table.show_header = False
+            table.add_column(overflow="fold", style="bold")
+            table.add_column(overflow="fold")
+            for row in shown:
+                for name, cell in zip(names, row, strict=True):
+                    if cell:
+                        table.add_row(Text(name), cell)
+                table.add_row()
+        else:
+            for name, right, width in zip(names, rights, widths, strict=True):
+                table.add_column(
+                    name, justify="right" if right else "left", width=width, overflow="fold"
+                )
+            for row in shown:
+                table.add_row(*row)
         self.results.print(table)
+
+    def csv(self, file: Path | None, rows: Sequence[Mapping[str, object]], *empty: str) -> None:
+        """Write rows into a file, if one was asked for; ``empty`` are the columns of none."""
+        if file is not None:
+            columns = dict.fromkeys(name for row in rows for name in row) or empty
+            write_csv(file, columns, ([row.get(name) for name in columns] for row in rows))
+            self.note(f"wrote {file}")
 
 
 def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
@@ -158,6 +206,7 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:
         try:
+            given = {name: _path(value, options[name]) for name, value in given.items()}
             code = _call(function, given) or Exit.DONE
         except PaintSearchError as error:
             _fail(error.for_command_line(), given["as_json"])
@@ -167,6 +216,11 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
         except BrokenPipeError:  # the reader of our output has gone; that is no failure
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = Exit.DONE
+        except UnicodeEncodeError as error:  # of a library that takes names as text alone
+            name = error.object[max(0, error.start - 80) : error.end + 80]
+            message = f"a name is not valid text: {name}; rename it"
+            _fail(message, given["as_json"])
+            code = Exit.FAILED
         except OSError as error:
             what = f"{error.filename}: " if error.filename else ""
             message = f"{what}{error.strerror or error}; check the path and your permissions"
@@ -174,9 +228,10 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
             code = Exit.FAILED
         raise typer.Exit(code)
 
-    options = list(_options(function))
-    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    run.__annotations__ = {option.name: option.annotation for option in options}
+    parameters = list(_options(function))
+    options = {option.name: option.annotation for option in parameters}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = options
     return run
 
 
@@ -198,6 +253,19 @@ def _call(function: Callable[..., T], given: Mapping[str, Any]) -> T:
     return function(**taken)
 
 
+def _path(value: Any, option: Any) -> Any:
+    """Return a path without ``~``, checked before the work if it is of a file to be written."""
+    if isinstance(value, Path):
+        # Path.expanduser would refuse a file that is called "~name".
+        value = Path(os.path.expanduser(value))  # noqa: PTH111
+        for written in getattr(option, "__metadata__", ()):
+            if isinstance(written, Written):
+                from paint_search.studies.result import check_file
+
+                check_file(value, written.suffixes)
+    return value
+
+
 def _is_group(kind: Any) -> bool:
     return dataclasses.is_dataclass(kind)
 
@@ -216,11 +284,42 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
+def _fit(
+    names: Sequence[str], rights: Sequence[bool], rows: Sequence[Sequence[Text]], room: int
+) -> list[int] | None:
+    """Return how wide each column is to be; None where words would have to be broken.
+
+    Of the last, such as a path, some letters a line will do.
+    """
+    room -= 2 * (len(names) - 1)
+    columns = [[Text(name), *(row[i] for row in rows)] for i, name in enumerate(names)]
+    natural = [max(cell.cell_len for cell in column) for column in columns]
+    if sum(natural) <= room:
+        return natural
+    least = natural.copy()
+    for i, column in enumerate(columns):
+        if not rights[i]:
+            words = (cell_len(word) for cell in column for word in cell.plain.split())
+            most = _PIECE if i == len(columns) - 1 else _WORD
+            least[i] = min(max(words, default=0), most)
+    for most in range(max(natural), 0, -1):
+        widths = [max(low, min(wide, most)) for low, wide in zip(least, natural, strict=True)]
+        if sum(widths) <= room:
+            return widths
+    return None
+
+
+def _text(line: str) -> Text:
+    """Return a line as it is printed, with the empty lines above it."""
+    words = line.lstrip("\n")
+    return Text("\n" * (len(line) - len(words)) + readable(words))
+
+
 def _fail(message: str, as_json: bool) -> None:
     if as_json:
         with suppress(OSError):  # standard output may be what failed
             print(json.dumps({"error": message}), flush=True)
-    _console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))
+    _console(stderr=True).print(Text.assemble(("error: ", "bold red"), readable(message)))
 
 
 @contextmanager

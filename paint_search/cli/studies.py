@@ -10,15 +10,19 @@ import typer
 import paint_search
 from paint_search.cli.output import (
     ByOption,
+    CsvOption,
     Exit,
     IndexOption,
     Output,
+    PageOption,
     PlotOption,
     Works,
+    Written,
     command,
     shows_steps,
 )
 from paint_search.errors import CompressError
+from paint_search.files import COORDINATES, PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,16 +65,7 @@ class Files:
     """What a study writes."""
 
     plot: PlotOption = None
-    table: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all the numbers as CSV.")
-    ] = None
-
-    def check(self, page: Path | None = None) -> None:
-        """Refuse files that cannot be written, before the work and not after."""
-        from paint_search.studies.result import FIGURES, PAGES, check_file
-
-        for file, kinds in ((self.plot, FIGURES), (self.table, ()), (page, PAGES)):
-            check_file(file, kinds)
+    table: CsvOption = None
 
     def show(self, result: "Result", output: Output, page: Path | None = None) -> None:
         """Print a result, and write its table, its figure and its page."""
@@ -80,6 +75,8 @@ class Files:
             if file:
                 write(file)
                 output.note(f"wrote {file}")
+        if self.plot and result.drawn and result.drawn.line:
+            output.note(result.drawn.line)
         if page:
             with shows_steps(output, "pictures") as report:
                 cast("Classified | Compression", result).write_page(page, report)
@@ -105,7 +102,6 @@ def answered(shape: "Callable[..., None]") -> None:
 
     @functools.wraps(shape)
     def answer(files: Files, asked: Asked, **options: Any) -> None:
-        files.check()
         result = asked.ask(getattr(paint_search.studies, shape.__name__), **options)
         files.show(result, asked.output)
 
@@ -120,12 +116,21 @@ def artists(
     nearest: Annotated[
         str | None, typer.Option(metavar="NAME", help="List who paints most like one.")
     ] = None,
-    min_works: MinWorksOption = 1,
+    min_works: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Leave out artists, movements, ... of fewer works.  [default: 1; 5 in the lists "
+            "of the closest and farthest pairs]",
+        ),
+    ] = None,
     top: TopOption = 10,
     files: Files,
     asked: Asked,
 ) -> None:
-    """Compare every two artists by the likeness of their works; the plot is a heat map.
+    """Compare every two artists by the likeness of their works.
+
+    The plot is a heat map; with --pair or --nearest, the scores asked for with their intervals.
 
     Example: `paint-search eval artists --pair "Georges Braque" "Pablo Picasso"`
     """
@@ -170,7 +175,7 @@ def clusters(
 ) -> None:
     """Cluster artists, or paintings, by likeness; the plot is a dendrogram.
 
-    Of two --features it is their plane, with the k-means clusters.
+    Of two --features it is their plane, with the k-means clusters, which are then listed too.
     Example: `paint-search eval clusters -k 10 --min-works 20 --plot tree.svg`
     """
 
@@ -190,6 +195,8 @@ def silhouette(
     asked: Asked,
 ) -> None:
     """Measure how well artists stand apart, two by two and all together.
+
+    The plot is of each artist's silhouette; with --pair, of each work of the two.
 
     Example: `paint-search eval silhouette --by movement --pair Impressionism Baroque`
     """
@@ -260,21 +267,15 @@ def compression(
         ),
     ] = None,
     files: Files,
-    page: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            help="Write a page of the paintings whose neighbours changed most.",
-        ),
-    ] = None,
+    page: PageOption = None,
     asked: Asked,
 ) -> Exit:
     """Measure what compressing the vectors keeps, on paintings that took no part in fitting.
 
+    The page shows the paintings whose neighbours changed most.
+
     Example: `paint-search eval compression --dims 64 --dims 128 --html changed.html`
     """
-    files.check(page)
     so_far: list[Compression] = []
 
     def finished(result: "Compression") -> None:
@@ -336,18 +337,15 @@ def classify(
         int, typer.Option(min=1, help="Leave out classes of fewer works; 5 are needed.")
     ] = 10,
     files: Files,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page of what was told wrongly.")
-    ] = None,
+    html: PageOption = None,
     asked: Asked,
 ) -> None:
     """Learn to tell a label on most works, test it on the others, and say how sure it is.
 
     The plot and the CSV are the confusion matrix; beside it the regions of two --features, or the
-    learning curve of a net.
+    learning curve of a net. The page shows what was told wrongly.
     Example: `paint-search eval classify --label movement --model logistic --html errors.html`
     """
-    files.check(html)
     with shows_steps(asked.output) as report:
         result = asked.ask(
             paint_search.studies.classify,
@@ -379,14 +377,15 @@ def verify(
 
     Example: `paint-search eval verify --plot reliability.png --csv artists.csv`
     """
-    files.check()
     files.show(paint_search.studies.verify(index, seed=seed, top=top), output)
 
 
 @command
 def map_paintings(
     *,
-    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="The page to write.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT.html", help="The page to write."), Written(PAGES)
+    ],
     method: Annotated[
         list[str] | None,
         typer.Option(help="umap, pca or tsne; several make several views.  [default: umap]"),
@@ -406,7 +405,9 @@ def map_paintings(
     coordinates: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the coordinates, as .csv or .parquet."),
+        Written(COORDINATES),
     ] = None,
+    table: CsvOption = None,
     works: Works,
     index: IndexOption = None,
     output: Output,
@@ -415,11 +416,6 @@ def map_paintings(
 
     Example: `paint-search map map.html --method umap --method pca --by movement`
     """
-    from paint_search.studies.maps import TABLES
-    from paint_search.studies.result import FIGURES, PAGES, check_file
-
-    for file, kinds in ((coordinates, TABLES), (out, PAGES), (plot, FIGURES)):
-        check_file(file, kinds)
     result = paint_search.studies.maps(
         index,
         by,
@@ -435,6 +431,7 @@ def map_paintings(
         if file:
             write(file)
             output.note(f"wrote {file}")
+    output.csv(table, result.to_dict()["views"])
     output.json({"page": str(out)} | result.to_dict())
     output.show(result.describe())
 
@@ -442,7 +439,9 @@ def map_paintings(
 @command
 def report(
     *,
-    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="The report to write.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT.html", help="The report to write."), Written(PAGES)
+    ],
     by: ByOption = "artist",
     works: Works,
     index: IndexOption = None,

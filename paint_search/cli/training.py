@@ -15,7 +15,7 @@ from paint_search.cli.output import (
     command,
     shows_steps,
 )
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from paint_search.train import Pictures
@@ -76,7 +76,7 @@ def train(
         pictures = _indexed(index, label, given=labels or table or table_encoding)
     if pictures.refused:
         output.note(
-            f"{len(pictures.refused):,} rows of the table are used for nothing, such as: "
+            f"{counted(len(pictures.refused), 'row')} of the table used for nothing, such as: "
             f"{pictures.refused[0]}"
         )
     learned, judged = pictures.sides(seed)
@@ -97,8 +97,8 @@ def train(
         device=where,
     )
     output.note(
-        f"{int(learned.sum()):,} paintings to learn from, {int(judged.sum()):,} by others to stop "
-        f"by; on {where}"
+        f"{counted(int(learned.sum()), 'painting')} to learn from, {int(judged.sum()):,} by others "
+        f"to stop by; on {where}"
     )
     try:
         with shows_steps(output) as report:
@@ -124,7 +124,9 @@ def train(
     )
     output.line(f'index with it: --backbone "{backbone}" --weights {out / WEIGHTS}')
     if pictures.unreadable:
-        output.note(f"{len(pictures.unreadable):,} files could not be read and were passed over")
+        output.note(
+            f"{counted(len(pictures.unreadable), 'file')} could not be read and were passed over"
+        )
     return Exit.SOME_SKIPPED if pictures.unreadable or pictures.refused else Exit.DONE
 
 

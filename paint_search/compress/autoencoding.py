@@ -20,7 +20,7 @@ from torch.nn import functional
 from paint_search.compress.base import Floats, Report, unit_rows
 from paint_search.compress.networks import Coder
 from paint_search.compress.training import EarlyStopping, Reporting, Training, Weights
-from paint_search.errors import CompressError
+from paint_search.errors import CompressError, counted
 from paint_search.indexer.backbones import find_device
 from paint_search.painting import Progress
 
@@ -105,7 +105,8 @@ def train_coder(
     rows = order.permutation(vectors.shape[0])
     if len(rows) < _LEAST:
         raise CompressError(
-            f"{len(rows)} paintings are too few to train on: index more, or choose pca"
+            f"{counted(len(rows), 'painting is', 'paintings are')} too few to train on: index "
+            "more, or choose pca"
         )
     kept_out = max(_LEAST, min(int(_VALIDATION * len(rows)), _MOST_VALIDATED))
     judged, learned = rows[:kept_out], rows[kept_out:] if len(rows) > 2 * kept_out else rows

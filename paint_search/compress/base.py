@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import CompressError, EvalError, UsageError, missing_libraries
+from paint_search.errors import CompressError, EvalError, UsageError, counted, missing_libraries
 from paint_search.eval import inputs
 from paint_search.files import read_arrays, read_json, replacing
 from paint_search.painting import Progress
@@ -250,8 +250,8 @@ class Compressor(ABC):
             )
         if self.dims > count:
             raise CompressError(
-                f"{count} paintings are too few to learn {self.dims} dimensions from: index more, "
-                f"or choose {count} or fewer"
+                f"{counted(count, 'painting is', 'paintings are')} too few to learn {self.dims} "
+                f"dimensions from: index more, or choose {count} or fewer"
             )
 
 

@@ -5,7 +5,6 @@ A painter is a table: palettes, one of which is taken for each work, and layers,
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from paint_search.demo import brushes as b
+from paint_search.files import write_rows
 
 COLUMNS = ("path", "artist", "title", "year", "movement", "support")
 FORMATS = ((4, 3), (3, 4), (1, 1), (3, 2), (4, 5), (16, 10), (2, 3))
@@ -91,13 +91,12 @@ def save_corpus(
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "works.csv"
     with table.open("w", newline="", encoding="utf-8") as handle:
-        rows = csv.writer(handle, lineterminator="\n")
-        rows.writerow(columns)
+        write_rows(handle, [columns])
         for row, picture in works:
             file = folder / str(row[0])
             file.parent.mkdir(exist_ok=True)
             picture.save(file, quality=90)
-            rows.writerow(row)
+            write_rows(handle, [row])
     return table
 
 

@@ -105,13 +105,13 @@ class ArtistSimilarity:
         order = [j for j in np.argsort(-self.mean[i], kind="stable") if j != i]
         return [self.pair(a, names[j]) for j in order[:count]]
 
-    def closest(self, count: int = 10) -> list[ArtistPair]:
-        """Return the most alike pairs of labels, best first."""
-        return self._first(ranked_pairs(self.mean)[:count])
+    def closest(self, count: int = 10, least: int = 1) -> list[ArtistPair]:
+        """Return the most alike pairs of labels of so many works or more, best first."""
+        return self._first(ranked_pairs(self.mean), count, least)
 
-    def farthest(self, count: int = 10) -> list[ArtistPair]:
-        """Return the least alike pairs of labels, worst first."""
-        return self._first(ranked_pairs(-self.mean)[:count])
+    def farthest(self, count: int = 10, least: int = 1) -> list[ArtistPair]:
+        """Return the least alike pairs of labels of so many works or more, worst first."""
+        return self._first(ranked_pairs(-self.mean), count, least)
 
     def to_dict(self) -> dict[str, Any]:
         """Return names, counts and matrices as JSON can carry them."""
@@ -122,8 +122,9 @@ class ArtistSimilarity:
             **plain_fields(self, "mean", "centroid", "csls", "low", "high"),
         }
 
-    def _first(self, pairs: Ints) -> list[ArtistPair]:
-        names = self.groups.names
+    def _first(self, pairs: Ints, count: int, least: int) -> list[ArtistPair]:
+        names, enough = self.groups.names, self.groups.counts >= least
+        pairs = pairs[enough[pairs].all(axis=1)][:count]
         return [self.pair(names[i], names[j]) for i, j in pairs]
 
     def _closest_works(self, i: int, j: int) -> tuple[int, int, float]:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from paint_search.errors import EvalError
+from paint_search.errors import EvalError, counted
 from paint_search.eval.calibration import conformal_threshold, prediction_sets, reliability
 from paint_search.eval.inputs import Bools, Floats, Groups, Ints, Labels, group_labels, plain
 
@@ -314,7 +314,7 @@ def stratified_split(
     fewest = int(groups.counts.argmin())
     if groups.counts[fewest] < LEAST_WORKS:
         count = int(groups.counts[fewest])
-        works = "1 work" if count == 1 else f"{count} works"
+        works = counted(count, "work")
         raise EvalError(
             f"{groups.names[fewest]!r} has {works}; a class needs {LEAST_WORKS} to be learned and "
             "tested: leave out those of fewer."
@@ -331,8 +331,8 @@ def stratified_split(
         )
     except ValueError as error:
         raise EvalError(
-            f"{len(rows)} works are too few to learn {len(groups.names)} classes from and test "
-            "them: take fewer classes, or another share of works to test with."
+            f"{counted(len(rows), 'work is', 'works are')} too few to learn {len(groups.names)} "
+            "classes from and test them: take fewer classes, or another share to test with."
         ) from error
     if np.bincount(codes[learned], minlength=len(groups.names)).min() < 2:
         raise EvalError(

@@ -64,6 +64,23 @@ class Hierarchy:
             fcluster(self.linkage, k if height is None else height, criterion) - 1, dtype=np.int64
         )
 
+    def only(self, leaves: Ints) -> Floats:
+        """Return the linkage of some of the leaves, which meet where they met in the whole tree.
+
+        ``leaves`` are (m,) rows; the linkage is (m - 1, 4), its leaves are numbered as they stand.
+        """
+        nodes = {leaf: place for place, leaf in enumerate(leaves.tolist())}
+        sizes, merges = [1] * len(nodes), []
+        for made, (one, other, height, _) in enumerate(self.linkage, start=len(self.names)):
+            met = [nodes[int(side)] for side in (one, other) if int(side) in nodes]
+            if len(met) == 2:
+                sizes.append(sizes[met[0]] + sizes[met[1]])
+                merges.append([*met, height, sizes[-1]])
+                nodes[made] = len(sizes) - 1
+            elif met:
+                nodes[made] = met[0]
+        return np.array(merges, dtype=np.float64).reshape(-1, 4)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the tree as JSON can carry it."""
         return plain_fields(self)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from paint_search import compress
-from paint_search.errors import BackboneError, StoreError, UsageError, argument
+from paint_search.errors import BackboneError, StoreError, UsageError, argument, counted
 from paint_search.files import copy_files
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import MANIFEST, Manifest, is_index
@@ -106,7 +106,8 @@ class Collection:
                 if not place.embedded:
                     manifest.write(folder)  # last: what a server refuses was never an index
                     if count := store.count():
-                        note(f"{place} holds {count:,} paintings already; this index shares them")
+                        shared = counted(count, "painting")
+                        note(f"{place} holds {shared} already; this index shares them")
         except OSError as error:
             undo.close()
             raise StoreError(

@@ -18,7 +18,7 @@ from paint_search.compress.base import Compressor, Rows
 from paint_search.compress.hold_out import HoldOut, choose_hold_out, works_held_out
 from paint_search.compress.kinds import make_compressor
 from paint_search.compress.record import Compression, Loss, Told
-from paint_search.errors import CompressError, EvalError, StoreError, UsageError, argument
+from paint_search.errors import CompressError, EvalError, StoreError, UsageError, argument, counted
 from paint_search.index.collection import Collection, measured, sweep
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
@@ -237,8 +237,8 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
         raise
     if features is not None and (missing := paintings - new.paintings) > 0:
         request.note(
-            f"{missing:,} paintings are not in the feature cache and were left out; run "
-            "paint-search index again for them"
+            f"{counted(missing, 'painting is', 'paintings are')} not in the feature cache and left "
+            "out; run paint-search index again for them"
         )
     if features is not None and request.drop_full:
         features.delete()

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from paint_search.errors import StoreError, UsageError
+from paint_search.errors import StoreError, UsageError, counted
 from paint_search.files import copy_files, read_json
 from paint_search.index.collection import PATIENCE, Collection, measured
 from paint_search.index.lock import IndexLock
@@ -108,7 +108,9 @@ def _claim(folder: Path, to: Place, manifest: Manifest) -> None:
     if not to.embedded:
         with closing(open_store(folder, to, manifest.dimensions, manifest.maker)) as target:
             if count := target.count():
-                raise UsageError(f"{to} holds {count:,} paintings already; name another collection")
+                raise UsageError(
+                    f"{to} holds {counted(count, 'painting')} already; name another collection"
+                )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(ours), encoding="utf-8")
 

@@ -3,7 +3,6 @@
 Rows are in the order of ``Index.vectors``.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import UsageError, argument
-from paint_search.files import replacing
+from paint_search.files import replacing, write_csv
 from paint_search.index.collection import Collection
 from paint_search.index.select import read_vectors
 from paint_search.painting import Painting, Record
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 FORMS: Final = ("faiss", "npy", "parquet", "csv")
 
+#: Further suffixes of each.
+_ALSO: Final = {"faiss": (".index",), "npy": (), "parquet": (".pq",), "csv": ()}
+
 
 def export(
     collection: Collection, out: Path, form: str, where: Filter = ()
@@ -36,18 +38,21 @@ def export(
         )
     if form == "faiss":
         require_faiss()
-    beside = out.with_suffix(".csv")
-    if form in ("faiss", "npy") and out.suffix == ".csv":
+    if out.suffix.lower() not in ("", f".{form}", *_ALSO[form]):
         raise UsageError(
-            f"{out} is where the labels would go; name a .{form} file, or use "
-            f"{argument('form', 'csv', '--to')}"
+            f"cannot write {out}: name a .{form} file, or another {argument('form', option='--to')}"
+        )
+    beside = out.with_suffix(".csv")
+    if form in ("faiss", "npy") and beside.exists() and not out.exists():
+        raise UsageError(
+            f"{beside}, where the labels go, is there already; move it, or name another file"
         )
     if form == "parquet":
         import pyarrow.parquet as pq
 
         table = to_arrow(collection, where)
-        with replacing(out) as fresh:
-            pq.write_table(table, fresh)
+        with replacing(out) as fresh, fresh.open("wb") as stream:
+            pq.write_table(table, stream)
         return [out], table.num_rows
     if form == "csv":
         paintings = list_paintings(collection, where)
@@ -62,9 +67,12 @@ def export(
     import faiss
 
     made, known = _labelled_index(collection, where)
-    with replacing(out) as fresh:
-        faiss.write_index(made, str(fresh))
-    _write_csv(beside, {"label": list(known)} | columns_of(list(known.values())))
+    with replacing(out) as fresh, fresh.open("wb") as stream:
+        faiss.write_index(made, faiss.PyCallbackIOWriter(stream.write))  # type: ignore[attr-defined]
+    columns = columns_of(list(known.values()))
+    if "label" in columns:  # a field of the paintings, and not FAISS' label
+        columns["label_"] = columns.pop("label")
+    _write_csv(beside, {"label": list(known), **columns})
     return [out, beside], len(known)
 
 
@@ -147,8 +155,5 @@ def _painting(record: Record) -> Painting:
     return Painting.from_payload(record.payload)
 
 
-def _write_csv(out: Path, columns: dict[str, list[Any]]) -> None:
-    with replacing(out) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+def _write_csv(out: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    write_csv(out, columns, zip(*columns.values(), strict=True))

@@ -16,7 +16,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from paint_search.errors import StoreBusyError, StoreError
+from paint_search.errors import StoreBusyError, StoreError, readable
 from paint_search.files import UNWRITABLE, read_bytes
 
 _HOLDER_BYTES: Final = 2**20  # of a command, which may be long
@@ -117,7 +117,8 @@ class IndexLock:
                 if file.is_symlink():  # what it leads to would be emptied
                     file.unlink()
             self._file.acquire(timeout=self._patience)
-            self._holder.write_text(f"{os.getpid()} {shlex.join(_command())}\n")
+            command = readable(shlex.join(_command()))
+            self._holder.write_text(f"{os.getpid()} {command}\n", encoding="utf-8")
         except Timeout:
             raise self._busy() from None
         except OSError as error:

@@ -22,7 +22,7 @@ NOWHERE: Final = Path(os.devnull)
 
 def named_index(folder: str | Path | None) -> Path | None:
     """Return the index folder that was named, by argument or environment, or None."""
-    named = folder or os.environ.get(VARIABLE)
+    named = folder or os.path.expanduser(os.environ.get(VARIABLE, ""))  # noqa: PTH111
     return Path(named).absolute() if named else None
 
 

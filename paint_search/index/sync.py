@@ -3,7 +3,6 @@
 Wires labels, decoder, engine and store into one pipeline, then settles what has moved or gone.
 """
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from paint_search.compress.record import Loss
 from paint_search.errors import CompressError, StoreError, UsageError, argument
-from paint_search.files import read_rows, replacing
+from paint_search.files import read_rows, replacing, write_rows
 from paint_search.index.collection import Collection
 from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
@@ -254,17 +253,16 @@ def _list_unmatched(
     """
     rows = _without_labels(file, store)
     with replacing(file) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("kind", "path", "why"))
+        write_rows(stream, [("kind", "path", "why")])
         for path in rows:
             summary.unmatched_files += store is not None
-            writer.writerow((_NO_LABELS, path, ""))
+            write_rows(stream, [(_NO_LABELS, path, "")])
         for fault in table.faults() if table is not None else ():
             if fault.kind == "row without file":
                 summary.unmatched_rows += 1
             else:
                 summary.refused_labels += 1
-            writer.writerow((fault.kind, fault.path, fault.why))
+            write_rows(stream, [(fault.kind, fault.path, fault.why)])
 
 
 def _without_labels(file: Path, store: Store | None) -> Iterator[str]:

@@ -28,6 +28,7 @@ from paint_search.errors import (
     OwnPictureError,
     PaintSearchError,
     argument,
+    counted,
 )
 from paint_search.indexer.backbones.engines import BATCH, Embedder
 from paint_search.indexer.corpus.labels import LabelSource
@@ -354,7 +355,9 @@ def _check(pictures: Sequence[_Picture], vectors: NDArray[np.float32]) -> None:
         first = pictures[broken[0]].task.file.path
         what = f"gives {first} numbers that are not finite"
     elif len(looks) >= _DIFFERENT and not np.ptp(vectors, axis=0).any():
-        what = f"gives {first} and {len(looks) - 1} other pictures one and the same vector"
+        what = (
+            f"gives {first} and {counted(len(looks) - 1, 'other picture')} one and the same vector"
+        )
     else:
         return
     raise BackboneError(

@@ -9,16 +9,22 @@ from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE, Groups, group_
 from paint_search.report.map_page import MapPaintings, thumbnail_side, write_map_page
 from paint_search.report.plots.classify import Plane, confusion_figure, plane_figure
 from paint_search.report.plots.fidelity import Curve, fidelity_figure
-from paint_search.report.plots.labels import dendrogram_figure, heat_map_figure, interval_figure
+from paint_search.report.plots.labels import (
+    dendrogram_figure,
+    heat_map_figure,
+    interval_figure,
+    silhouette_figure,
+)
 from paint_search.report.plots.scatter import scatter_figure
 from paint_search.report.plots.style import save_figure
 from paint_search.report.plots.verify import curve_figure, reliability_figure
 from paint_search.report.rendering import write_page
-from paint_search.report.sheets import write_hits, write_pairs, write_sheet
+from paint_search.report.sheets import Asked, write_hits, write_pairs, write_sheet
 
 __all__ = [
-    "NOT_GIVEN", "OTHER", "PALETTE", "Curve", "Groups", "MapPaintings", "Plane", "confusion_figure",
-    "curve_figure", "dendrogram_figure", "fidelity_figure", "group_values", "heat_map_figure",
-    "interval_figure", "plane_figure", "reliability_figure", "save_figure", "scatter_figure",
-    "thumbnail_side", "write_hits", "write_map_page", "write_page", "write_pairs", "write_sheet",
+    "NOT_GIVEN", "OTHER", "PALETTE", "Asked", "Curve", "Groups", "MapPaintings", "Plane",
+    "confusion_figure", "curve_figure", "dendrogram_figure", "fidelity_figure", "group_values",
+    "heat_map_figure", "interval_figure", "plane_figure", "reliability_figure", "save_figure",
+    "scatter_figure", "silhouette_figure", "thumbnail_side", "write_hits", "write_map_page",
+    "write_page", "write_pairs", "write_sheet",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from paint_search.errors import counted
 from paint_search.files import replacing
 from paint_search.report.plots.style import svg
 from paint_search.report.tables import cell
@@ -36,7 +37,7 @@ def write_page(out: Path, template: str, **values: object) -> None:
     """
     page = _environment().get_template(template).stream(**values)
     with replacing(out) as fresh:
-        page.dump(str(fresh), encoding="utf-8")
+        page.dump(str(fresh), encoding="utf-8", errors="backslashreplace")
 
 
 def jpeg(image: Image.Image, quality: int = 84) -> str:
@@ -76,7 +77,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    made.filters |= {"cell": cell, "format_as": format, "jpeg": jpeg}
+    made.filters |= {"cell": cell, "counted": counted, "format_as": format, "jpeg": jpeg}
     made.filters |= {"sha256": _sha256, "svg": _svg}
     made.globals["asset"] = _asset
     return made

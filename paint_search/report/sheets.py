@@ -1,24 +1,24 @@
 """Hits, or pairs of paintings -> a contact sheet, JPEG or PNG by the suffix of its name, or a page.
 
-The queries come first, framed; each hit shows its rank, score, artist and title. A file that has
-gone since it was indexed is shown as an empty sheet. Nothing in the labels is trusted.
+What was asked comes first, framed, counter-examples in grey; each hit shows its rank, score, artist
+and title. A file that has gone since it was indexed is shown as an empty sheet. Nothing in the
+labels is trusted.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from paint_search.errors import PaintSearchError
+from paint_search.errors import PaintSearchError, counted, readable
 from paint_search.files import replacing
 from paint_search.report.rendering import write_page
 
 if TYPE_CHECKING:
     from paint_search.index.verification import Verdict
-    from paint_search.painting import Hit
+    from paint_search.painting import Hit, Painting
 
 TILE: Final = 240
 """Pixels of the square that a picture is shown on."""
@@ -30,57 +30,81 @@ _GAP: Final = 20
 _CAPTION: Final = 62
 
 
-class Tile(NamedTuple):
-    """A picture with the three lines below it: rank, artist, title; a query is framed."""
+class Asked(NamedTuple):
+    """A painting that was asked about: its picture, what it is called, and what is known of it."""
 
-    file: Path
+    file: Path | bytes
+    name: str
+    painting: Painting | None = None  #: where it is indexed
+    kind: Literal["query", "unlike"] = "query"  #: an example, or a counter-example
+
+    @property
+    def artist(self) -> str:
+        """Its artist, or what it is called."""
+        return (self.painting and self.painting.artist) or self.name
+
+    @property
+    def title(self) -> str:
+        """Its title; empty where that is not known."""
+        return (self.painting and self.painting.title) or ""
+
+    @property
+    def caption(self) -> str:
+        """Artist and title in one line."""
+        return f"{self.artist}: {self.title}" if self.title else self.artist
+
+
+class Tile(NamedTuple):
+    """A picture with the three lines below it: rank, artist, title; what was asked is framed."""
+
+    file: Path | bytes
     rank: str
     artist: str
     title: str = ""
-    query: bool = False
+    frame: Literal["", "query", "unlike"] = ""
 
 
-def hit_tiles(queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path]) -> list[Tile]:
-    """Return what is shown of queries, by their files, and of the hits, which lie in ``files``."""
-    tiles = [Tile(file, "query", readable_name(file), query=True) for file in queries]
+def hit_tiles(asked: Sequence[Asked], hits: Sequence[Hit], files: Sequence[Path]) -> list[Tile]:
+    """Return what is shown of what was asked, and of the hits, which lie in ``files``."""
+    tiles = [Tile(one.file, one.kind, one.artist, one.title, one.kind) for one in asked]
     for hit, file in zip(hits, files, strict=True):
-        copies = f"  +{len(hit.copies)} copies" if hit.copies else ""
-        rank = f"{hit.rank}   {hit.score:.3f}{copies}"
+        rank = f"{hit.rank}   {hit.score:.3f}{hit.and_copies}"
         artist = hit.painting.artist or hit.painting.path
         tiles.append(Tile(file, rank, artist, hit.painting.title or ""))
     return tiles
 
 
 def write_sheet(
-    out: Path, queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path]
+    out: Path, asked: Sequence[Asked], hits: Sequence[Hit], files: Sequence[Path]
 ) -> None:
-    """Write a contact sheet of the files looked for and of hits, which lie in ``files``.
+    """Write a contact sheet of what was asked and of hits, which lie in ``files``.
 
     Raises:
         PaintSearchError: the suffix is of no kind of picture that can be written.
     """
-    tiles = hit_tiles(queries, hits, files)
+    tiles = hit_tiles(asked, hits, files)
     _lay_out(out, tiles, min(len(tiles), max(4, round(math.sqrt(len(tiles) * 1.4)))))
 
 
 def write_hits(
-    out: Path, queries: Sequence[Path], hits: Sequence[Hit], files: Sequence[Path]
+    out: Path, asked: Sequence[Asked], hits: Sequence[Hit], files: Sequence[Path]
 ) -> None:
-    """Write the page on what files were looked for, what was found, and where its files lie."""
+    """Write the page on what was asked, what was found, and where its files lie."""
     from paint_search.indexer.images.thumbnails import thumbnail
 
     write_page(
         out,
         "hits.html",
-        asked=", ".join(map(readable_name, queries)),
-        count=len(hits),
-        tiles=hit_tiles(queries, hits, files),
+        asked=", ".join(one.caption for one in asked if one.kind == "query"),
+        unlike=", ".join(one.caption for one in asked if one.kind == "unlike"),
+        count=counted(len(hits), "painting"),
+        tiles=hit_tiles(asked, hits, files),
         picture=lambda file: thumbnail(file, TILE),
     )
 
 
 def write_pairs(
-    out: Path, asked: tuple[Path, Path], verdict: Verdict, references: Sequence[tuple[Path, Path]]
+    out: Path, asked: Sequence[Asked], verdict: Verdict, references: Sequence[tuple[Path, Path]]
 ) -> None:
     """Write a sheet of two paintings and the pairs that they compare with, two pairs a row.
 
@@ -91,9 +115,9 @@ def write_pairs(
     """
     from paint_search.index.verification import write_probability
 
-    probability, words = write_probability(verdict.probability), verdict.describe().partition(":")
+    says = f"{write_probability(verdict.probability)}  {verdict.describe().partition(':')[0]}"
     tiles: list[Tile | None] = [
-        *(Tile(file, probability, readable_name(file), words[0], query=True) for file in asked),
+        *(Tile(one.file, says, one.artist, one.title, "query") for one in asked),
         *(None, None),
     ]
     for pair, files in zip(verdict.references, references, strict=True):
@@ -101,14 +125,9 @@ def write_pairs(
         said = f"{write_probability(pair.probability)}  {whose}"
         for painting, file in zip((pair.one, pair.other), files, strict=True):
             tiles.append(
-                Tile(file, said, painting.artist or "", painting.title or readable_name(file))
+                Tile(file, said, painting.artist or "", painting.title or readable(file.stem))
             )
     _lay_out(out, tiles, columns=4)
-
-
-def readable_name(file: Path) -> str:
-    """Return the file's name as text, whatever bytes the file system holds."""
-    return os.fsencode(file.stem).decode(errors="replace")
 
 
 def _lay_out(out: Path, tiles: Sequence[Tile | None], columns: int) -> None:
@@ -129,12 +148,13 @@ def _lay_out(out: Path, tiles: Sequence[Tile | None], columns: int) -> None:
         picture = thumbnail(tile.file, TILE)
         across, down = (TILE - picture.width) // 2, (TILE - picture.height) // 2
         sheet.paste(picture, (left + across, top + down))
-        if tile.query:
-            draw.rectangle((left - 5, top - 5, left + TILE + 4, top + TILE + 4), None, _FRAME, 3)
+        if tile.frame:
+            colour = _FRAME if tile.frame == "query" else _FAINT
+            draw.rectangle((left - 5, top - 5, left + TILE + 4, top + TILE + 4), None, colour, 3)
         top += TILE + 8
         lines = ((tile.rank, 14, _FAINT), (tile.artist, 16, _INK), (tile.title, 13, _FAINT))
         for text, size, colour in lines:
-            font = ImageFont.load_default(size)
+            font, text = ImageFont.load_default(size), readable(text)
             while text and draw.textlength(text, font) > TILE:
                 text = text.removesuffix("…")[:-1] + "…" if len(text) > 2 else ""
             draw.text((left, top), text, colour, font)

@@ -135,7 +135,7 @@ def _read(text: str) -> Condition:
     if ".." in value and any(ends) and all(as_number(end) is not None for end in ends if end):
         low, high = map(as_number, ends)
         return Condition(name.lower(), low=low, high=high)
-    return Condition(name.lower(), (value,))
+    return Condition(name.lower(), (_plain(value),))
 
 
 def build_filter(
@@ -174,4 +174,10 @@ def _condition(name: str, value: FilterValue, negated: bool = False) -> Conditio
 
 
 def _plain(value: Value) -> Value:
-    return composed(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the filter's value {value!r} is not valid text; labels are") from error
+    return composed(value)

@@ -14,9 +14,19 @@ from paint_search.eval import KINDS, Classification, Kind, unit_rows
 from paint_search.eval import classify as learn
 from paint_search.eval.classify import MEMBERS
 from paint_search.eval.inputs import Ints
+from paint_search.files import PAGES
 from paint_search.painting import Progress
 from paint_search.report.tables import Part, Remark, Table
-from paint_search.studies.result import PAGES, Note, Report, Result, check_file, counting
+from paint_search.studies.result import (
+    Drawn,
+    Note,
+    Report,
+    Result,
+    check_file,
+    counting,
+    mistakes,
+    most_telling,
+)
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -54,10 +64,21 @@ class Classified(Result):
         """Draw the confusion matrix; beside it two features as a plane, or how a net learned."""
         from paint_search.report import confusion_figure
 
-        found = self.found
+        found, drawn = self.found, self.drawn
         title = f"Telling {self.works.by} with {found.ensemble.kind}: {found.accuracy:.0%} right"
-        histories = found.ensemble.histories
-        return confusion_figure(found.confusion(), found.classes, title, self._plane(), histories)
+        return confusion_figure(
+            found.confusion()[np.ix_(drawn.rows, drawn.rows)],
+            [found.classes[row] for row in drawn.rows],
+            f"{title}\n{drawn.line}".strip(),
+            self._plane(),
+            found.ensemble.histories,
+        )
+
+    @property
+    def drawn(self) -> Drawn:
+        """Return the classes that are mistaken most often, or others for them."""
+        wrong = mistakes(self.found.confusion())
+        return most_telling(wrong, self.works.many, "that are mistaken most often")
 
     def describe(self) -> Iterator[Part]:
         """Yield the classes, the figures, what they mean, and who is told as whom."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from paint_search.errors import UsageError, argument
 from paint_search.eval import (
     Agreement,
@@ -19,7 +21,7 @@ from paint_search.eval import (
 )
 from paint_search.eval.inputs import Floats, Ints
 from paint_search.report.tables import Part, Table
-from paint_search.studies.result import Note, Result
+from paint_search.studies.result import Drawn, Note, Result, most_telling
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -76,10 +78,24 @@ class Clustering(Result):
             ],
         )
 
+    @property
+    def plane(self) -> tuple[str, ...] | None:
+        """The two features whose plane is drawn, with the k-means clusters, instead of the tree."""
+        features = self.works.features
+        return features if features and len(features) == 2 else None
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """Return the leaves of most works; of single paintings the whole tree is drawn."""
+        if self.plane or self.works.by == "path":
+            return None
+        counts = Counter(self.works.labels)
+        works = np.array([counts[name] for name in self.tree.names])
+        return most_telling(works, self.works.many, "of most works")
+
     def figure(self) -> Figure:
         """Draw the tree; of two features their plane, with the k-means clusters."""
-        features = self.works.features
-        return self._plane(features) if features and len(features) == 2 else self._dendrogram()
+        return self._plane(self.plane) if self.plane else self._dendrogram()
 
     def describe(self) -> Iterator[Part]:
         """Yield the numbers of clusters, their agreement with labels, and their members."""
@@ -100,9 +116,10 @@ class Clustering(Result):
                     for figure in [getattr(agreed, name.lower())]
                 ],
             )
+        codes, way = (means.codes, "k-means") if self.plane else (self.cut, "the tree")
         clusters: dict[int, list[int]] = defaultdict(list)
         for leaf in tree.order.tolist():
-            clusters[int(self.cut[leaf])].append(leaf)
+            clusters[int(codes[leaf])].append(leaf)
         rows, captions = [], self.captions
         for code, leaves in sorted(clusters.items(), key=lambda item: -len(item[1])):
             tally = Counter(label for leaf in leaves if (label := self.labels[leaf]))
@@ -110,7 +127,7 @@ class Clustering(Result):
             named = ", ".join(captions[leaf] for leaf in leaves[:_LISTED])
             more = f" and {len(leaves) - _LISTED:,} more" if len(leaves) > _LISTED else ""
             rows.append([str(code), len(leaves), usual, named + more])
-        yield "\nclusters of the tree, the largest first"
+        yield f"\nclusters of {way}, the largest first"
         yield Table([">cluster", f">{self.works.many}", self.against or "", "of them"], rows)
 
     def _dendrogram(self) -> Figure:
@@ -123,15 +140,17 @@ class Clustering(Result):
             steps = [0.0, *tree.linkage[:, 2]]
             made = len(tree.names) - found
             height = (steps[made] + steps[made + 1]) / 2
-        names = self.captions
+        names, drawn = self.captions, self.drawn
         measure = {"average": "cosine", "ward": "Ward"}[tree.method]
+        title = f"Which of {len(names):,} {self.works.many} stand together"
+        rows = drawn.rows if drawn else np.arange(len(names))
         return dendrogram_figure(
-            tree.linkage,
-            names,
-            f"Which of {len(names):,} {self.works.many} stand together",
+            tree.only(rows) if drawn else tree.linkage,
+            [names[row] for row in rows],
+            f"{title}\n{drawn.line}".strip() if drawn else title,
             f"{measure} distance at which groups join",
             height,
-            lambda leaf: thumbnail(self.works.files[self._typical(leaf)], _LEAF),
+            lambda leaf: thumbnail(self.works.files[self._typical(int(rows[leaf]))], _LEAF),
         )
 
     def _plane(self, features: tuple[str, ...]) -> Figure:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paint_search.errors import CompressError, UsageError, argument
+from paint_search.errors import CompressError, UsageError, argument, counted
 from paint_search.eval import (
     BASELINE,
     LEAST_WORKS,
@@ -31,9 +31,10 @@ from paint_search.eval import (
 )
 from paint_search.eval.inputs import Vectors
 from paint_search.eval.neighbours import ranking_keys
+from paint_search.files import PAGES
 from paint_search.painting import Progress
 from paint_search.report.tables import Part, Remark, Table
-from paint_search.studies.result import PAGES, Note, Report, Result, check_file, counting
+from paint_search.studies.result import Note, Report, Result, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:
@@ -309,15 +310,16 @@ def compression(
     del works  # its vectors are in the two parts
     if len(held.files) < LEAST_WORKS or not len(training):
         raise UsageError(
-            f"of these {len(out):,} paintings {len(held.files):,} are held out to measure on, and "
-            f"it takes {LEAST_WORKS} besides some to fit on: index more, or filter less"
+            f"of {counted(len(out), 'painting')} {counted(len(held.files), 'is', 'are')} held out "
+            f"to measure on, and it takes {LEAST_WORKS} besides some to fit on: index more, or "
+            "filter less"
         )
     plan, rivals = _plan(methods, dims, *training.shape), [*others, *([own] if own else [])]
     plan = list(dict.fromkeys([*plan, *((BASELINE, rival.dims) for rival in rivals)]))
     compressors = [make_compressor(name, size, seed=seed) for name, size in plan]
     note(
-        f"{len(training):,} paintings to fit on, {len(held.files):,} held out to measure on "
-        f"(seed {seed})"
+        f"{counted(len(training), 'painting')} to fit on, {len(held.files):,} held out to measure "
+        f"on (seed {seed})"
     )
     result = Compression(held, len(training), seed, (), ())
     for compressor in [*compressors, *rivals]:

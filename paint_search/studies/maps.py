@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from paint_search.errors import UsageError, argument
+from paint_search.errors import UsageError, argument, readable
 from paint_search.eval import METHOD_NAMES, Method, Projection, project
-from paint_search.files import replacing
+from paint_search.files import COORDINATES, PAGES, replacing
 from paint_search.report.tables import Part, Remark, Table
 from paint_search.studies.exhibit import Exhibit
-from paint_search.studies.result import PAGES, Report, Result, check_file
+from paint_search.studies.result import Report, Result, check_file
 from paint_search.studies.works import AnIndex, Exclude, Where, read_works
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-TABLES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +41,7 @@ class Maps(Result):
         from paint_search.report import group_values, scatter_figure
 
         groups = group_values(self.by, self.exhibit.columns[self.by])
-        title = f"{self.exhibit.works.root.name} by {self.by}, {self.views[0].name}"
+        title = f"{readable(self.exhibit.works.root.name)} by {self.by}, {self.views[0].name}"
         return scatter_figure(self.views[0], groups, title, self.exhibit.names)
 
     def describe(self) -> Iterator[Part]:
@@ -82,7 +79,7 @@ class Maps(Result):
         Raises:
             UsageError: another suffix, or no folder to write it into.
         """
-        check_file(file, TABLES)
+        check_file(file, COORDINATES)
         if Path(file).suffix.lower() == ".csv":
             self.write_csv(file)
             return
@@ -91,8 +88,8 @@ class Maps(Result):
 
         from paint_search.index.export import one_type_each
 
-        with replacing(Path(file)) as fresh:
-            pq.write_table(pa.table(one_type_each(self._columns())), fresh)
+        with replacing(Path(file)) as fresh, fresh.open("wb") as stream:
+            pq.write_table(pa.table(one_type_each(self._columns())), stream)
 
     def _columns(self) -> dict[str, Sequence[Any]]:
         paintings = self.exhibit.works.paintings

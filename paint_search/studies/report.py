@@ -36,8 +36,9 @@ from paint_search.eval import (
     silhouettes,
     typical_works,
 )
+from paint_search.files import PAGES
 from paint_search.studies.exhibit import Exhibit
-from paint_search.studies.result import PAGES, Report, check_file, counting
+from paint_search.studies.result import Report, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
 
 if TYPE_CHECKING:

@@ -6,22 +6,25 @@ take their place when they are whole. Nothing here measures anything.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
 
 from paint_search.errors import UsageError
-from paint_search.files import replacing
+from paint_search.files import FIGURES, TABLES, write_csv
 from paint_search.painting import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
+    from paint_search.eval.inputs import Ints
     from paint_search.report.tables import Part, Table
 
 Note = Callable[[str], None]
@@ -29,12 +32,50 @@ Note = Callable[[str], None]
 Report = Callable[[str, Progress], None]
 """Takes what is being done and how far it is, from any thread."""
 
-FIGURES = (".png", ".svg")
-PAGES = (".html", ".htm")
+
+_ALIASES: Final = (".htm", ".jpeg")
+
+MOST_DRAWN: Final = 60
+"""More artists than these are not told apart by anyone who looks at a figure."""
+
+
+class Drawn(NamedTuple):
+    """Which labels a figure shows, as rows, and a line that says so where these are not all."""
+
+    rows: Ints
+    line: str
+
+
+def most_telling(weights: NDArray[Any], many: str, why: str) -> Drawn:
+    """Return the labels of the highest weights, 60 at most, in their own order.
+
+    Args:
+        weights: (m,) of each label.
+        many: what the labels are.
+        why: what makes those telling, after their number.
+    """
+    rows = np.sort(np.argsort(-weights, kind="stable")[:MOST_DRAWN])
+    all_of_them = len(rows) == len(weights)
+    line = "" if all_of_them else f"shown: the {len(rows)} of {len(weights):,} {many} {why}"
+    return Drawn(rows, line)
+
+
+def mistakes(counts: NDArray[Any]) -> NDArray[Any]:
+    """Return how often each label is taken for others, and others for it.
+
+    ``counts`` are (m, m): how many of each label (row) were taken for each (column).
+    """
+    wrong = counts - np.diag(np.diag(counts))
+    return np.asarray(wrong.sum(axis=0) + wrong.sum(axis=1))
 
 
 class Result(ABC):
     """What a study found."""
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """Which labels the figure shows; None where there is no choice."""
+        return None
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -63,17 +104,11 @@ class Result(ABC):
         """Write the table as CSV, fractions with six digits, None and NaN as empty cells.
 
         Raises:
-            UsageError: there is no folder to write it into.
+            UsageError: no name of a CSV, or no folder to write it into.
         """
-        check_file(file)
+        check_file(file, TABLES)
         columns, rows = self.table()
-        with (
-            replacing(Path(file)) as fresh,
-            fresh.open("w", newline="", encoding="utf-8") as stream,
-        ):
-            writer = csv.writer(stream)
-            writer.writerow(columns)
-            writer.writerows(map(_cell, row) for row in rows)
+        write_csv(Path(file), columns, (map(_cell, row) for row in rows))
 
     def plot(self, file: str | Path) -> None:
         """Draw the figure into a file, as PNG or SVG by its suffix.
@@ -98,7 +133,7 @@ def check_file(file: str | Path | None, suffixes: Sequence[str] = ()) -> None:
     path = Path(file)
     if suffixes and path.suffix.lower() not in suffixes:
         verb = "draw" if suffixes == FIGURES else "write"
-        kinds = PAGES[0] if suffixes == PAGES else " or ".join(suffixes)
+        kinds = " or ".join(suffix for suffix in suffixes if suffix not in _ALIASES)
         raise UsageError(f"cannot {verb} {path}: name a {kinds} file")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} to write {path.name} into")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, counted
 from paint_search.eval import Retrieval, centroids, hierarchy, kept_works, plain, same_label_auc
 from paint_search.eval import retrieval as score
 from paint_search.report.tables import Part, Remark, Table
-from paint_search.studies.result import Note, Result
+from paint_search.studies.result import Drawn, Note, Result, mistakes, most_telling
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -67,20 +67,35 @@ class Recognition(Result):
         columns = (self.works.by, "queries", "P@1", f"mAP@{last}", f"R@{last}", "R-precision")
         return Table(columns, [list(vars(row).values()) for row in self.found.per_label()])
 
+    @property
+    def _taken(self) -> NDArray[np.float64]:
+        """(m, m) how many queries of each label (row) are taken for each (column)."""
+        codes, found = self.found.groups.codes, self.found
+        counts = np.zeros((len(found.groups.names), len(found.groups.names)))
+        np.add.at(counts, (codes[found.queries], codes[found.nearest]), 1)
+        return counts
+
+    @property
+    def drawn(self) -> Drawn:
+        """Return the labels that are mistaken most often, or others for them."""
+        return most_telling(mistakes(self._taken), self.works.many, "that are mistaken most often")
+
     def figure(self) -> Figure:
         """Draw which share of each label's queries is taken for each label, its own included."""
         from paint_search.report import heat_map_figure
 
-        by, found = self.works.by, self.found
+        by, counts, drawn = self.works.by, self._taken, self.drawn
         names, centres = centroids(self.works.vectors, self.works.labels)
-        codes = found.groups.codes
-        counts = np.zeros((len(names), len(names)))
-        np.add.at(counts, (codes[found.queries], codes[found.nearest]), 1)
         asked = counts.sum(axis=1, keepdims=True)
         shares = np.divide(counts, asked, out=np.full_like(counts, np.nan), where=asked > 0)
-        tree = hierarchy(centres, names)
-        title = f"Which {by} (column) the works of each {by} (row) are taken for"
-        return heat_map_figure(shares, names, tree.linkage, title, "share of the queries")
+        shown = [names[row] for row in drawn.rows]
+        return heat_map_figure(
+            shares[np.ix_(drawn.rows, drawn.rows)],
+            shown,
+            hierarchy(centres[drawn.rows], shown).linkage,
+            f"Which {by} (column) the works of each {by} (row) are taken for\n{drawn.line}".strip(),
+            "share of the queries",
+        )
 
     def describe(self) -> Iterator[Part]:
         """Yield the figures, the hardest labels, and who is taken for whom."""
@@ -90,7 +105,7 @@ class Recognition(Result):
             [(name, value, intervals.get(name)) for name, value in self.figures.items()],
         )
         lonely = f"; {found.lonely:,} had no other work to find" if found.lonely else ""
-        yield Remark(f"over {len(found.queries):,} queries{lonely}")
+        yield Remark(f"over {counted(len(found.queries), 'query', 'queries')}{lonely}")
         yield Remark(_REMARK.format(by=by, many=many))
         if any(name.startswith("CSD") for name in self.figures):
             yield _CSD
@@ -147,7 +162,7 @@ def retrieval(
         kept_as = kept_works(works.vectors)
         keep = kept_as == np.arange(len(kept_as))
         works, sides, copies = works.only(keep), [side[keep] for side in sides], int((~keep).sum())
-        note(f"{copies:,} near-identical works left out")
+        note(f"{counted(copies, 'near-identical work')} left out")
     queries, gallery = sides
     cuts = k or ((1, 10, 100) if split else (1, 10))
     found = score(works.vectors, works.labels, ks=cuts, queries=queries, gallery=gallery)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paint_search.errors import UsageError, argument
+from paint_search.errors import UsageError, argument, counted
 from paint_search.eval import Silhouette, ranked_pairs, silhouettes
 from paint_search.report.tables import Part, Remark, Table, interval
-from paint_search.studies.result import Note, Result
+from paint_search.studies.result import Drawn, Note, Result, most_telling
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works
 
 if TYPE_CHECKING:
@@ -59,17 +59,37 @@ class Silhouettes(Result):
             )
         return Table(_COLUMNS, rows)
 
-    def figure(self) -> Figure:
-        """Draw the silhouette of each label with its interval."""
-        from paint_search.report import interval_figure
+    @property
+    def drawn(self) -> Drawn | None:
+        """Return the labels that stand apart best and worst."""
+        if self.pair:
+            return None
+        values = np.array([one.value for one in self.cosine.per_label])
+        from_middle = np.abs(values.argsort().argsort() - (len(values) - 1) / 2)
+        return most_telling(from_middle, self.works.many, "that stand apart best and worst")
 
-        labels = self.cosine.per_label
+    def figure(self) -> Figure:
+        """Draw the silhouette of each label with its interval; of a pair, of each of its works."""
+        from paint_search.report import interval_figure, silhouette_figure
+
+        if self.pair:
+            two = self.works.only(np.isin(np.array(self.works.labels, dtype=object), self.pair))
+            found = silhouettes(two.vectors, two.labels, metric="cosine")
+            return silhouette_figure(
+                found.values,
+                [str(label) for label in two.labels],
+                f"How well {self.pair[0]} and {self.pair[1]} stand apart",
+                "silhouette of each work, cosine distance; dashed: their mean",
+            )
+        drawn = self.drawn
+        labels = [self.cosine.per_label[row] for row in drawn.rows] if drawn else []
         return interval_figure(
             [one.label for one in labels],
             np.array([one.value for one in labels]),
             np.array([(one.low, one.high) for one in labels]),
             [one.works for one in labels],
-            f"How well {len(labels):,} {self.works.many} stand apart from all others",
+            f"How well {len(self.cosine.per_label):,} {self.works.many} stand apart from all others"
+            + (f"\n{drawn.line}" if drawn and drawn.line else ""),
             "mean silhouette, cosine distance, with its 95 % interval",
         )
 
@@ -83,8 +103,8 @@ class Silhouettes(Result):
             )
             yield (
                 f"{found.a} and {found.b} have a silhouette of {figures}; "
-                f"{int((values < found.value).sum()):,} of {len(values):,} pairs stand less apart "
-                "(cosine)."
+                f"{int((values < found.value).sum()):,} of {counted(len(values), 'pair')} stand "
+                "less apart (cosine)."
             )
         else:
             yield from self._all()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from paint_search.errors import EvalError
+from paint_search.errors import EvalError, counted
 from paint_search.eval import Verification, group_labels, verification
 from paint_search.report.tables import Part, Remark, Table
 from paint_search.studies.result import Result
@@ -77,7 +77,8 @@ class Verifications(Result):
     def describe(self) -> Iterator[Part]:
         """Yield the figures of each side, its confusion matrix and its hardest artists."""
         for side, found in self.found.items():
-            yield f"\n{side} artists: {found.pairs:,} pairs of works by {found.artists:,} artists"
+            pairs, artists = counted(found.pairs, "pair"), counted(found.artists, "artist")
+            yield f"\n{side} artists: {pairs} of works by {artists}"
             yield Table(
                 ["figure", ">value", "95 % interval"],
                 [(name, value, found.intervals.get(name)) for name, value in found.figures.items()],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from paint_search.errors import UsageError, argument
+from paint_search.errors import UsageError, argument, counted
 from paint_search.report.tables import plural
 
 if TYPE_CHECKING:
@@ -63,13 +63,17 @@ class Works:
         """Say in a sentence how many works take part and why others do not."""
         taking_part = len(self.labels) - self.labels.count(None)
         left_out = [
-            f"{self.unlabelled:,} have no {self.by}" if self.unlabelled else "",
-            f"{self.too_few:,} are of {self.many} with fewer works" if self.too_few else "",
+            f"{counted(self.unlabelled, 'has', 'have')} no {self.by}" if self.unlabelled else "",
+            f"{counted(self.too_few, 'is', 'are')} of {self.many} with fewer works"
+            if self.too_few
+            else "",
         ]
         reasons = ", ".join(filter(None, left_out))
         count = len(self.names)
         groups = "" if self.by == "path" else f" of {count:,} {plural(self.by, count)}"
-        return f"{taking_part:,} paintings{groups}" + (f"; left out: {reasons}" if reasons else "")
+        return f"{counted(taking_part, 'painting')}{groups}" + (
+            f"; left out: {reasons}" if reasons else ""
+        )
 
     def name(self, row: int) -> str:
         """Return what to call a work in a sentence: its title if known, and its path."""

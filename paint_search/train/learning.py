@@ -4,7 +4,6 @@ Every step follows from the seed and its number, and a checkpoint holds the whol
 killed run goes on where it was. Imports torch, so import it late.
 """
 
-import csv
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from paint_search.compress.training import (
 )
 from paint_search.errors import CompressError, EvalError
 from paint_search.eval import PairSource
-from paint_search.files import replacing
+from paint_search.files import replacing, write_csv
 from paint_search.indexer.backbones.registry import find_backbone
 from paint_search.indexer.backbones.timm_network import Network, make_network
 from paint_search.indexer.backbones.weights import load_weights
@@ -209,5 +208,4 @@ class _Curve(Callback):
     def after_step(self, training: Training[Any], loss: Tensor) -> None:
         if len(self._stopping.curve) > self._written:
             self._written = len(self._stopping.curve)
-            with replacing(self._file) as fresh, fresh.open("w", newline="", encoding="utf-8") as f:
-                csv.writer(f).writerows([_COLUMNS, *self._stopping.curve])
+            write_csv(self._file, _COLUMNS, self._stopping.curve)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-from paint_search.errors import UsageError, argument
+from paint_search.errors import UsageError, argument, readable
 from paint_search.painting import composed, painting_id
 
 _SYSTEM_NAMES = frozenset(
@@ -113,8 +113,7 @@ def scan(folder: Path, root: Path, unreadable: Unreadable) -> Iterator[ScannedFi
                 elif entry.is_symlink() and not Path(entry.path).exists():
                     unreadable(path, "link to a file that does not exist")
             except UnicodeEncodeError:
-                readable = os.fsencode(path).decode(errors="backslashreplace")
-                unreadable(readable, "file name is not valid text; rename it")
+                unreadable(readable(path), "file name is not valid text; rename it")
             except OSError as error:
                 unreadable(path, f"cannot be looked at: {error.strerror}")
         yield from files[:1]

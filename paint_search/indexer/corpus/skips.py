@@ -3,14 +3,13 @@
 Written as the run goes and renamed into place at its end, so that memory does not grow with it.
 """
 
-import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from paint_search.errors import StoreError
-from paint_search.files import read_rows, replacing
+from paint_search.files import read_rows, replacing, write_rows
 
 _HEADER = ("path", "reason")
 
@@ -23,7 +22,7 @@ class SkipList:
 
     def __init__(self, stream: TextIO) -> None:
         self.count = 0
-        self._write = csv.writer(stream).writerow
+        self._stream = stream
 
     def add(self, path: str, reason: str) -> None:
         """Note that the file at this corpus-relative path was not indexed."""
@@ -32,7 +31,7 @@ class SkipList:
 
     def remark(self, path: str, reason: str) -> None:
         """Note what is amiss with a file that was indexed."""
-        self._write((path, " ".join(reason.split())))
+        write_rows(self._stream, [(path, " ".join(reason.split()))])
 
 
 @contextmanager
@@ -46,7 +45,7 @@ def skip_list(file: Path, scope: str) -> Iterator[SkipList]:
     """
     with replacing(file) as fresh, fresh.open("w", newline="", encoding="utf-8") as stream:
         earlier = (row for row in read_skips(file) if not inside(row[0], scope))
-        csv.writer(stream).writerows([_HEADER, *earlier])
+        write_rows(stream, [_HEADER, *earlier])
         yield SkipList(stream)
 
 

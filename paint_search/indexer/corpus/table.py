@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from paint_search.errors import UsageError, argument
+from paint_search.files import unguarded
 from paint_search.indexer.corpus.dates import read_years
 from paint_search.indexer.corpus.encodings import encoding_of
 from paint_search.painting import Value, composed
@@ -326,18 +327,19 @@ def _csv_rows(file: Path, encoding: str | None) -> Iterator[tuple[int, Sequence[
                 again.extendleft(reversed(rest))  # an open quote swallows the lines behind it
                 yield line, wrong or cells
             elif cells:
-                yield line, [str(cell).strip() for cell in cells]
+                yield line, [unguarded(str(cell).strip()) for cell in cells]
 
 
 def _parquet_rows(file: Path) -> Iterator[tuple[int, Sequence[Value | None]]]:
     import pyarrow.parquet as pq  # 0.2 s, and only this kind of table needs it
 
-    table = pq.ParquetFile(file)
-    yield 0, table.schema_arrow.names
-    line = itertools.count(1)
-    for batch in table.iter_batches(batch_size=1024):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield next(line), [_plain(value) for value in row]
+    with file.open("rb") as stream:
+        table = pq.ParquetFile(stream)
+        yield 0, table.schema_arrow.names
+        line = itertools.count(1)
+        for batch in table.iter_batches(batch_size=1024):
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield next(line), [_plain(value) for value in row]
 
 
 def _plain(value: Any) -> Value | None:

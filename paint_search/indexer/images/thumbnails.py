@@ -21,8 +21,11 @@ _PAPER: Final = (236, 232, 224)
 _MARK: Final = (255, 0, 255)  # fills the square around a picture: hardly any has such an edge
 
 
-def thumbnail(file: Path, size: int) -> Image.Image:
-    """Return the picture in ``file``, its longer side ``size`` pixels, or an empty sheet."""
+def thumbnail(file: Path | bytes, size: int) -> Image.Image:
+    """Return a picture, its longer side ``size`` pixels, or an empty sheet where there is none.
+
+    ``file`` holds it, or is its bytes.
+    """
     square = Preprocessing(size=size, fit="pad", interpolation="lanczos", mean=(1.0, 0.0, 1.0))
     try:
         padded = Image.fromarray(decode(file, square).pixels)

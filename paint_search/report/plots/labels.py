@@ -184,6 +184,45 @@ def interval_figure(
     return figure
 
 
+def silhouette_figure(
+    values: NDArray[np.floating[Any]], labels: Sequence[str], title: str, measure: str
+) -> Figure:
+    """The silhouette of each work, sorted within its label (Rousseeuw 1987, figure 2).
+
+    Args:
+        values: (n,) from -1 to 1.
+        labels: (n) of the works.
+        title: above the figure.
+        measure: what the axis shows.
+
+    Raises:
+        EvalError: no works, or lengths that do not agree.
+    """
+    if not len(labels):
+        raise EvalError("There is no label to show.")
+    check_lengths(len(labels), values=values)
+    gap, start, middles, names = max(1, len(labels) // 40), 0, [], sorted(set(labels))
+    with drawing(7.0, 4.2) as figure:
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.axvline(0, color=LINE, linewidth=1, zorder=0)
+        for place, name in enumerate(names):
+            own = -np.sort(-values[np.array([label == name for label in labels])])
+            rows = np.arange(start, start + len(own) + 1) - 0.5
+            shade = PALETTE[place % len(PALETTE)]
+            axes.fill_betweenx(rows, np.append(own, own[-1]), step="post", color=shade, linewidth=0)
+            middles.append((rows[0] + rows[-1]) / 2)
+            start += len(own) + gap
+        axes.axvline(float(values.mean()), color=SOFT, linewidth=0.9, linestyle=DASHED)
+        said = [f"{short_label(name)} ({labels.count(name):,})" for name in names]
+        axes.set_yticks(middles, said, parse_math=False)
+        axes.set_ylim(start - gap, -1)
+        axes.tick_params(length=0)
+        axes.spines[["left", "right", "top"]].set_visible(False)
+        axes.set_xlabel(measure)
+        axes.set_title(title, pad=12)
+    return figure
+
+
 def _heat_map_rooms(
     figure: Figure, names: Sequence[str], branches: float
 ) -> tuple[Axes, Axes, Axes]:

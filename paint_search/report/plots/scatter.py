@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paint_search.errors import counted
 from paint_search.report.groups import NOT_GIVEN, OTHER
 from paint_search.report.plots.style import SOFT, check_lengths, drawing, short_label
 
@@ -69,7 +70,7 @@ def _legend(axes: Axes, groups: Groups, left: float) -> None:
         else:
             shown.append((f"{short_label(name)} ({count:,})", colour))
     if grey:
-        what = NOT_GIVEN if list(grey) == [NOT_GIVEN] else f"{len(grey):,} other groups"
+        what = NOT_GIVEN if list(grey) == [NOT_GIVEN] else counted(len(grey), "other group")
         shown.append((f"{what} ({sum(grey.values()):,})", OTHER))
     dots = [Line2D([], [], marker="o", linestyle="", color=colour) for _, colour in shown]
     axes.legend(

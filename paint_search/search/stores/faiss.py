@@ -146,6 +146,10 @@ class FaissStore:
         exact_bytes: int = _EXACT_BYTES,
     ) -> None:
         self._file, self._index_file = folder / "points.sqlite", folder / "vectors.faiss"
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError as error:
+            raise StoreError(f"FAISS takes no folder such as {folder}; rename it") from error
         self._dimensions, self._factory, self._exact_bytes = dimensions, factory, exact_bytes
         self._first: VectorName = "compact" if "compact" in dimensions else "full"
         self._loaded: _Loaded | None = None  # until something is written

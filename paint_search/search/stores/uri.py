@@ -57,6 +57,7 @@ class Place:
             )
         try:
             parts = urlsplit(head)
+            text.encode()  # a name of other bytes is no server's
             host, port = parts.hostname, parts.port or PORT
         except ValueError as error:
             raise UsageError(f"cannot read {argument('store', text)}: {error}") from error
