@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from paint_search import Index
 from paint_search.errors import readable
-from paint_search.files import read_rows, write_rows
+from paint_search.files import unguarded, write_rows
 
 BYTES = os.fsdecode(b"q\xe9")  # a name as Python keeps it that is not UTF-8
 EVIL = "\x1b[31mred\x07\x9b \u202egnp.exe\nsecond"
@@ -156,4 +156,4 @@ def test_no_cell_of_a_table_is_run_and_each_is_read_back(text: str, risky: str) 
         if row[0][:1] in ("+", "-"):
             float(row[0])
         stream.seek(0)
-        assert [found[0] for found in read_rows(stream)] == [cell]
+        assert [unguarded(found[0]) for found in csv.reader(stream)] == [cell]

@@ -64,7 +64,7 @@ def test_a_path_out_of_the_corpus_is_refused(
 ) -> None:
     name = plant(received / kind, {"path": path, "artist": "Me"})
     for command in (
-        ["similar", name],
+        ["similar", name, "--html", "p.html"],
         ["similar", "paintings", "--html", "p.html", "--sheet", "p.jpg"],
         ["list"],
         ["export", "all.csv", "--to", "csv"],
@@ -74,7 +74,7 @@ def test_a_path_out_of_the_corpus_is_refused(
         if command[:2] == ["similar", "paintings"]:
             command[1] = str(next((received / "paintings").iterdir()))
         outcome = cli(*command, "--index", kind)
-        assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1), (command, outcome.out)
         assert f"this index names the file '{path}', which is in no corpus" in outcome.err
     assert not {"p.html", "p.jpg", "all.csv", "m.html"} & set(os.listdir())
 
