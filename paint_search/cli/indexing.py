@@ -62,6 +62,13 @@ def index(
         str | None,
         typer.Option(help="How a painting is made square: crop, pad or squash.  [default: squash]"),
     ] = None,
+    trim: Annotated[
+        Literal["off", "auto"] | None,
+        typer.Option(
+            help="auto cuts off frames, mats and walls around a painting where they are certain, "
+            "of queries too; off takes pictures whole.  [default: auto, or the index's]"
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -112,12 +119,13 @@ def index(
             backbone=backbone or "auto",
             weights=weights,
             fit=fit,
+            trim=trim or "auto",
             note=output.note,
         )
     else:
         collection = paint_search.Index.open(existing)
     with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
-        collection.check_made(backbone, fit, store)
+        collection.check_made(backbone, fit, store, trim)
         if labels is not None:
             _show_labels(output, folder, labels)
         summary = collection.add(
@@ -221,6 +229,7 @@ def _print_summary(output: Output, info: Any, summary: Any) -> None:
         (summary.gone, "files are gone; --prune drops them from the index"),
         (summary.ignored, "other files are no images and were passed over"),
         (summary.own, "pictures were written by this program, and passed over"),
+        (summary.trimmed, "pictures had a border, which was cut off"),
         (summary.damaged, f"damaged files were used as they are; see {info.folder / SKIPPED}"),
         (summary.skipped, f"files were skipped; why: {info.folder / SKIPPED}"),
         (summary.unmatched_files, f"files have no labels; see {info.folder / UNMATCHED}"),

@@ -36,6 +36,7 @@ def info(*, index: IndexOption = None, output: Output) -> None:
         ("index", str(facts.folder)),
         ("paintings", f"{facts.paintings:,} below {facts.root}"),
         ("skipped", f"{facts.skipped:,} files"),
+        *([("borders", f"cut off {facts.trimmed:,} paintings")] if facts.trimmed else []),
         ("labels", manifest.table or manifest.labels),
         ("fields", ", ".join(f"{name} ({count:,})" for name, count in facts.fields.items())),
         ("backbone", f"{backbone.name}, {backbone.dimension} dimensions"),

@@ -11,9 +11,10 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from math import ceil
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -24,6 +25,7 @@ from PIL import Image, ImageCms, ImageOps
 from paint_search.errors import ImageError, OwnPictureError, argument
 from paint_search.indexer.images.formats import decodes_slowly, is_own, open_picture, white_of
 from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.images.trim import Box, plain_border
 from paint_search.indexer.shared import shared
 
 #: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
@@ -92,12 +94,14 @@ Damaged = Literal["skip", "use"]
 class Decoded:
     """The pixels of one file, (size, size, 3) uint8 sRGB, and the BLAKE2b hash of its bytes.
 
-    ``damage`` says what is amiss with a picture that was used all the same.
+    ``damage`` says what is amiss with a picture that was used all the same, ``kept`` what is left
+    of one whose border was cut off.
     """
 
     pixels: NDArray[np.uint8]
     digest: str
     damage: str | None = None
+    kept: Box | None = None
 
 
 def decode(
@@ -149,13 +153,13 @@ def _decode_file(
         stream.seek(0)
         name = source.name if isinstance(source, Path) else ""
         try:
-            picture = _picture(stream, name, preprocessing, max_pixels, own)
-            return Decoded(np.asarray(picture), digest)
+            picture, kept = _picture(stream, name, preprocessing, max_pixels, own)
+            return Decoded(np.asarray(picture), digest, None, kept)
         except OSError as error:
             if error.strerror or "truncated" not in str(error):
                 raise
-            picture, damage = _cut_short(stream, preprocessing, max_pixels, damaged)
-            return Decoded(np.asarray(picture), digest, damage)
+            picture, kept, damage = _cut_short(stream, preprocessing, max_pixels, damaged)
+            return Decoded(np.asarray(picture), digest, damage, kept)
 
 
 def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preprocessing) -> Decoded:
@@ -169,7 +173,8 @@ def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preproc
         source = Image.fromarray(source)
     picture = source.copy()  # turning it upright would change the caller's
     digest = hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()
-    return Decoded(np.asarray(_fitted(picture, preprocessing)), digest)
+    fitted, kept = _fitted(picture, preprocessing)
+    return Decoded(np.asarray(fitted), digest, None, kept)
 
 
 def _opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
@@ -189,14 +194,20 @@ def _blake2b() -> Any:
 
 
 def _picture(
-    stream: IO[bytes], name: str, preprocessing: Preprocessing, max_pixels: int, own: bool = True
-) -> Image.Image:
-    opened = open_picture(stream, name)
+    stream: IO[bytes],
+    name: str,
+    preprocessing: Preprocessing,
+    max_pixels: int,
+    own: bool = True,
+    known: Box | None = None,
+) -> tuple[Image.Image, Box | None]:
+    """Decode and fit a picture; return it with what was kept, ``known`` from a first look at it."""
+    opened, shrunk = open_picture(stream, name), False
     pixels = opened.size[0] * opened.size[1]
     if opened.pillow is not None:
         if not own and is_own(opened.pillow):
             raise OwnPictureError("a picture that paint-search wrote of an index, not a painting")
-        _shrink_on_load(opened.pillow, preprocessing)
+        shrunk = _shrink_on_load(opened.pillow, preprocessing, known)
         pixels = _pixels_to_decode(opened.pillow)
         if decodes_slowly(opened.pillow):
             raise ImageError(
@@ -210,12 +221,18 @@ def _picture(
             f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
         )
     with _budget.spend(pixels), opened.load() as image:
-        return _fitted(image, preprocessing)
+        fitted, kept = _fitted(image, preprocessing, known)
+    if kept is None or known is not None or not shrunk:
+        return fitted, kept
+    with suppress(ImageError):  # where the limit forbids it, what there is will do
+        stream.seek(0)
+        return _picture(stream, name, preprocessing, max_pixels, own, known=kept)
+    return fitted, kept
 
 
 def _cut_short(
     stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int, damaged: Damaged
-) -> tuple[Image.Image, str]:
+) -> tuple[Image.Image, Box | None, str]:
     """Decode a JPEG without its end as far as it goes, and say how much is missing.
 
     Raises:
@@ -236,7 +253,7 @@ def _cut_short(
         raise ImageError(
             f"damaged image: {words}; {argument('damaged', 'use')} takes it as far as it goes"
         )
-    return _picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
+    return *_picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
 
 
 def _flat_end(picture: Image.Image) -> float:
@@ -249,28 +266,46 @@ def _flat_end(picture: Image.Image) -> float:
     return float(1 - last / max(1, high * wide))
 
 
-def _fitted(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+def _fitted(
+    image: Image.Image, preprocessing: Preprocessing, known: Box | None = None
+) -> tuple[Image.Image, Box | None]:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    factor = max(1, int(_spare(image, preprocessing)))
+    factor = max(1, int(_spare(image, preprocessing, known)))
     extent = (image.width / factor, image.height / factor)
     small = _reduced(image, factor)
     if small.mode in ("I", "F"):
         small = _eight_bits(small, 65535.0 if image.mode.startswith("I;16") else None)
-    return preprocessing.fit_image(_to_srgb(small, image.info.get("icc_profile")), extent)
+    small = _to_srgb(small, image.info.get("icc_profile"))
+    if preprocessing.trim == "off":
+        return preprocessing.fit_image(small, extent), None
+    kept = known or plain_border(small)
+    if kept is None:
+        return preprocessing.fit_image(small, extent), None
+    if known is None and factor > 1:
+        return _fitted(image, preprocessing, kept)  # anew, in as many pixels as that needs
+    left, top = ceil(kept[0] * small.width), ceil(kept[1] * small.height)
+    right, bottom = int(kept[2] * small.width), int(kept[3] * small.height)
+    extent = (min(right, extent[0]) - left, min(bottom, extent[1]) - top)
+    return preprocessing.fit_image(small.crop((left, top, right, bottom)), extent), kept
 
 
-def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing) -> None:
-    """Let the JPEG decoder halve the picture (up to 1/8) while it is still larger than needed."""
-    spare = _spare(image, preprocessing)
+def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing, known: Box | None) -> bool:
+    """Let the JPEG decoder halve the picture (up to 1/8) while it is still larger than needed.
+
+    Tells whether it will.
+    """
+    spare, size = _spare(image, preprocessing, known), image.size
     if spare > 1:
         image.draft(None, (int(image.width / spare), int(image.height / spare)))
+    return image.size != size
 
 
-def _spare(image: Image.Image, preprocessing: Preprocessing) -> float:
-    """Return by how much each side exceeds what good resampling to the target needs."""
+def _spare(image: Image.Image, preprocessing: Preprocessing, known: Box | None) -> float:
+    """Return by how much each side exceeds what good resampling of what is kept needs."""
     short, long = sorted(image.size)
-    return short / (preprocessing.short_side(short, long) * _OVERSAMPLING)
+    share = min(known[2] - known[0], known[3] - known[1]) if known else 1.0
+    return short * share / (preprocessing.short_side(short, long) * _OVERSAMPLING)
 
 
 def _pixels_to_decode(image: Image.Image) -> int:

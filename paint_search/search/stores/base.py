@@ -24,7 +24,9 @@ LONGEST: Final = 65_535
 SPREAD_AMONG: Final = 10
 
 #: Bookkeeping in payloads that nothing ever searches by.
-NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given"})
+NOT_INDEXED: Final = frozenset(
+    {"_size", "_mtime_ns", "_look", "_run", "_given", "_trimmed", "_kept"}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
