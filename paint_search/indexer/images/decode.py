@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import ceil
@@ -194,20 +194,14 @@ def _blake2b() -> Any:
 
 
 def _picture(
-    stream: IO[bytes],
-    name: str,
-    preprocessing: Preprocessing,
-    max_pixels: int,
-    own: bool = True,
-    known: Box | None = None,
+    stream: IO[bytes], name: str, preprocessing: Preprocessing, max_pixels: int, own: bool = True
 ) -> tuple[Image.Image, Box | None]:
-    """Decode and fit a picture; return it with what was kept, ``known`` from a first look at it."""
-    opened, shrunk = open_picture(stream, name), False
+    opened = open_picture(stream, name)
     pixels = opened.size[0] * opened.size[1]
     if opened.pillow is not None:
         if not own and is_own(opened.pillow):
             raise OwnPictureError("a picture that paint-search wrote of an index, not a painting")
-        shrunk = _shrink_on_load(opened.pillow, preprocessing, known)
+        _shrink_on_load(opened.pillow, preprocessing)
         pixels = _pixels_to_decode(opened.pillow)
         if decodes_slowly(opened.pillow):
             raise ImageError(
@@ -221,13 +215,7 @@ def _picture(
             f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
         )
     with _budget.spend(pixels), opened.load() as image:
-        fitted, kept = _fitted(image, preprocessing, known)
-    if kept is None or known is not None or not shrunk:
-        return fitted, kept
-    with suppress(ImageError):  # where the limit forbids it, what there is will do
-        stream.seek(0)
-        return _picture(stream, name, preprocessing, max_pixels, own, known=kept)
-    return fitted, kept
+        return _fitted(image, preprocessing)
 
 
 def _cut_short(
@@ -266,46 +254,35 @@ def _flat_end(picture: Image.Image) -> float:
     return float(1 - last / max(1, high * wide))
 
 
-def _fitted(
-    image: Image.Image, preprocessing: Preprocessing, known: Box | None = None
-) -> tuple[Image.Image, Box | None]:
+def _fitted(image: Image.Image, preprocessing: Preprocessing) -> tuple[Image.Image, Box | None]:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    factor = max(1, int(_spare(image, preprocessing, known)))
+    factor = max(1, int(_spare(image, preprocessing)))
     extent = (image.width / factor, image.height / factor)
     small = _reduced(image, factor)
     if small.mode in ("I", "F"):
         small = _eight_bits(small, 65535.0 if image.mode.startswith("I;16") else None)
     small = _to_srgb(small, image.info.get("icc_profile"))
-    if preprocessing.trim == "off":
-        return preprocessing.fit_image(small, extent), None
-    kept = known or plain_border(small)
-    if kept is None:
-        return preprocessing.fit_image(small, extent), None
-    if known is None and factor > 1:
-        return _fitted(image, preprocessing, kept)  # anew, in as many pixels as that needs
-    left, top = ceil(kept[0] * small.width), ceil(kept[1] * small.height)
-    right, bottom = int(kept[2] * small.width), int(kept[3] * small.height)
-    extent = (min(right, extent[0]) - left, min(bottom, extent[1]) - top)
-    return preprocessing.fit_image(small.crop((left, top, right, bottom)), extent), kept
+    kept = plain_border(small) if preprocessing.trim == "auto" else None
+    if kept is not None:
+        left, top = ceil(kept[0] * small.width), ceil(kept[1] * small.height)
+        right, bottom = int(kept[2] * small.width), int(kept[3] * small.height)
+        extent = (min(right, extent[0]) - left, min(bottom, extent[1]) - top)
+        small = small.crop((left, top, right, bottom))
+    return preprocessing.fit_image(small, extent), kept
 
 
-def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing, known: Box | None) -> bool:
-    """Let the JPEG decoder halve the picture (up to 1/8) while it is still larger than needed.
-
-    Tells whether it will.
-    """
-    spare, size = _spare(image, preprocessing, known), image.size
+def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing) -> None:
+    """Let the JPEG decoder halve the picture (up to 1/8) while it is still larger than needed."""
+    spare = _spare(image, preprocessing)
     if spare > 1:
         image.draft(None, (int(image.width / spare), int(image.height / spare)))
-    return image.size != size
 
 
-def _spare(image: Image.Image, preprocessing: Preprocessing, known: Box | None) -> float:
-    """Return by how much each side exceeds what good resampling of what is kept needs."""
+def _spare(image: Image.Image, preprocessing: Preprocessing) -> float:
+    """Return by how much each side exceeds what good resampling to the target needs."""
     short, long = sorted(image.size)
-    share = min(known[2] - known[0], known[3] - known[1]) if known else 1.0
-    return short * share / (preprocessing.short_side(short, long) * _OVERSAMPLING)
+    return short / (preprocessing.short_side(short, long) * _OVERSAMPLING)
 
 
 def _pixels_to_decode(image: Image.Image) -> int:

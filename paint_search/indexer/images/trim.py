@@ -39,6 +39,9 @@ _STEP_NOISE: Final = 3.0
 _ALONG: Final = 0.85
 _BEYOND: Final = 0.4
 
+#: It is sharp: so large a share of it is between one line and the next.
+_SHARP: Final = 0.4
+
 #: A border on two sides alone is more certain: colours that differ by so many levels at most, so
 #: uneven, with edges that have so large a share of steps.
 _ALIKE: Final = 20.0
@@ -110,6 +113,8 @@ def _within(picture: Image.Image) -> tuple[int, int, int, int] | None:
         return None
     views = (columns, rows, columns[::-1], rows[::-1])  # of each side, from the outside in
     left, top, right, bottom = map(_edges, views, even)
+    if not (len(left.at) > 1 < len(right.at) or len(top.at) > 1 < len(bottom.at)):
+        return None  # what follows would find as much, and take as long again
     # How good each edge is for each choice of those that it meets; by left, top, right, bottom.
     good = (
         _along(left, top, bottom)[:, :, None, :]
@@ -176,8 +181,11 @@ def _edges(lines: Lines, uneven: Lines) -> _Edges:
             found.append(int(row))
     for row in sorted(found)[-_CANDIDATES:]:
         first = int(at[row]) - 1
-        changes = np.abs(np.diff(lines[first - 1 : first + 4, middle], axis=0)).mean(axis=(1, 2))
-        places.append(first + int(np.argmax(changes)))
+        changes = np.abs(np.diff(lines[first - 1 : first + 4, middle], axis=0))
+        sharp = changes.max(axis=2).mean(axis=1)
+        if sharp.max() < _SHARP * height[row]:
+            continue
+        places.append(first + int(np.argmax(sharp)))
         noises.append(float(noise[row]))
         colours.append(lines[max(0, first - 3) : first, middle].mean(axis=(0, 1)))
         steps.append(stepped[row])
