@@ -64,6 +64,13 @@ def index(
         str | None,
         typer.Option(help="How a painting is made square: crop, pad or squash.  [default: squash]"),
     ] = None,
+    trim: Annotated[
+        Literal["off", "auto"] | None,
+        typer.Option(
+            help="auto cuts off frames, mats and walls around a painting where they are certain, "
+            "of queries too; off takes pictures whole.  [default: auto, or the index's]"
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -114,12 +121,13 @@ def index(
             backbone=backbone or "auto",
             weights=weights,
             fit=fit,
+            trim=trim or "auto",
             note=output.note,
         )
     else:
         collection = paint_search.Index.open(existing, store=store)
     with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
-        collection.check_made(backbone, fit)
+        collection.check_made(backbone, fit, trim)
         if labels is not None:
             _show_labels(output, folder, labels)
         summary = collection.add(
@@ -237,6 +245,11 @@ def _print_summary(output: Output, info: Any, summary: Any) -> None:
             summary.own,
             "picture was written by this program, and passed over",
             "pictures were written by this program, and passed over",
+        ),
+        (
+            summary.trimmed,
+            "picture had a border, which was cut off",
+            "pictures had a border, which was cut off",
         ),
         (
             summary.damaged,

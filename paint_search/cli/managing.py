@@ -45,6 +45,7 @@ def info(*, table: CsvOption = None, index: IndexOption = None, output: Output) 
         ("index", str(facts.folder)),
         ("paintings", f"{facts.paintings:,} below {facts.root}"),
         ("skipped", counted(facts.skipped, "file")),
+        *([("borders", f"cut off {counted(facts.trimmed, 'painting')}")] if facts.trimmed else []),
         ("labels", manifest.table or manifest.labels),
         ("fields", ", ".join(f"{name} ({count:,})" for name, count in facts.fields.items())),
         ("backbone", f"{backbone.name}, {backbone.dimension} dimensions"),

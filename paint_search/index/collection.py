@@ -24,6 +24,7 @@ from paint_search.index.paths import NOWHERE, find_picture, read_path, write_pat
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.images.preprocessing import Fit
+from paint_search.indexer.images.trim import Trim
 from paint_search.painting import Painting
 from paint_search.search.background import measure_backgrounds
 from paint_search.search.recall import choose_oversampling, measure_recall
@@ -75,6 +76,7 @@ class Collection:
         backbone: str,
         weights: Path | None,
         fit: Fit | None,
+        trim: Trim,
         note: Callable[[str], None],
         longest: int,
         cache_bytes: int,
@@ -92,6 +94,8 @@ class Collection:
             undo.callback(lock.release)
             with lock.writing():
                 model = Model.create(backbone, folder, weights_file=weights, fit=fit, note=note)
+                seen = replace(model.record.preprocessing, trim=trim)
+                model.record = replace(model.record, preprocessing=seen)
                 manifest = Manifest.new(
                     model.record, write_path(root, folder), place, longest, cache_bytes
                 )
@@ -240,14 +244,18 @@ class Collection:
         self.manifest, self._store, self._compressor = manifest, store, None
         self._read_as = _stamp(self.folder)
 
-    def check_made(self, backbone: str | None, fit: str | None) -> None:
+    def check_made(self, backbone: str | None, fit: str | None, trim: str | None) -> None:
         """Refuse settings that the index was not made with."""
-        made, found = self.manifest.backbone, {"backbone": backbone, "fit": fit}
-        for what, has in (("backbone", made.name), ("fit", made.preprocessing.fit)):
-            if (wanted := found[what]) not in (None, AUTO, has):
+        made = self.manifest.backbone
+        for what, wanted, has in (
+            ("backbone", None if backbone == AUTO else backbone, made.name),
+            ("fit", fit, made.preprocessing.fit),
+            ("trim", trim, made.preprocessing.trim),
+        ):
+            if wanted not in (None, has):
                 raise BackboneError(
                     f"{self.folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
-                    f"models cannot be compared: leave out {argument(what)}, or make another "
+                    f"kinds cannot be compared: leave out {argument(what)}, or make another "
                     f"{argument('folder', option='--index')}"
                 )
 

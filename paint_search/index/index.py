@@ -28,6 +28,7 @@ from paint_search.indexer.corpus.scan import Part
 from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.indexer.images.decode import MAX_PIXELS, Damaged
 from paint_search.indexer.images.preprocessing import Fit
+from paint_search.indexer.images.trim import TRIMS, Trim
 from paint_search.painting import Hit, Painting, Progress, Value
 from paint_search.search.stores.base import LONGEST, VectorName
 from paint_search.search.stores.uri import Place
@@ -62,6 +63,7 @@ class Index:
         backbone: str = AUTO,
         weights: str | Path | None = None,
         fit: Fit | None = None,
+        trim: Trim = "auto",
         longest: int = LONGEST,
         cache_bytes: int = CACHE_BYTES,
         note: Callable[[str], None] = lambda line: None,
@@ -76,6 +78,8 @@ class Index:
             backbone: a name from ``paint-search backbones``, or ``auto``.
             weights: the backbone's weights, instead of the local cache and the model hub.
             fit: ``crop``, ``pad`` or ``squash``; None for the backbone's own way.
+            trim: ``auto`` cuts off frames, mats and walls around a painting where they are certain,
+                of queries too; ``off`` takes pictures whole.
             longest: vectors of more numbers are not searched as they are, but wait in a cache until
                 ``compress`` has learned from them; stores take no more than by default.
             cache_bytes: most that the cache may take; of larger collections a fair sample waits.
@@ -88,6 +92,8 @@ class Index:
         """
         from paint_search.index.sync import require_images
 
+        if trim not in TRIMS:
+            raise UsageError(f"unknown {argument('trim', trim)}: use {' or '.join(TRIMS)}")
         root = corpus_folder(root)
         require_images(root)
         made = Collection.create(
@@ -97,6 +103,7 @@ class Index:
             backbone=backbone,
             weights=None if weights is None else Path(weights),
             fit=fit,
+            trim=trim,
             note=note,
             longest=min(longest, LONGEST),
             cache_bytes=cache_bytes,
@@ -401,9 +408,9 @@ class Index:
         with self._collection.reading() as collection:
             return export(collection, Path(out), form, select(collection, where))
 
-    def check_made(self, backbone: str | None, fit: str | None) -> None:
-        """Raise a BackboneError if the index was made with another backbone or fit than these."""
-        self._collection.check_made(backbone, fit)
+    def check_made(self, backbone: str | None, fit: str | None, trim: str | None = None) -> None:
+        """Raise a BackboneError if the index was made with another backbone, fit or trim."""
+        self._collection.check_made(backbone, fit, trim)
 
     @overload
     def similar(

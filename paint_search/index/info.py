@@ -11,6 +11,7 @@ from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
 from paint_search.index.sync import SKIPPED
 from paint_search.indexer.corpus.skips import USED_ALL_THE_SAME, read_skips
+from paint_search.search.filters import Condition
 from paint_search.search.recall import Way, measure_recall, measure_ways
 from paint_search.search.stores.base import Store, VectorName
 
@@ -26,6 +27,7 @@ class IndexInfo:
     manifest: Manifest  #: what the index says of itself
     paintings: int  #: how many are indexed
     skipped: int  #: how many files could not be
+    trimmed: int  #: of how many a border was cut off
     fields: dict[str, int]  #: the labels, with the number of paintings that have each
     searched: str  #: how searches go, in a few words
     recall: float | None  #: recall@10 of the default search; None where that is exact
@@ -54,6 +56,7 @@ def inspect(collection: Collection) -> IndexInfo:
         skipped=sum(
             not why.startswith(USED_ALL_THE_SAME) for _, why in read_skips(folder / SKIPPED)
         ),
+        trimmed=store.count([Condition("_trimmed", low=0.0)]),
         fields=store.fields(),
         searched=store.describe(),
         recall=_recall(manifest, store),

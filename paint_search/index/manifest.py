@@ -24,8 +24,9 @@ from paint_search.search.background import Background
 from paint_search.search.stores.base import LONGEST, Maker, VectorName
 from paint_search.search.stores.uri import Place
 
-#: 3 since the points may be elsewhere, 2 since there may be compact vectors; all are read.
-FORMAT: Final = 3
+#: 4 since borders may be cut off, 3 since the points may be elsewhere, 2 since there may be compact
+#: vectors; all are read.
+FORMAT: Final = 4
 MANIFEST: Final = "manifest.json"
 
 
@@ -98,9 +99,13 @@ class Manifest:
         """What made the vectors that the store keeps."""
         made = self.compression
         fitted = [made.method, made.dims, made.seed, made.fitted_to, made.recall] if made else None
-        parts = [self.backbone.fingerprint, dataclasses.asdict(self.backbone.preprocessing), fitted]
+        prepared = dataclasses.asdict(self.backbone.preprocessing)
+        if self.backbone.preprocessing.trim == "off":
+            del prepared["trim"]  # as before there was any: those vectors are the same
+        parts = [self.backbone.fingerprint, prepared, fitted]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        method = f" and {made.method}" if made else ""
+        method = "" if "trim" not in prepared else ", borders cut"
+        method += f" and {made.method}" if made else ""
         return Maker(self.backbone.name + method, digest)
 
     @property

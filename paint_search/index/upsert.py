@@ -21,6 +21,7 @@ from paint_search.indexer.corpus.labels import clean
 from paint_search.indexer.corpus.scan import find_file
 from paint_search.indexer.corpus.table import field_name
 from paint_search.indexer.images.perceptual_hash import look
+from paint_search.indexer.images.trim import cut_fields
 from paint_search.painting import Painting, Record, Value, composed, painting_id
 
 #: Points written at once.
@@ -160,6 +161,7 @@ def _vectors(
     for row, (decoded, vector) in zip(numbers, decode_and_embed(collection, pictures), strict=True):
         vectors[row] = vector
         payloads[row] |= {"_hash": decoded.digest, "_look": look(decoded.pixels)}
+        payloads[row] |= cut_fields(decoded.kept)
         if handed.images is None:
             payloads[row] |= _file_facts(collection, payloads[row]["path"])
     for row, old in enumerate(before):

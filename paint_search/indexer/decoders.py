@@ -20,6 +20,7 @@ from paint_search.errors import ImageError
 from paint_search.indexer.images.decode import MEGAPIXELS, Damaged, decode, share_budget
 from paint_search.indexer.images.perceptual_hash import look
 from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.images.trim import Box
 from paint_search.indexer.shared import cores, one_blas_thread
 
 #: Files below which processes take longer to start than they save.
@@ -41,6 +42,7 @@ class Read:
         look: the perceptual hash.
         description: (d,), where the backbone works from descriptions.
         damage: what is amiss with a picture that is used all the same.
+        kept: what is left of a picture whose border was cut off.
     """
 
     pixels: NDArray[np.uint8]
@@ -48,6 +50,7 @@ class Read:
     look: str
     description: NDArray[np.float32] | None
     damage: str | None
+    kept: Box | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ class Reader:
         except ImageError as error:
             return error
         description = self.describe(made.pixels[np.newaxis])[0] if self.describe else None
-        return Read(made.pixels, made.digest, look(made.pixels), description, made.damage)
+        seen = look(made.pixels)
+        return Read(made.pixels, made.digest, seen, description, made.damage, made.kept)
 
 
 @contextmanager

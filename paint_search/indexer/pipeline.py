@@ -35,6 +35,7 @@ from paint_search.indexer.corpus.labels import LabelSource
 from paint_search.indexer.corpus.scan import ScannedFile, Walk, find_file
 from paint_search.indexer.corpus.skips import USED_ALL_THE_SAME, SkipList
 from paint_search.indexer.decoders import Read, Reader, decoders
+from paint_search.indexer.images.trim import cut_fields
 from paint_search.indexer.shared import one_blas_thread
 from paint_search.painting import Painting, Progress, Record, composed, painting_id
 
@@ -92,6 +93,7 @@ class Summary:
     ignored: int = 0
     own: int = 0
     damaged: int = 0
+    trimmed: int = 0
     embedded: int = 0
     unmatched_files: int = 0
     unmatched_rows: int = 0
@@ -126,15 +128,15 @@ class _Task:
 
     def record(self, vector: Vector, read: Read, run: int) -> Record:
         """Return the point to store; ``run`` is the run's number."""
-        return self._point(vector, {"_hash": read.digest, "_look": read.look, "_run": run})
+        known = {"_hash": read.digest, "_look": read.look, "_run": run}
+        return self._point(vector, known | cut_fields(read.kept))
 
     def relabelled(self) -> Record:
         """Return the point that is there already, with the labels of now and without its vector."""
         assert self.known is not None  # noqa: S101 - else the file is new
         old = self.known.payload
-        return self._point(
-            None, {name: old[name] for name in ("_hash", "_look", "_run") if name in old}
-        )
+        kept = ("_hash", "_look", "_run", "_trimmed", "_kept")
+        return self._point(None, {name: old[name] for name in kept if name in old})
 
     def _point(self, vector: Vector | None, bookkeeping: Mapping[str, Any]) -> Record:
         stamp = {"_size": self.file.size, "_mtime_ns": self.file.mtime_ns}
@@ -264,6 +266,7 @@ class Pipeline:
                     if read.damage:
                         summary.damaged += 1
                         self.skips.remark(task.file.path, f"{USED_ALL_THE_SAME}: {read.damage}")
+                    summary.trimmed += read.kept is not None
                     yield _Picture(task, read)
 
     def _skip(self, task: _Task, error: ImageError, summary: Summary) -> None:

@@ -337,8 +337,8 @@ def _pixels(works: Works, report: Report) -> NDArray[np.uint8]:
             f"{len(rows):,} pictures are more than a net takes at once ({_MOST_PICTURES:,}); "
             f"choose some with {argument('where')}"
         )
-    fit = works.manifest.backbone.preprocessing.fit
-    small = Preprocessing(size=SIDE, fit=fit, mean=(0.5, 0.5, 0.5))
+    made = works.manifest.backbone.preprocessing
+    small = Preprocessing(size=SIDE, fit=made.fit, trim=made.trim, mean=(0.5, 0.5, 0.5))
     pixels = np.full((len(works.labels), SIDE, SIDE, 3), 128, dtype=np.uint8)
     done = counting(report, "pictures", len(rows))
 

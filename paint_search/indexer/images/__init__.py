@@ -9,6 +9,7 @@ from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.images.perceptual_hash import look
 from paint_search.indexer.images.preprocessing import FITS, Fit, Preprocessing
 from paint_search.indexer.images.thumbnails import decoding, thumbnail
+from paint_search.indexer.images.trim import plain_border
 
 __all__ = [
     "FITS",
@@ -20,5 +21,6 @@ __all__ = [
     "decoding",
     "is_picture",
     "look",
+    "plain_border",
     "thumbnail",
 ]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from math import ceil
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -24,6 +25,7 @@ from PIL import Image, ImageCms, ImageOps
 from paint_search.errors import ImageError, OwnPictureError, argument
 from paint_search.indexer.images.formats import decodes_slowly, is_own, open_picture, white_of
 from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.images.trim import Box, plain_border
 from paint_search.indexer.shared import shared
 
 #: Most pixels decoded for one image; at 4 bytes a pixel, 8 while it is turned upright, 1.6 GB.
@@ -92,12 +94,14 @@ Damaged = Literal["skip", "use"]
 class Decoded:
     """The pixels of one file, (size, size, 3) uint8 sRGB, and the BLAKE2b hash of its bytes.
 
-    ``damage`` says what is amiss with a picture that was used all the same.
+    ``damage`` says what is amiss with a picture that was used all the same, ``kept`` what is left
+    of one whose border was cut off.
     """
 
     pixels: NDArray[np.uint8]
     digest: str
     damage: str | None = None
+    kept: Box | None = None
 
 
 def decode(
@@ -149,13 +153,13 @@ def _decode_file(
         stream.seek(0)
         name = source.name if isinstance(source, Path) else ""
         try:
-            picture = _picture(stream, name, preprocessing, max_pixels, own)
-            return Decoded(np.asarray(picture), digest)
+            picture, kept = _picture(stream, name, preprocessing, max_pixels, own)
+            return Decoded(np.asarray(picture), digest, None, kept)
         except OSError as error:
             if error.strerror or "truncated" not in str(error):
                 raise
-            picture, damage = _cut_short(stream, preprocessing, max_pixels, damaged)
-            return Decoded(np.asarray(picture), digest, damage)
+            picture, kept, damage = _cut_short(stream, preprocessing, max_pixels, damaged)
+            return Decoded(np.asarray(picture), digest, damage, kept)
 
 
 def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preprocessing) -> Decoded:
@@ -169,7 +173,8 @@ def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preproc
         source = Image.fromarray(source)
     picture = source.copy()  # turning it upright would change the caller's
     digest = hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()
-    return Decoded(np.asarray(_fitted(picture, preprocessing)), digest)
+    fitted, kept = _fitted(picture, preprocessing)
+    return Decoded(np.asarray(fitted), digest, None, kept)
 
 
 def _opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
@@ -190,7 +195,7 @@ def _blake2b() -> Any:
 
 def _picture(
     stream: IO[bytes], name: str, preprocessing: Preprocessing, max_pixels: int, own: bool = True
-) -> Image.Image:
+) -> tuple[Image.Image, Box | None]:
     opened = open_picture(stream, name)
     pixels = opened.size[0] * opened.size[1]
     if opened.pillow is not None:
@@ -215,7 +220,7 @@ def _picture(
 
 def _cut_short(
     stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int, damaged: Damaged
-) -> tuple[Image.Image, str]:
+) -> tuple[Image.Image, Box | None, str]:
     """Decode a JPEG without its end as far as it goes, and say how much is missing.
 
     Raises:
@@ -236,7 +241,7 @@ def _cut_short(
         raise ImageError(
             f"damaged image: {words}; {argument('damaged', 'use')} takes it as far as it goes"
         )
-    return _picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
+    return *_picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
 
 
 def _flat_end(picture: Image.Image) -> float:
@@ -249,7 +254,7 @@ def _flat_end(picture: Image.Image) -> float:
     return float(1 - last / max(1, high * wide))
 
 
-def _fitted(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+def _fitted(image: Image.Image, preprocessing: Preprocessing) -> tuple[Image.Image, Box | None]:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     factor = max(1, int(_spare(image, preprocessing)))
@@ -257,7 +262,14 @@ def _fitted(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     small = _reduced(image, factor)
     if small.mode in ("I", "F"):
         small = _eight_bits(small, 65535.0 if image.mode.startswith("I;16") else None)
-    return preprocessing.fit_image(_to_srgb(small, image.info.get("icc_profile")), extent)
+    small = _to_srgb(small, image.info.get("icc_profile"))
+    kept = plain_border(small) if preprocessing.trim == "auto" else None
+    if kept is not None:
+        left, top = ceil(kept[0] * small.width), ceil(kept[1] * small.height)
+        right, bottom = int(kept[2] * small.width), int(kept[3] * small.height)
+        extent = (min(right, extent[0]) - left, min(bottom, extent[1]) - top)
+        small = small.crop((left, top, right, bottom))
+    return preprocessing.fit_image(small, extent), kept
 
 
 def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from paint_search.indexer.images.trim import TRIMS, Trim
+
 Fit = Literal["crop", "pad", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
 _MOST_SIZE: Final = 2**13  # pixels of a side
@@ -29,7 +31,7 @@ class Preprocessing:
     """A square input of ``size`` pixels a side, its resampling, and the channel statistics.
 
     ``mean`` and ``std`` are on the 0-1 scale; ``crop_pct`` is the share of the short side that
-    ``fit="crop"`` keeps, as in timm's evaluation transform.
+    ``fit="crop"`` keeps, as in timm's evaluation transform; ``trim="auto"`` cuts borders off first.
     """
 
     size: int
@@ -38,11 +40,13 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     crop_pct: float = 1.0
+    trim: Trim = "off"
 
     def describe(self) -> str:
         """Say in a phrase how a painting is prepared."""
         share = f" of {self.crop_pct:.1%}" if self.fit == "crop" else ""
-        return f"{self.fit}{share} to {self.size} x {self.size} px, {self.interpolation}"
+        what = "borders cut, " if self.trim == "auto" else ""
+        return f"{what}{self.fit}{share} to {self.size} x {self.size} px, {self.interpolation}"
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Preprocessing":
@@ -54,6 +58,8 @@ class Preprocessing:
         mean, std = (tuple(float(x) for x in record[name]) for name in ("mean", "std"))
         if record["fit"] not in FITS or record["interpolation"] not in _RESAMPLING:
             raise ValueError("unknown fit or interpolation")
+        if (trim := record.get("trim", "off")) not in TRIMS:
+            raise ValueError("unknown trim")
         if len(mean) != 3 or len(std) != 3 or not 1 <= int(record["size"]) <= _MOST_SIZE:
             raise ValueError(f"mean and std need three channels, size a number up to {_MOST_SIZE}")
         return cls(
@@ -63,6 +69,7 @@ class Preprocessing:
             mean=mean,
             std=std,
             crop_pct=float(record["crop_pct"]),
+            trim=trim,
         )
 
     def short_side(self, short: int, long: int) -> float:

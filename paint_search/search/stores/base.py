@@ -27,7 +27,7 @@ LONGEST: Final = 65_535
 SPREAD_AMONG: Final = 10
 
 #: Bookkeeping in payloads that nothing ever searches by.
-NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given"})
+NOT_INDEXED: Final = frozenset({"_size", "_mtime_ns", "_look", "_run", "_given", "_kept"})
 _KEPT: Final = {"_size": int, "_mtime_ns": int, "_run": int, "_look": str, "_hash": str}
 _LOOK: Final = re.compile("[0-9a-f]{22}")
 
