@@ -161,8 +161,8 @@ def first(cli: Cli, query: str = "framed.png") -> tuple[str, float]:
 @pytest.mark.parametrize("store", ["edge", "faiss"])
 def test_borders_are_cut_from_paintings_and_queries(gallery: Path, cli: Cli, store: str) -> None:
     made = cli.ok("index", "gallery", "--backbone", "descriptors", "--store", store)
-    assert "1 pictures had a border, which was cut off" in made.output
-    assert "cut off 1 paintings" in cli.ok("info").output
+    assert "1 picture had a border, which was cut off" in made.output
+    assert "cut off 1 painting" in cli.ok("info").output
     assert first(cli) == ("2.png", pytest.approx(1, abs=0.05))
     canvas(4).save("alone.png")
     assert first(cli, "alone.png") == ("4.png", pytest.approx(1, abs=0.05))
