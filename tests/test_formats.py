@@ -173,6 +173,29 @@ def test_a_jpeg_that_lacks_its_end_is_read_and_counted(tmp_path: Path, cli: Cli)
     assert cli("index", works, *index, "--damaged", "perhaps").code == 2
 
 
+@pytest.mark.parametrize("size", [30, 400])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_progressive_jpegs_of_any_size_are_read_and_may_lack_their_end(
+    tmp_path: Path, size: int, mode: str
+) -> None:
+    preview = picture(20, 20).copy()
+    preview.save(tmp_path / "preview.jpg", progressive=True)
+    note = b"Exif\0\0" + (tmp_path / "preview.jpg").read_bytes()
+    image = picture(size, size).convert(mode)
+    image.save(tmp_path / "x.jpg", progressive=True, quality=90, exif=note)
+    content = (tmp_path / "x.jpg").read_bytes()
+    whole = decode(content, PLAIN)
+    assert whole.damage is None
+    assert difference(whole.pixels, image.convert("RGB").resize((48, 48))) < 10
+    made = decode(content[:-2], PLAIN)
+    np.testing.assert_array_equal(made.pixels, whole.pixels)
+    assert "cut short" in (made.damage or "")
+    half = content[: content.rindex(b"\xff\xda")]
+    with pytest.raises(ImageError, match="finer detail"):
+        decode(half, PLAIN)
+    assert decode(half, PLAIN, damaged="use").damage
+
+
 def test_what_this_program_wrote_is_no_painting(museum: Path, tmp_path: Path, cli: Cli) -> None:
     """A sheet of hits, left among the paintings, is not their nearest neighbour ever after."""
     corpus, index = tmp_path / "corpus", ("--index", tmp_path / "index")

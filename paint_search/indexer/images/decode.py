@@ -45,6 +45,9 @@ _STRIP = 1_000_000
 _BLOCK = 16
 _ONLY_THE_END = 0.005
 
+#: How a scan of a JPEG begins.
+_SCAN = b"\xff\xda"
+
 #: Source pixels kept per target pixel and axis before the final, better resampling.
 _OVERSAMPLING = 1.3
 
@@ -232,7 +235,9 @@ def _cut_short(
     if opened is None or opened.format not in ("JPEG", "MPO"):
         raise ImageError("damaged image: the file is cut short")
     if opened.info.get("progressive"):
-        missing, words = 1.0, "the file is cut short; it lacks its end or its finer detail"
+        # Cut within the last scan, it lacks a bit of some numbers, which nobody sees.
+        missing = 0.0 if _in_last_scan(ended) else 1.0
+        words = "the file is cut short; it lacks its end or its finer detail"
     else:
         with _budget.spend(opened.width * opened.height):
             missing = _flat_end(opened)
@@ -242,6 +247,25 @@ def _cut_short(
             f"damaged image: {words}; {argument('damaged', 'use')} takes it as far as it goes"
         )
     return *_picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
+
+
+def _in_last_scan(jpeg: bytes) -> bool:
+    """Tell whether a progressive JPEG has begun to say the last bits of all of its channels.
+
+    By the headers of its scans (ITU-T T.81, B.2.3): those whose band ends with coefficient 63.
+    """
+    at = 2  # past the notes, where a preview may have scans too
+    while at < len(jpeg) - 4 and jpeg[at + 1] != _SCAN[1]:
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+    begun, last = set[int](), set[int]()
+    while at >= 0 and len(header := jpeg[at + 4 : at + 16]) > 4:
+        end = 1 + 2 * header[0]
+        channels = set(header[1:end:2])
+        begun |= channels
+        if header[end + 1 : end + 2] == b"\x3f" and header[end + 2] & 15 == 0:
+            last |= channels
+        at = jpeg.find(_SCAN, at + 2)
+    return bool(begun) and begun == last
 
 
 def _flat_end(picture: Image.Image) -> float:
@@ -289,7 +313,8 @@ def _pixels_to_decode(image: Image.Image) -> int:
     """Count the pixels that decoding holds at once; a progressive JPEG holds its full size."""
     width, height = image.size
     if image.info.get("progressive") and image.format in ("JPEG", "MPO"):
-        scale = getattr(image, "decoderconfig", (1, 0))[0] or 1
+        # Empty for one that is not made smaller while it is decoded.
+        scale = (*getattr(image, "decoderconfig", ()), 1)[0] or 1
         return int(width * height * scale * scale)
     return width * height
 
