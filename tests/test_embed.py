@@ -1,5 +1,6 @@
 """Engines agree with float32, or float32 itself runs; the registry says what is true."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -225,6 +226,28 @@ def test_preprocessing_comes_from_timm_unless_the_name_overrides_it(tmp_path: Pa
 def test_names_that_mean_nothing(name: str, words: str) -> None:
     with pytest.raises(BackboneError, match=words):
         build_network(find_backbone(name), Path("none"))
+
+
+def test_compiled_networks_are_kept_for_the_next_question(
+    network: Network, pixels: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    export_openvino(network, file := tmp_path / "network.xml")
+    vectors = OpenVinoEmbedder(file).embed(pixels)
+    (kept,) = (tmp_path / "paint-search/openvino").iterdir()
+    made = kept.stat()
+    OpenVinoEmbedder(file)
+    assert kept.stat().st_mtime_ns == made.st_mtime_ns
+    kept.chmod(0o600)
+    os.truncate(kept, made.st_size // 2)
+    np.testing.assert_allclose(OpenVinoEmbedder(file).embed(pixels), vectors, atol=1e-5)
+    assert kept.stat().st_size == made.st_size, "a damaged one is made anew"
+    for number in range(20):
+        (kept.parent / f"{number}.blob").touch()
+        os.utime(kept.parent / f"{number}.blob", (number, number))
+    OpenVinoEmbedder(file)
+    assert kept.exists()
+    assert len(list(kept.parent.iterdir())) == 8
 
 
 _AT_ONCE = """

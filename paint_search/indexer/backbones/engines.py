@@ -45,6 +45,9 @@ _GPU_SHARE: Final = 0.7
 _WORTH_COMPILING: Final = 100_000
 
 
+#: Compiled networks that are kept for the next question.
+_CACHED: Final = 8
+
 _CONVERTER: Final = "openvino.tools.ovc"
 
 _loading: Final = threading.Lock()
@@ -379,12 +382,18 @@ def exact_enough(
 def _cache() -> str:
     """Return the user's own folder of compiled networks; none where there can be none.
 
-    Never one in an index: what is compiled is trusted, and an index may come from anybody.
+    Never one in an index: what is compiled is trusted, and an index may come from anybody. Each
+    index has one of its own, so that the oldest go.
     """
+    folder = user_cache_path("paint-search") / "openvino"
     try:
-        return str(user_cache_path("paint-search", ensure_exists=True) / "openvino")
+        folder.mkdir(parents=True, exist_ok=True)
+        made = sorted(folder.glob("*.blob"), key=lambda file: file.stat().st_mtime)
+        for file in made[:-_CACHED]:
+            file.unlink()
     except OSError:
         return ""
+    return str(folder)
 
 
 def count_gpus() -> int:
