@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -287,13 +287,23 @@ class Counting:
         return found
 
 
+class With:
+    """A collection, but for its store."""
+
+    def __init__(self, collection: Collection, store: Counting) -> None:
+        self._collection, self.store = collection, store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+
 def draw(seed: int, *limits: int, lost: Sequence[str] = ()) -> tuple[Sample, int]:
     """Return a sample labelled by paths, and how many vectors the store gave for it."""
     collection = Collection.open(Path(".paint-search"))
     try:
         store = Counting(collection.store, lost)
-        collection.store = store
-        return Sample.read(collection, seed, "path", *limits), store.given
+        watched = cast("Collection", With(collection, store))
+        return Sample.read(watched, seed, "path", *limits), store.given
     finally:
         collection.close()
 
