@@ -10,9 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from conftest import COMMAND, Cli, copy_tree
 from qdrant_server import Fault, QdrantServer
+
+from paint_search.errors import StoreError
+from paint_search.painting import Record, painting_id
+from paint_search.search.stores import Maker, Place, open_store
 
 MAKE = ("--backbone", "descriptors", "--json")
 
@@ -141,8 +146,47 @@ def test_what_passes_is_tried_again(
     assert time.monotonic() - start >= (retry_after or 0)
 
 
-def test_what_is_rejected_is_not_sent_again(server: QdrantServer, home: Path, cli: Cli) -> None:
-    rejected = Fault("Upsert", grpc.StatusCode.INVALID_ARGUMENT, "bad point", times=99)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Service internal error: Tonic status error: status: Unavailable, message: "
+        '"error trying to connect: tcp connect error: Connection refused (os error 111)"',
+        "Service internal error: Internal error: h2 protocol error: error reading a body",
+        "Service internal error: Tonic transport error: transport error",
+        "Service internal error: The replica set for shard 1 on peer 7 has no active replica",
+        "Service internal error: 1 of 2 read operations failed: Service internal error: timed out",
+        "Service internal error: Some replica of shard 2 failed to apply operation and "
+        "deactivation timed out after 10s. Consistency of this update is not guaranteed. "
+        "Please retry.",
+        "Service internal error: Cannot update shard works:0 with Weak ordering because no leader "
+        "could be selected",
+        "Service internal error: Failed to propose operation: leader is not established within 10s",
+        "Service internal error: Waiting for consensus operation commit failed. Timeout set at: 10 "
+        "seconds",
+    ],
+)
+def test_what_befalls_other_nodes_of_a_cluster_is_tried_again(
+    said: str, server: QdrantServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place.parse(server.url("works"))
+    store = open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))
+    point = Record(painting_id("a.jpg"), {"path": "a.jpg"}, np.array([1, 0], dtype=np.float32))
+    server.faults = [Fault("Upsert", grpc.StatusCode.INTERNAL, said, times=2)]
+    store.upsert([point])
+    store.close()
+    assert (server.faults[0].times, server.count("works")) == (0, 1)
+
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.2")
+    server.faults = [Fault("CollectionExists", grpc.StatusCode.INTERNAL, said, times=99)]
+    with pytest.raises(StoreError, match="see that all of its nodes run"):
+        open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL])
+def test_what_is_rejected_is_not_sent_again(
+    code: grpc.StatusCode, server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    rejected = Fault("Upsert", code, "bad point", times=99)
     server.faults = [rejected]
     outcome = cli("index", "paintings", "--store", server.url("works"), *MAKE)
     assert outcome.code == 1
@@ -212,7 +256,6 @@ def test_a_patience_that_is_no_time(
 
 def test_a_collection_that_is_gone(server: QdrantServer, home: Path, cli: Cli) -> None:
     from paint_search import Index
-    from paint_search.errors import StoreError
 
     cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
     with Index.open() as index:

@@ -6,6 +6,7 @@ rejected is never sent again. Every call made through here may be repeated witho
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -39,6 +40,17 @@ _AGAIN: Final = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
+
+#: What a node says, as an error of its own, while another node is out of reach, a copy of a shard
+#: is not active, or the nodes have no leader to agree by.
+_INSIDE: Final = re.compile(
+    "tcp connect error|error trying to connect|transport error|h2 protocol error|broken pipe"
+    "|connection (?:reset|refused|closed|error)|currently unavailable|status: unavailable"
+    "|no active replica|not have enough active replicas|at least one `active` replica"
+    "|read operations failed|consistency of this update is not guaranteed|via leader peer"
+    "|no leader could be selected|leader is not established|consensus operation",
+    re.IGNORECASE,
+)
 _REFUSED: Final = "the Qdrant server {server} refuses the API key ({words}); {key}"
 _MEANINGS: Final[Mapping[object, str]] = {
     grpc.StatusCode.UNAUTHENTICATED: _REFUSED,
@@ -55,6 +67,11 @@ _MEANINGS: Final[Mapping[object, str]] = {
 _UNREACHED: Final = (
     "the Qdrant server {server} cannot be reached ({words}); see that it runs "
     "and that this is its gRPC port, then run the same command to go on"
+)
+
+_NOT_WHOLE: Final = (
+    "the Qdrant server {server} answers, but a part of its cluster does not ({words}); see that "
+    "all of its nodes run, then run the same command to go on"
 )
 
 _LOG: Final = logging.getLogger(__name__)
@@ -117,9 +134,12 @@ class Wire:
         """Tell a user who waits why, once for each outage."""
         if self._answered and not self._said:
             self._said = True
+            error = state.outcome.exception() if state.outcome else None
+            away = "is not whole" if error and _inside(error) else "does not answer"
             _LOG.warning(
-                "the Qdrant server %s does not answer; trying again for up to %.0f s",
+                "the Qdrant server %s %s; trying again for up to %.0f s",
                 self._server,
+                away,
                 self._longest,
             )
 
@@ -131,7 +151,7 @@ class Wire:
         code = error.code() if isinstance(error, grpc.RpcError) else None
         said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
         if _passes(error):
-            said = _UNREACHED
+            said = _NOT_WHOLE if _inside(error) else _UNREACHED
         words = _details(error)
         key = how_to_give_a_key(self._server)
         return StoreError(said.format(server=self._server, name=self._name, words=words, key=key))
@@ -154,8 +174,18 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, grpc.RpcError):
         code, words = error.code(), _details(error)
         # A connection that breaks inside a message is reported as internal.
-        return code in _AGAIN or (code == grpc.StatusCode.INTERNAL and "RST_STREAM" in words)
+        broken = code == grpc.StatusCode.INTERNAL and "RST_STREAM" in words
+        return code in _AGAIN or broken or _inside(error)
     return isinstance(error, ResourceExhaustedResponse)
+
+
+def _inside(error: BaseException) -> bool:
+    """Tell whether the node that was asked is well, and others of its cluster are not."""
+    return (
+        isinstance(error, grpc.RpcError)
+        and error.code() == grpc.StatusCode.INTERNAL
+        and _INSIDE.search(error.details() or "") is not None
+    )
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
