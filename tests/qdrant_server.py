@@ -3,13 +3,18 @@
 Everything goes over a socket of this machine, so that faults can be put on the wire: refusals,
 slowness, a server that dies and comes back with its data. It keeps payload indexes as the server
 does (the engine in memory has none) and rejects filters on unknown collections with real codes.
+
+It may keep several copies, as the replicas of a shard. Reads are of the next copy in turn, or, if
+they ask for all, of what all have alike; like the server's, a page of those may be short, and says
+then that it is the last one.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,8 +55,14 @@ class Fault:
 class QdrantServer:
     """Serves on a free port of the loopback; ``url`` names a collection in it."""
 
-    def __init__(self, api_key: str | None = None) -> None:
-        self.engine = QdrantClient(":memory:", force_disable_check_same_thread=True)
+    def __init__(self, api_key: str | None = None, *, copies: int = 1) -> None:
+        self.copies = [
+            QdrantClient(":memory:", force_disable_check_same_thread=True) for _ in range(copies)
+        ]
+        self.engine = self.copies[0]
+        self.inactive: list[QdrantClient] = []  # copies that are neither read nor written
+        self.read_all: list[str] = []  # methods that asked all copies
+        self._turns = itertools.count()
         self.indexes: dict[str, dict[str, str]] = {}
         self.created: dict[str, wire.CreateCollection] = {}
         self.api_key = api_key
@@ -99,6 +110,27 @@ class QdrantServer:
     def count(self, collection: str) -> int:
         return self.engine.count(collection).count
 
+    def active(self) -> list[QdrantClient]:
+        return [copy for copy in self.copies if copy not in self.inactive]
+
+    def read(self, method: str, request: Any) -> list[QdrantClient]:
+        """Return the copies that a call asks, by its consistency."""
+        active = self.active()
+        if request.read_consistency.WhichOneof("value") != "type":
+            return [active[next(self._turns) % len(active)]]
+        assert request.read_consistency.type == wire.ReadConsistencyType.All
+        self.read_all.append(method)
+        if self.inactive:
+            raise InsideError(
+                "Service internal error: The replica set for shard 0 on peer 1 does not have "
+                "enough active replicas"
+            )
+        return self.copies
+
+
+class InsideError(Exception):
+    """What a node says of another one."""
+
 
 class _Gate(grpc.ServerInterceptor):
     """Checks the API key and lets faults strike before a call reaches the engine."""
@@ -137,6 +169,8 @@ def _served(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             with self.owner.lock:
                 return method(self, request)
+        except InsideError as error:
+            context.abort(grpc.StatusCode.INTERNAL, str(error))
         except ValueError as error:
             missing = "not found" in str(error)
             taken = "already exists" in str(error)
@@ -163,24 +197,28 @@ class _Collections(wire.CollectionsServicer):
 
     @_served
     def Create(self, request: Any) -> Any:  # noqa: N802
-        self.owner.engine.create_collection(
-            request.collection_name,
-            GrpcToRest.convert_vectors_config(request.vectors_config),
-            metadata=grpc_to_payload(request.metadata),
-        )
+        for copy in self.owner.copies:
+            copy.create_collection(
+                request.collection_name,
+                GrpcToRest.convert_vectors_config(request.vectors_config),
+                metadata=grpc_to_payload(request.metadata),
+            )
         self.owner.created[request.collection_name] = request
         self.owner.indexes[request.collection_name] = {}
         return wire.CollectionOperationResponse(result=True)
 
     @_served
     def Delete(self, request: Any) -> Any:  # noqa: N802
-        self.owner.engine.delete_collection(request.collection_name)
+        for copy in self.owner.copies:
+            copy.delete_collection(request.collection_name)
         return wire.CollectionOperationResponse(result=True)
 
     @_served
     def Get(self, request: Any) -> Any:  # noqa: N802
         name = request.collection_name
         info = self.owner.engine.get_collection(name)
+        if name in self.owner.created:
+            info.config.params.replication_factor = self.owner.created[name].replication_factor or 1
         info.payload_schema = {
             field: models.PayloadIndexInfo(
                 data_type=models.PayloadSchemaType(kind), points=self._having(name, field)
@@ -201,19 +239,22 @@ class _Points(wire.PointsServicer):
     @_served
     def Upsert(self, request: Any) -> Any:  # noqa: N802
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
-        self.owner.engine.upsert(request.collection_name, points)
+        for copy in self.owner.active():
+            copy.upsert(request.collection_name, points)
         return _done()
 
     @_served
     def Delete(self, request: Any) -> Any:  # noqa: N802
         selector = GrpcToRest.convert_points_selector(request.points)
-        self.owner.engine.delete(request.collection_name, selector)
+        for copy in self.owner.active():
+            copy.delete(request.collection_name, selector)
         return _done()
 
     @_served
     def UpdateBatch(self, request: Any) -> Any:  # noqa: N802
         operations = [GrpcToRest.convert_points_update_operation(o) for o in request.operations]
-        self.owner.engine.batch_update_points(request.collection_name, operations)
+        for copy in self.owner.active():
+            copy.batch_update_points(request.collection_name, operations)
         return wire.UpdateBatchResponse(result=[_done().result for _ in operations])
 
     @_served
@@ -225,45 +266,62 @@ class _Points(wire.PointsServicer):
 
     @_served
     def Get(self, request: Any) -> Any:  # noqa: N802
-        found = self.owner.engine.retrieve(
-            request.collection_name,
-            [GrpcToRest.convert_point_id(name) for name in request.ids],
-            with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+        found = _in_all(
+            [
+                copy.retrieve(
+                    request.collection_name,
+                    [GrpcToRest.convert_point_id(name) for name in request.ids],
+                    with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+                )
+                for copy in self.owner.read("Get", request)
+            ]
         )
         return wire.GetResponse(result=[RestToGrpc.convert_retrieved_point(p) for p in found])
 
     @_served
     def Scroll(self, request: Any) -> Any:  # noqa: N802
-        page, offset = self.owner.engine.scroll(
-            request.collection_name,
-            scroll_filter=_filter(request, "filter"),
-            limit=request.limit,
-            offset=GrpcToRest.convert_point_id(request.offset)
-            if request.HasField("offset")
-            else None,
-            with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+        offset = request.offset if request.HasField("offset") else None
+        page = _in_all(
+            [
+                copy.scroll(
+                    request.collection_name,
+                    scroll_filter=_filter(request, "filter"),
+                    limit=request.limit + 1,
+                    offset=offset and GrpcToRest.convert_point_id(offset),
+                    with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+                )[0]
+                for copy in self.owner.read("Scroll", request)
+            ]
         )
-        answer = wire.ScrollResponse(result=[RestToGrpc.convert_retrieved_point(p) for p in page])
-        if offset is not None:
-            answer.next_page_offset.CopyFrom(RestToGrpc.convert_extended_point_id(offset))
+        answer = wire.ScrollResponse(
+            result=[RestToGrpc.convert_retrieved_point(p) for p in page[: request.limit]]
+        )
+        if len(page) > request.limit:
+            following = RestToGrpc.convert_extended_point_id(page[request.limit].id)
+            answer.next_page_offset.CopyFrom(following)
         return answer
 
     @_served
     def Count(self, request: Any) -> Any:  # noqa: N802
-        count = self.owner.engine.count(request.collection_name, _filter(request, "filter")).count
+        count = min(
+            copy.count(request.collection_name, _filter(request, "filter")).count
+            for copy in self.owner.read("Count", request)
+        )
         return wire.CountResponse(result=wire.CountResult(count=count))
 
     @_served
     def Facet(self, request: Any) -> Any:  # noqa: N802
         assert self.owner.indexes[request.collection_name][request.key] == "keyword"
-        found = self.owner.engine.facet(request.collection_name, request.key, limit=request.limit)
+        (copy,) = self.owner.read("Facet", request)
+        found = copy.facet(request.collection_name, request.key, limit=request.limit)
         hits = [RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits]
         return wire.FacetResponse(hits=hits)
 
     @_served
     def QueryBatch(self, request: Any) -> Any:  # noqa: N802
+        (copy,) = self.owner.read("QueryBatch", request)
         answers = [
-            self.owner.engine.query_points(
+            copy.query_points(
                 request.collection_name,
                 query=GrpcToRest.convert_query(query.query),
                 using=query.using or None,
@@ -282,6 +340,12 @@ class _Points(wire.PointsServicer):
                 for a in answers
             ]
         )
+
+
+def _in_all(found: Sequence[Sequence[models.Record]]) -> list[models.Record]:
+    """Return the points that every copy has, and has alike."""
+    first, *others = found
+    return [point for point in first if all(point in other for other in others)]
 
 
 def _filter(request: Any, name: str) -> models.Filter | None:

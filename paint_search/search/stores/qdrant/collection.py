@@ -32,8 +32,10 @@ _QUANTIZATIONS: Final[Mapping[str, models.QuantizationConfig]] = {
 _METADATA: Final = "paint_search"
 
 
-def enter(wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker) -> set[str]:
-    """Make the collection or check that it is ours; return the fields that are indexed.
+def enter(
+    wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker
+) -> models.CollectionInfo:
+    """Make the collection or check that it is ours; return what the server says of it.
 
     Raises:
         StoreError: the server is out of reach, or the collection holds other vectors.
@@ -50,7 +52,7 @@ def enter(wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker:
                 raise
     info = wire.call(lambda: client.get_collection(name))
     _check(info, place, lengths, maker)
-    return set(info.payload_schema)
+    return info
 
 
 def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) -> None:

@@ -11,13 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, cast
 
-from qdrant_client import models
+from qdrant_client import grpc, models
+from qdrant_client.conversions.conversion import RestToGrpc
 
 from paint_search.painting import Record, Value
 from paint_search.search.stores.base import Maker, Match, VectorName, VectorQuery
 from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
 from paint_search.search.stores.qdrant.collection import enter
-from paint_search.search.stores.qdrant.wire import Wire
+from paint_search.search.stores.qdrant.wire import CALL_SECONDS, Wire
 from paint_search.search.stores.uri import Place
 
 _UPLOAD: Final = 128  # 1.3 MB at 2,048 dimensions
@@ -75,10 +76,12 @@ class QdrantStore(Engine):
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
         try:
-            self._indexed = enter(self._wire, place, dimensions, maker)
+            info = enter(self._wire, place, dimensions, maker)
         except BaseException:
             self._hang_up()
             raise
+        self._indexed = set(info.payload_schema)
+        self._replicated = (info.config.params.replication_factor or 1) > 1
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced.
@@ -126,9 +129,7 @@ class QdrantStore(Engine):
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
         """Return the points that exist among ``ids``, by id."""
-        found = self._ask(
-            self._client.retrieve, self._name, list(ids), with_payload=True, with_vectors=vectors
-        )
+        found = self._retrieve(ids, vectors)
         return {record.id: record for record in map(as_record, found)}
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
@@ -196,16 +197,27 @@ class QdrantStore(Engine):
         return cast("models.CollectionInfo", self._call(self._client.get_collection, self._name))
 
     def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
-        page: tuple[Sequence[Any], Any] = self._ask(
+        # Pages of all copies would be cut short where these differ, and seem to be the last: one
+        # copy says what there may be, and all are asked for it.
+        page, after = self._ask(
             self._client.scroll,
             self._name,
             scroll_filter=condition,
             limit=PAGE,
             offset=offset,
-            with_payload=True,
-            with_vectors=vectors,
+            with_payload=not self._replicated,
+            with_vectors=vectors and not self._replicated,
         )
-        return page
+        if self._replicated and page:
+            ids = [point.id for point in page]
+            found = {point.id: point for point in self._retrieve(ids, vectors)}
+            page = [found[name] for name in ids if name in found]
+        return page, after
+
+    def _retrieve(self, ids: Sequence[str], vectors: bool) -> Sequence[Any]:
+        retrieve = partial(self._client.retrieve, self._name, list(ids), with_vectors=vectors)
+        self._drain()
+        return self._wire.read(lambda copies: retrieve(consistency=copies))
 
     def _schema(self) -> Mapping[str, Any]:
         self._drain()
@@ -225,7 +237,22 @@ class QdrantStore(Engine):
         return [hit.value for hit in answer.hits]
 
     def _count(self, condition: Any) -> int:
-        return int(self._ask(self._client.count, self._name, condition, exact=True).count)
+        where = condition and RestToGrpc.convert_filter(condition)
+
+        def count(copies: models.ReadConsistencyType | None) -> Any:
+            # The client's own method takes no consistency.
+            request = grpc.CountPoints(
+                collection_name=self._name,
+                filter=where,
+                exact=True,
+                read_consistency=cast(
+                    "Any", copies and RestToGrpc.convert_read_consistency(copies)
+                ),
+            )
+            return self._client.grpc_points.Count(request, timeout=CALL_SECONDS)
+
+        self._drain()
+        return int(self._wire.read(count).result.count)
 
     def _drain(self, left: int = 0) -> None:
         """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""

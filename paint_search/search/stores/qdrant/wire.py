@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 import tenacity
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from paint_search.errors import StoreError, UsageError
@@ -108,6 +108,7 @@ class Wire:
                 check_compatibility=False,  # that would ask the other, HTTP port
             )
         self._answered = self._said = False
+        self._whole = True  # whether every copy has answered so far
 
     def call(self, action: Callable[[], _T]) -> _T:
         """Return what ``action`` returns; while the server is away, try again for a while.
@@ -129,6 +130,32 @@ class Wire:
             raise self._explained(error) from error
         self._answered, self._said = True, False
         return result
+
+    def read(self, action: Callable[[models.ReadConsistencyType | None], _T]) -> _T:
+        """Return what ``action`` reads of all copies; where one is away, of another.
+
+        What one copy lacks is then as good as absent, and is written again; a search may ask any.
+        """
+
+        def attempt() -> _T:
+            if self._whole:
+                try:
+                    return action(models.ReadConsistencyType.ALL)
+                except grpc.RpcError as error:
+                    if not _inside(error):
+                        raise
+                    self._whole = False
+                    _LOG.warning(
+                        "the collection %r of %s is read from one copy, since another does not "
+                        "answer (%s); what that lacks is written by the first index after all "
+                        "nodes run again",
+                        self._name,
+                        self._server,
+                        _details(error),
+                    )
+            return action(None)
+
+        return self.call(attempt)
 
     def _say(self, state: tenacity.RetryCallState) -> None:
         """Tell a user who waits why, once for each outage."""
