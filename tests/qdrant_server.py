@@ -6,12 +6,13 @@ does (the engine in memory has none) and rejects filters on unknown collections 
 
 It may keep several copies, as the replicas of a shard. Reads are of the next copy in turn, or, if
 they ask for all, of what all have alike; like the server's, a page of those may be short, and says
-then that it is the last one.
+then that it is the last one. It may be strict, and then refuses what is beyond its limits.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -55,7 +56,14 @@ class Fault:
 class QdrantServer:
     """Serves on a free port of the loopback; ``url`` names a collection in it."""
 
-    def __init__(self, api_key: str | None = None, *, copies: int = 1) -> None:
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        copies: int = 1,
+        strict: models.StrictModeConfigOutput | None = None,
+    ) -> None:
+        self.strict = strict or models.StrictModeConfigOutput()  # what it allows
         self.copies = [
             QdrantClient(":memory:", force_disable_check_same_thread=True) for _ in range(copies)
         ]
@@ -109,6 +117,31 @@ class QdrantServer:
 
     def count(self, collection: str) -> int:
         return self.engine.count(collection).count
+
+    def allow(self, name: str, value: float | None) -> None:
+        """Refuse a value above the limit of that name."""
+        limit = getattr(self.strict, name)
+        if limit is not None and (value or 0) > limit:
+            raise ValueError(f"Limit exceeded {value} > {limit} for {name}")
+
+    def allow_filter(self, collection: str, condition: Any) -> None:
+        """Refuse a filter that asks for what has no index."""
+        if condition is None or self.strict.unindexed_filtering_retrieve is not False:
+            return
+        for part in (condition.must, condition.should, condition.must_not):
+            for one in part or ():
+                if isinstance(one, models.Filter):
+                    self.allow_filter(collection, one)
+                    continue
+                if isinstance(one, models.HasIdCondition):
+                    continue
+                asked = one.is_empty.key if isinstance(one, models.IsEmptyCondition) else one.key
+                kind = self.indexes[collection].get(asked)
+                if kind is None or (
+                    isinstance(one, models.FieldCondition)
+                    and kind != ("keyword" if one.match else "float")
+                ):
+                    raise ValueError(f'Index required but no such for "{asked}"')
 
     def active(self) -> list[QdrantClient]:
         return [copy for copy in self.copies if copy not in self.inactive]
@@ -217,19 +250,24 @@ class _Collections(wire.CollectionsServicer):
     def Get(self, request: Any) -> Any:  # noqa: N802
         name = request.collection_name
         info = self.owner.engine.get_collection(name)
+        info.config.strict_mode_config = self.owner.strict
         if name in self.owner.created:
             info.config.params.replication_factor = self.owner.created[name].replication_factor or 1
         info.payload_schema = {
             field: models.PayloadIndexInfo(
-                data_type=models.PayloadSchemaType(kind), points=self._having(name, field)
+                data_type=models.PayloadSchemaType(kind), points=self._having(name, field, kind)
             )
             for field, kind in self.owner.indexes.get(name, {}).items()
         }
         return wire.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
 
-    def _having(self, name: str, field: str) -> int:
+    def _having(self, name: str, field: str, kind: str) -> int:
+        """Count the points that have a value of the index's kind."""
         absent = models.IsEmptyCondition(is_empty=models.PayloadField(key=field))
-        return self.owner.engine.count(name, models.Filter(must_not=[absent])).count
+        number = models.FieldCondition(key=field, range=models.Range(gte=-sys.float_info.max))
+        text = models.Filter(must_not=[absent, number])
+        which = text if kind == "keyword" else models.Filter(must=[number])
+        return self.owner.engine.count(name, which).count
 
 
 class _Points(wire.PointsServicer):
@@ -238,6 +276,7 @@ class _Points(wire.PointsServicer):
 
     @_served
     def Upsert(self, request: Any) -> Any:  # noqa: N802
+        self.owner.allow("upsert_max_batchsize", len(request.points))
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
         for copy in self.owner.active():
             copy.upsert(request.collection_name, points)
@@ -261,6 +300,7 @@ class _Points(wire.PointsServicer):
     def CreateFieldIndex(self, request: Any) -> Any:  # noqa: N802
         self.owner.engine.get_collection(request.collection_name)
         kinds = self.owner.indexes[request.collection_name]
+        self.owner.allow("max_payload_index_count", len(kinds) + 1)
         kinds[request.field_name] = _KINDS[request.field_type]
         return _done()
 
@@ -280,6 +320,8 @@ class _Points(wire.PointsServicer):
 
     @_served
     def Scroll(self, request: Any) -> Any:  # noqa: N802
+        self.owner.allow("max_query_limit", request.limit)
+        self.owner.allow_filter(request.collection_name, _filter(request, "filter"))
         offset = request.offset if request.HasField("offset") else None
         page = _in_all(
             [
@@ -303,6 +345,7 @@ class _Points(wire.PointsServicer):
 
     @_served
     def Count(self, request: Any) -> Any:  # noqa: N802
+        self.owner.allow_filter(request.collection_name, _filter(request, "filter"))
         count = min(
             copy.count(request.collection_name, _filter(request, "filter")).count
             for copy in self.owner.read("Count", request)
@@ -312,6 +355,7 @@ class _Points(wire.PointsServicer):
     @_served
     def Facet(self, request: Any) -> Any:  # noqa: N802
         assert self.owner.indexes[request.collection_name][request.key] == "keyword"
+        self.owner.allow("max_query_limit", request.limit)
         (copy,) = self.owner.read("Facet", request)
         found = copy.facet(request.collection_name, request.key, limit=request.limit)
         hits = [RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits]
@@ -319,6 +363,14 @@ class _Points(wire.PointsServicer):
 
     @_served
     def QueryBatch(self, request: Any) -> Any:  # noqa: N802
+        self.owner.allow("search_max_batchsize", len(request.query_points))
+        for query in request.query_points:
+            self.owner.allow_filter(request.collection_name, _filter(query, "filter"))
+            for asked in (query, *query.prefetch):
+                self.owner.allow("max_query_limit", asked.limit)
+                self.owner.allow("search_max_hnsw_ef", asked.params.hnsw_ef)
+                oversampling = asked.params.quantization.oversampling
+                self.owner.allow("search_max_oversampling", oversampling)
         (copy,) = self.owner.read("QueryBatch", request)
         answers = [
             copy.query_points(
@@ -328,6 +380,7 @@ class _Points(wire.PointsServicer):
                 prefetch=[GrpcToRest.convert_prefetch_query(p) for p in query.prefetch] or None,
                 query_filter=_filter(query, "filter"),
                 limit=query.limit,
+                offset=query.offset,
                 score_threshold=query.score_threshold
                 if query.HasField("score_threshold")
                 else None,

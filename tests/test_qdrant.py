@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Cli, copy_tree
+from qdrant_client import models
 from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
@@ -360,6 +361,65 @@ def test_a_copy_that_is_away_is_said_and_the_other_is_read_and_written(
     cluster.inactive = []
     assert cli.ok("index", "paintings", "--json").json["new"] == 1
     assert [copy.count("works").count for copy in cluster.copies] == [30, 30]
+
+
+def test_a_strict_server_is_asked_within_its_limits(home: Path, cli: Cli, museum: Path) -> None:
+    strict = models.StrictModeConfigOutput(
+        enabled=True,
+        max_query_limit=12,
+        search_max_batchsize=7,
+        upsert_max_batchsize=8,
+        search_max_hnsw_ef=64,
+        search_max_oversampling=2.0,
+        unindexed_filtering_retrieve=False,
+        unindexed_filtering_update=False,
+    )
+    server = QdrantServer(strict=strict)
+    cli.ok(
+        "index", "paintings", "--store", server.url("works"), "--backbone", "descriptors",
+        "--table", "paintings/works.csv",
+    )  # fmt: skip
+    assert [*server.indexes["works"]][:2] == ["_hash", "path"]
+    assert server.calls.index("CreateFieldIndex") < server.calls.index("Upsert")
+    here = ("--index", museum / ".paint-search")
+    listed = cli.ok("list", "--json").json
+    assert listed == cli.ok("list", "--json", *here).json
+    query = listed["paintings"][0]["id"]
+    for options in (["-k", "29"], ["--where", "year=1900.."], ["--not", "year=1900"]):
+        ours, theirs = (
+            cli.ok("similar", query, "--json", *options, *which).json["hits"]
+            for which in ((), here)
+        )
+        assert [hit["path"] for hit in ours] == [hit["path"] for hit in theirs], options
+    wide = cli("similar", query, "-k", "20", "--spread", "0.5")
+    assert wide.code == 1
+    assert "at most 12 paintings at a time (max_query_limit)" in wide.err
+    cli.ok("compress", "--method", "pca", "--dims", "6")
+    assert len(cli.ok("similar", query, "-k", "29", "--json").json["hits"]) == 29
+    assert cli.ok("eval", "retrieval", "--json").code == 0
+    assert cli.ok("index", "paintings", "--json").json["unchanged"] == 30
+    server.die()
+
+
+def test_a_server_that_indexes_few_fields(
+    home: Path, cli: Cli, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = models.StrictModeConfigOutput(enabled=True, max_payload_index_count=4)
+    server = QdrantServer(strict=strict)
+    cli.ok(
+        "index", "paintings", "--store", server.url("works"), "--backbone", "descriptors",
+        "--table", "paintings/works.csv",
+    )  # fmt: skip
+    indexed = [*server.indexes["works"]]
+    assert (len(indexed), indexed[:2]) == (4, ["_hash", "path"])
+    (without, *_) = {"artist", "title", "year"} - {*indexed}
+    said = [words for words in caplog.messages if f"cannot be chosen by {without!r}" in words]
+    assert len(said) == 1
+    refused = cli("list", "--where", f"{without}=x")
+    assert refused.code == 1
+    assert "no more than 4 payload indexes of the collection 'works'" in refused.err
+    assert len(cli.ok("list", "--json").json["paintings"]) == 30
+    server.die()
 
 
 def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: Cli) -> None:
