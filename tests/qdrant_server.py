@@ -62,7 +62,9 @@ class QdrantServer:
         *,
         copies: int = 1,
         strict: models.StrictModeConfigOutput | None = None,
+        certificate: tuple[bytes, bytes] | None = None,
     ) -> None:
+        self.certificate = certificate  # with the key before it; none for no TLS
         self.strict = strict or models.StrictModeConfigOutput()  # what it allows
         self.copies = [
             QdrantClient(":memory:", force_disable_check_same_thread=True) for _ in range(copies)
@@ -102,7 +104,12 @@ class QdrantServer:
         wire.add_PointsServicer_to_server(_Points(self), server)
         for _ in range(50):
             try:
-                self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+                address = f"127.0.0.1:{self.port}"
+                if self.certificate is None:
+                    self.port = server.add_insecure_port(address)
+                else:
+                    secured = grpc.ssl_server_credentials([self.certificate])
+                    self.port = server.add_secure_port(address, secured)
                 break
             except RuntimeError:  # the port of before is not free yet
                 time.sleep(0.1)

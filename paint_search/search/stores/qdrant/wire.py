@@ -7,8 +7,11 @@ rejected is never sent again. Every call made through here may be repeated witho
 import logging
 import os
 import re
+import socket
+import ssl
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -64,6 +67,40 @@ _MEANINGS: Final[Mapping[object, str]] = {
         "newer is needed, and its gRPC port, usually 6334"
     ),
 }
+#: What the server's words mean where a key lacks a right.
+_RIGHTS: Final[Mapping[str, str]] = {
+    "global manage access|write access|only points access": (
+        "this key may not write to the collection {name!r} of {server} ({words}); ask for one that "
+        "may"
+    ),
+    "manage access": (
+        "this key may not make collections on {server}, or delete them ({words}); ask for one that "
+        "may, or have the collection {name!r} made"
+    ),
+    "access to collection|global access": (
+        "this key may not use the collection {name!r} of {server}, or make it ({words}); ask for "
+        "one that may"
+    ),
+}
+#: What gRPC's words mean where the two ends do not agree about TLS.
+_TLS: Final[Mapping[str, str]] = {
+    "certificate has expired|certificate is not yet valid": (
+        "the certificate of {server} has expired, or is not valid yet: see the clock of this "
+        "machine, and have the server given a new one"
+    ),
+    "CERTIFICATE_VERIFY_FAILED": (
+        "the certificate of {server} is not trusted on this machine: name a file with those that "
+        "are, in PEM, in GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+    ),
+    "Hostname Verification": (
+        "the certificate of {server} is for another name; use one of those that it was made for"
+    ),
+    "WRONG_VERSION_NUMBER": (
+        "{server} does not speak TLS at this port; use its port for TLS, or qdrant:// if the line "
+        "to it is safe"
+    ),
+}
+_SPEAKS_TLS: Final = "{server} speaks TLS at this port; write qdrants:// instead of qdrant://"
 _UNREACHED: Final = (
     "the Qdrant server {server} cannot be reached ({words}); see that it runs "
     "and that this is its gRPC port, then run the same command to go on"
@@ -95,12 +132,13 @@ class Wire:
         self._longest = _patience()
         scheme, _, address = self._server.partition("://")
         host, _, port = address.rpartition(":")
+        self._address = host.strip("[]"), int(port)
         with warnings.catch_warnings():
             # A key sent in clear stays on the machine, or is meant to go so.
             warnings.simplefilter("ignore", UserWarning)
             self.client = QdrantClient(
                 host=host,
-                grpc_port=int(port),
+                grpc_port=self._address[1],
                 prefer_grpc=True,
                 https=scheme == "qdrants",
                 api_key=key_of(self._server),
@@ -151,7 +189,7 @@ class Wire:
                         "nodes run again",
                         self._name,
                         self._server,
-                        _details(error),
+                        _details(error)[:300],
                     )
             return action(None)
 
@@ -176,12 +214,21 @@ class Wire:
 
     def _explained(self, error: Exception) -> StoreError:
         code = error.code() if isinstance(error, grpc.RpcError) else None
-        said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
-        if _passes(error):
-            said = _NOT_WHOLE if _inside(error) else _UNREACHED
         words = _details(error)
+        said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
+        if code == grpc.StatusCode.PERMISSION_DENIED:
+            said = _meaning(_RIGHTS, words) or said
+        elif code == grpc.StatusCode.UNAVAILABLE and (tls := _meaning(_TLS, words)):
+            said = tls
+        elif _inside(error):
+            said = _NOT_WHOLE
+        elif _passes(error):
+            plain = not self._answered and self._server.startswith("qdrant:")
+            said = _SPEAKS_TLS if plain and _speaks_tls(*self._address) else _UNREACHED
         key = how_to_give_a_key(self._server)
-        return StoreError(said.format(server=self._server, name=self._name, words=words, key=key))
+        return StoreError(
+            said.format(server=self._server, name=self._name, words=words[:300], key=key)
+        )
 
 
 def _patience() -> float:
@@ -201,6 +248,8 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, grpc.RpcError):
         code, words = error.code(), _details(error)
         # A connection that breaks inside a message is reported as internal.
+        if code == grpc.StatusCode.UNAVAILABLE and _meaning(_TLS, words):
+            return False
         broken = code == grpc.StatusCode.INTERNAL and "RST_STREAM" in words
         return code in _AGAIN or broken or _inside(error)
     return isinstance(error, ResourceExhaustedResponse)
@@ -211,8 +260,27 @@ def _inside(error: BaseException) -> bool:
     return (
         isinstance(error, grpc.RpcError)
         and error.code() == grpc.StatusCode.INTERNAL
-        and _INSIDE.search(error.details() or "") is not None
+        and _INSIDE.search(_details(error)) is not None
     )
+
+
+def _meaning(meanings: Mapping[str, str], words: str) -> str | None:
+    """Return the sentence for the first pattern that the words have."""
+    found = (said for what, said in meanings.items() if re.search(what, words, re.IGNORECASE))
+    return next(found, None)
+
+
+def _speaks_tls(host: str, port: int) -> bool:
+    """Tell whether a server that has not answered in clear does so over TLS; nothing is sent."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        suppress(OSError),
+        socket.create_connection((host, port), timeout=2) as plain,
+        context.wrap_socket(plain),
+    ):
+        return True
+    return False
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -227,4 +295,4 @@ _BACK_OFF: Final = tenacity.wait_exponential_jitter(multiplier=0.1, max=5, jitte
 
 def _details(error: Any) -> str:
     words = error.details() if isinstance(error, grpc.RpcError) else str(error)
-    return " ".join((words or type(error).__name__).split())[:300]
+    return " ".join((words or type(error).__name__).split())
