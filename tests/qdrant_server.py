@@ -3,13 +3,19 @@
 Everything goes over a socket of this machine, so that faults can be put on the wire: refusals,
 slowness, a server that dies and comes back with its data. It keeps payload indexes as the server
 does (the engine in memory has none) and rejects filters on unknown collections with real codes.
+
+It may keep several copies, as the replicas of a shard. Reads are of the next copy in turn, or, if
+they ask for all, of what all have alike; like the server's, a page of those may be short, and says
+then that it is the last one. It may be strict, and then refuses what is beyond its limits.
 """
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,8 +56,23 @@ class Fault:
 class QdrantServer:
     """Serves on a free port of the loopback; ``url`` names a collection in it."""
 
-    def __init__(self, api_key: str | None = None) -> None:
-        self.engine = QdrantClient(":memory:", force_disable_check_same_thread=True)
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        copies: int = 1,
+        strict: models.StrictModeConfigOutput | None = None,
+        certificate: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        self.certificate = certificate  # with the key before it; none for no TLS
+        self.strict = strict or models.StrictModeConfigOutput()  # what it allows
+        self.copies = [
+            QdrantClient(":memory:", force_disable_check_same_thread=True) for _ in range(copies)
+        ]
+        self.engine = self.copies[0]
+        self.inactive: list[QdrantClient] = []  # copies that are neither read nor written
+        self.read_all: list[str] = []  # methods that asked all copies
+        self._turns = itertools.count()
         self.indexes: dict[str, dict[str, str]] = {}
         self.created: dict[str, wire.CreateCollection] = {}
         self.api_key = api_key
@@ -83,7 +104,12 @@ class QdrantServer:
         wire.add_PointsServicer_to_server(_Points(self), server)
         for _ in range(50):
             try:
-                self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+                address = f"127.0.0.1:{self.port}"
+                if self.certificate is None:
+                    self.port = server.add_insecure_port(address)
+                else:
+                    secured = grpc.ssl_server_credentials([self.certificate])
+                    self.port = server.add_secure_port(address, secured)
                 break
             except RuntimeError:  # the port of before is not free yet
                 time.sleep(0.1)
@@ -98,6 +124,52 @@ class QdrantServer:
 
     def count(self, collection: str) -> int:
         return self.engine.count(collection).count
+
+    def allow(self, name: str, value: float | None) -> None:
+        """Refuse a value above the limit of that name."""
+        limit = getattr(self.strict, name)
+        if limit is not None and (value or 0) > limit:
+            raise ValueError(f"Limit exceeded {value} > {limit} for {name}")
+
+    def allow_filter(self, collection: str, condition: Any) -> None:
+        """Refuse a filter that asks for what has no index."""
+        if condition is None or self.strict.unindexed_filtering_retrieve is not False:
+            return
+        for part in (condition.must, condition.should, condition.must_not):
+            for one in part or ():
+                if isinstance(one, models.Filter):
+                    self.allow_filter(collection, one)
+                    continue
+                if isinstance(one, models.HasIdCondition):
+                    continue
+                asked = one.is_empty.key if isinstance(one, models.IsEmptyCondition) else one.key
+                kind = self.indexes[collection].get(asked)
+                if kind is None or (
+                    isinstance(one, models.FieldCondition)
+                    and kind != ("keyword" if one.match else "float")
+                ):
+                    raise ValueError(f'Index required but no such for "{asked}"')
+
+    def active(self) -> list[QdrantClient]:
+        return [copy for copy in self.copies if copy not in self.inactive]
+
+    def read(self, method: str, request: Any) -> list[QdrantClient]:
+        """Return the copies that a call asks, by its consistency."""
+        active = self.active()
+        if request.read_consistency.WhichOneof("value") != "type":
+            return [active[next(self._turns) % len(active)]]
+        assert request.read_consistency.type == wire.ReadConsistencyType.All
+        self.read_all.append(method)
+        if self.inactive:
+            raise InsideError(
+                "Service internal error: The replica set for shard 0 on peer 1 does not have "
+                "enough active replicas"
+            )
+        return self.copies
+
+
+class InsideError(Exception):
+    """What a node says of another one."""
 
 
 class _Gate(grpc.ServerInterceptor):
@@ -137,6 +209,8 @@ def _served(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             with self.owner.lock:
                 return method(self, request)
+        except InsideError as error:
+            context.abort(grpc.StatusCode.INTERNAL, str(error))
         except ValueError as error:
             missing = "not found" in str(error)
             taken = "already exists" in str(error)
@@ -163,35 +237,44 @@ class _Collections(wire.CollectionsServicer):
 
     @_served
     def Create(self, request: Any) -> Any:  # noqa: N802
-        self.owner.engine.create_collection(
-            request.collection_name,
-            GrpcToRest.convert_vectors_config(request.vectors_config),
-            metadata=grpc_to_payload(request.metadata),
-        )
+        for copy in self.owner.copies:
+            copy.create_collection(
+                request.collection_name,
+                GrpcToRest.convert_vectors_config(request.vectors_config),
+                metadata=grpc_to_payload(request.metadata),
+            )
         self.owner.created[request.collection_name] = request
         self.owner.indexes[request.collection_name] = {}
         return wire.CollectionOperationResponse(result=True)
 
     @_served
     def Delete(self, request: Any) -> Any:  # noqa: N802
-        self.owner.engine.delete_collection(request.collection_name)
+        for copy in self.owner.copies:
+            copy.delete_collection(request.collection_name)
         return wire.CollectionOperationResponse(result=True)
 
     @_served
     def Get(self, request: Any) -> Any:  # noqa: N802
         name = request.collection_name
         info = self.owner.engine.get_collection(name)
+        info.config.strict_mode_config = self.owner.strict
+        if name in self.owner.created:
+            info.config.params.replication_factor = self.owner.created[name].replication_factor or 1
         info.payload_schema = {
             field: models.PayloadIndexInfo(
-                data_type=models.PayloadSchemaType(kind), points=self._having(name, field)
+                data_type=models.PayloadSchemaType(kind), points=self._having(name, field, kind)
             )
             for field, kind in self.owner.indexes.get(name, {}).items()
         }
         return wire.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
 
-    def _having(self, name: str, field: str) -> int:
+    def _having(self, name: str, field: str, kind: str) -> int:
+        """Count the points that have a value of the index's kind."""
         absent = models.IsEmptyCondition(is_empty=models.PayloadField(key=field))
-        return self.owner.engine.count(name, models.Filter(must_not=[absent])).count
+        number = models.FieldCondition(key=field, range=models.Range(gte=-sys.float_info.max))
+        text = models.Filter(must_not=[absent, number])
+        which = text if kind == "keyword" else models.Filter(must=[number])
+        return self.owner.engine.count(name, which).count
 
 
 class _Points(wire.PointsServicer):
@@ -200,76 +283,111 @@ class _Points(wire.PointsServicer):
 
     @_served
     def Upsert(self, request: Any) -> Any:  # noqa: N802
+        self.owner.allow("upsert_max_batchsize", len(request.points))
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
-        self.owner.engine.upsert(request.collection_name, points)
+        for copy in self.owner.active():
+            copy.upsert(request.collection_name, points)
         return _done()
 
     @_served
     def Delete(self, request: Any) -> Any:  # noqa: N802
         selector = GrpcToRest.convert_points_selector(request.points)
-        self.owner.engine.delete(request.collection_name, selector)
+        for copy in self.owner.active():
+            copy.delete(request.collection_name, selector)
         return _done()
 
     @_served
     def UpdateBatch(self, request: Any) -> Any:  # noqa: N802
         operations = [GrpcToRest.convert_points_update_operation(o) for o in request.operations]
-        self.owner.engine.batch_update_points(request.collection_name, operations)
+        for copy in self.owner.active():
+            copy.batch_update_points(request.collection_name, operations)
         return wire.UpdateBatchResponse(result=[_done().result for _ in operations])
 
     @_served
     def CreateFieldIndex(self, request: Any) -> Any:  # noqa: N802
         self.owner.engine.get_collection(request.collection_name)
         kinds = self.owner.indexes[request.collection_name]
+        self.owner.allow("max_payload_index_count", len(kinds) + 1)
         kinds[request.field_name] = _KINDS[request.field_type]
         return _done()
 
     @_served
     def Get(self, request: Any) -> Any:  # noqa: N802
-        found = self.owner.engine.retrieve(
-            request.collection_name,
-            [GrpcToRest.convert_point_id(name) for name in request.ids],
-            with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+        found = _in_all(
+            [
+                copy.retrieve(
+                    request.collection_name,
+                    [GrpcToRest.convert_point_id(name) for name in request.ids],
+                    with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+                )
+                for copy in self.owner.read("Get", request)
+            ]
         )
         return wire.GetResponse(result=[RestToGrpc.convert_retrieved_point(p) for p in found])
 
     @_served
     def Scroll(self, request: Any) -> Any:  # noqa: N802
-        page, offset = self.owner.engine.scroll(
-            request.collection_name,
-            scroll_filter=_filter(request, "filter"),
-            limit=request.limit,
-            offset=GrpcToRest.convert_point_id(request.offset)
-            if request.HasField("offset")
-            else None,
-            with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+        self.owner.allow("max_query_limit", request.limit)
+        self.owner.allow_filter(request.collection_name, _filter(request, "filter"))
+        offset = request.offset if request.HasField("offset") else None
+        page = _in_all(
+            [
+                copy.scroll(
+                    request.collection_name,
+                    scroll_filter=_filter(request, "filter"),
+                    limit=request.limit + 1,
+                    offset=offset and GrpcToRest.convert_point_id(offset),
+                    with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+                )[0]
+                for copy in self.owner.read("Scroll", request)
+            ]
         )
-        answer = wire.ScrollResponse(result=[RestToGrpc.convert_retrieved_point(p) for p in page])
-        if offset is not None:
-            answer.next_page_offset.CopyFrom(RestToGrpc.convert_extended_point_id(offset))
+        answer = wire.ScrollResponse(
+            result=[RestToGrpc.convert_retrieved_point(p) for p in page[: request.limit]]
+        )
+        if len(page) > request.limit:
+            following = RestToGrpc.convert_extended_point_id(page[request.limit].id)
+            answer.next_page_offset.CopyFrom(following)
         return answer
 
     @_served
     def Count(self, request: Any) -> Any:  # noqa: N802
-        count = self.owner.engine.count(request.collection_name, _filter(request, "filter")).count
+        self.owner.allow_filter(request.collection_name, _filter(request, "filter"))
+        count = min(
+            copy.count(request.collection_name, _filter(request, "filter")).count
+            for copy in self.owner.read("Count", request)
+        )
         return wire.CountResponse(result=wire.CountResult(count=count))
 
     @_served
     def Facet(self, request: Any) -> Any:  # noqa: N802
         assert self.owner.indexes[request.collection_name][request.key] == "keyword"
-        found = self.owner.engine.facet(request.collection_name, request.key, limit=request.limit)
+        self.owner.allow("max_query_limit", request.limit)
+        (copy,) = self.owner.read("Facet", request)
+        found = copy.facet(request.collection_name, request.key, limit=request.limit)
         hits = [RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits]
         return wire.FacetResponse(hits=hits)
 
     @_served
     def QueryBatch(self, request: Any) -> Any:  # noqa: N802
+        self.owner.allow("search_max_batchsize", len(request.query_points))
+        for query in request.query_points:
+            self.owner.allow_filter(request.collection_name, _filter(query, "filter"))
+            for asked in (query, *query.prefetch):
+                self.owner.allow("max_query_limit", asked.limit)
+                self.owner.allow("search_max_hnsw_ef", asked.params.hnsw_ef)
+                oversampling = asked.params.quantization.oversampling
+                self.owner.allow("search_max_oversampling", oversampling)
+        (copy,) = self.owner.read("QueryBatch", request)
         answers = [
-            self.owner.engine.query_points(
+            copy.query_points(
                 request.collection_name,
                 query=GrpcToRest.convert_query(query.query),
                 using=query.using or None,
                 prefetch=[GrpcToRest.convert_prefetch_query(p) for p in query.prefetch] or None,
                 query_filter=_filter(query, "filter"),
                 limit=query.limit,
+                offset=query.offset,
                 score_threshold=query.score_threshold
                 if query.HasField("score_threshold")
                 else None,
@@ -282,6 +400,12 @@ class _Points(wire.PointsServicer):
                 for a in answers
             ]
         )
+
+
+def _in_all(found: Sequence[Sequence[models.Record]]) -> list[models.Record]:
+    """Return the points that every copy has, and has alike."""
+    first, *others = found
+    return [point for point in first if all(point in other for other in others)]
 
 
 def _filter(request: Any, name: str) -> models.Filter | None:

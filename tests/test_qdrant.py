@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Cli, copy_tree
+from qdrant_client import models
 from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
@@ -283,6 +284,142 @@ def test_ids_and_vectors_are_of_one_pass_while_another_machine_writes(
         ids, vectors = read(index)
     assert len(vectors) == len(ids) == len(set(ids)) > 512  # more than a page
     np.testing.assert_allclose(vectors, [busy.vectors[one] for one in ids], atol=1e-3)
+
+
+@pytest.fixture
+def cluster() -> Iterator[QdrantServer]:
+    made = QdrantServer(copies=2)
+    yield made
+    made.die()
+
+
+def test_what_a_copy_lacks_is_written_by_the_next_index(
+    cluster: QdrantServer, home: Path, cli: Cli
+) -> None:
+    url = cluster.url("works", "?replicas=2")
+    cli.ok("index", "paintings", "--store", url, "--backbone", "descriptors")
+    ids = [painting["id"] for painting in cli.ok("list", "--json").json["paintings"]]
+    one, other = cluster.copies
+    one.delete("works", ids[:2])
+    other.delete("works", ids[2:5])
+    for _ in range(2):  # whichever copy is asked first
+        assert cli.ok("info", "--json").json["paintings"] == 27  # no more than any copy has
+        listed = cli.ok("list", "--json").json["paintings"]
+        assert [painting["id"] for painting in listed] == ids[5:]
+    cluster.read_all.clear()
+    cli.ok("similar", ids[9])
+    assert "QueryBatch" not in cluster.read_all
+    again = cli.ok("index", "paintings", "--json").json
+    assert (again["new"], again["unchanged"]) == (5, 25)
+    assert [copy.count("works").count for copy in cluster.copies] == [30, 30]
+    assert cli.ok("index", "paintings", "--json").json["unchanged"] == 30
+
+
+def test_copies_that_differ_by_their_labels_are_made_alike(
+    cluster: QdrantServer, home: Path, cli: Cli
+) -> None:
+    url = cluster.url("works", "?replicas=2")
+    cli.ok("index", "paintings", "--store", url, "--backbone", "descriptors")
+    name = _first(cli)
+    cluster.copies[1].set_payload("works", {"artist": "Nobody"}, [name])
+    assert cli.ok("index", "paintings", "--json").json["unchanged"] == 29
+    one, other = (copy.retrieve("works", [name])[0].payload for copy in cluster.copies)
+    assert one == other
+
+
+def test_pages_of_copies_that_differ_are_whole(cluster: QdrantServer, home: Path) -> None:
+    place = Place.parse(cluster.url("works", "?replicas=2"))
+    store = open_store(home, place, {"full": 2}, MAKER)
+    vector = np.array([0.6, 0.8], dtype=np.float32)
+    paths = [f"{number}.jpg" for number in range(1200)]  # three pages
+    store.upsert([Record(painting_id(path), {"path": path}, vector) for path in paths])
+    store.flush()
+    ids = sorted(painting_id(path) for path in paths)
+    for copy, lacking in zip(cluster.copies, (ids[5:8], ids[100:700]), strict=True):
+        copy.delete("works", lacking)
+    found = list(store.scroll(vectors=True))
+    assert [record.id for record in found] == ids[:5] + ids[8:100] + ids[700:]
+    assert all(record.vector is not None and record.payload for record in found)
+    assert store.get(ids[3:9]).keys() == {ids[3], ids[4], ids[8]}
+    assert store.count() == 600
+    store.close()
+
+
+def test_a_copy_that_is_away_is_said_and_the_other_is_read_and_written(
+    cluster: QdrantServer, home: Path, cli: Cli, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = cluster.url("works", "?replicas=2")
+    cli.ok("index", "paintings", "--store", url, "--backbone", "descriptors")
+    name, away = _first(cli), cluster.copies[0]
+    cluster.inactive = [away]
+    assert len(cli.ok("list", "--json").json["paintings"]) == 30
+    (said,) = caplog.messages
+    assert "is read from one copy, since another does not answer" in said
+    cli.ok("remove", name)
+    assert cli.ok("index", "paintings", "--json").json["new"] == 1
+    away.delete("works", [name])  # it came back without
+    cluster.inactive = []
+    assert cli.ok("index", "paintings", "--json").json["new"] == 1
+    assert [copy.count("works").count for copy in cluster.copies] == [30, 30]
+
+
+def test_a_strict_server_is_asked_within_its_limits(home: Path, cli: Cli, museum: Path) -> None:
+    strict = models.StrictModeConfigOutput(
+        enabled=True,
+        max_query_limit=12,
+        search_max_batchsize=7,
+        upsert_max_batchsize=8,
+        search_max_hnsw_ef=64,
+        search_max_oversampling=2.0,
+        unindexed_filtering_retrieve=False,
+        unindexed_filtering_update=False,
+    )
+    server = QdrantServer(strict=strict)
+    cli.ok(
+        "index", "paintings", "--store", server.url("works"), "--backbone", "descriptors",
+        "--table", "paintings/works.csv",
+    )  # fmt: skip
+    assert [*server.indexes["works"]][:2] == ["_hash", "path"]
+    assert server.calls.index("CreateFieldIndex") < server.calls.index("Upsert")
+    here = ("--index", museum / ".paint-search")
+    listed = cli.ok("list", "--json").json
+    assert listed == cli.ok("list", "--json", *here).json
+    query = listed["paintings"][0]["id"]
+    for options in (["-k", "29"], ["--where", "year=1900.."], ["--not", "year=1900"]):
+        ours, theirs = (
+            cli.ok("similar", query, "--json", *options, *which).json["hits"]
+            for which in ((), here)
+        )
+        assert [hit["path"] for hit in ours] == [hit["path"] for hit in theirs], options
+    wide = cli("similar", query, "-k", "20", "--spread", "0.5")
+    assert wide.code == 1
+    assert "at most 12 paintings at a time (max_query_limit)" in wide.err
+    cli.ok("compress", "--method", "pca", "--dims", "6")
+    assert len(cli.ok("similar", query, "-k", "29", "--json").json["hits"]) == 29
+    assert cli.ok("eval", "retrieval", "--json").code == 0
+    assert cli.ok("index", "paintings", "--json").json["unchanged"] == 30
+    server.die()
+
+
+def test_a_server_that_indexes_few_fields(
+    home: Path, cli: Cli, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = models.StrictModeConfigOutput(enabled=True, max_payload_index_count=4)
+    server = QdrantServer(strict=strict)
+    cli.ok(
+        "index", "paintings", "--store", server.url("works"), "--backbone", "descriptors",
+        "--table", "paintings/works.csv",
+    )  # fmt: skip
+    indexed = [*server.indexes["works"]]
+    assert (len(indexed), indexed[:2]) == (4, ["_hash", "path"])
+    (without, *_) = {"artist", "title", "year"} - {*indexed}
+    said = [words for words in caplog.messages if f"cannot be chosen by {without!r}" in words]
+    assert len(said) == 1
+    refused = cli("list", "--where", f"{without}=x")
+    assert refused.code == 1
+    assert "no more than 4 payload indexes of the collection 'works'" in refused.err
+    assert len(cli.ok("list", "--json").json["paintings"]) == 30
+    server.die()
 
 
 def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: Cli) -> None:

@@ -1,18 +1,25 @@
 """A Qdrant server that fails: one clear sentence, the right exit code, and the next run goes on."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from conftest import COMMAND, Cli, copy_tree
 from qdrant_server import Fault, QdrantServer
+
+from paint_search.errors import StoreError
+from paint_search.painting import Record, painting_id
+from paint_search.search.stores import Maker, Place, open_store
 
 MAKE = ("--backbone", "descriptors", "--json")
 
@@ -96,6 +103,104 @@ def test_a_wrong_api_key(
     guarded.die()
 
 
+@pytest.mark.parametrize(
+    ("method", "words", "said"),
+    [
+        ("Create", "Manage access for this operation is required", "may not make collections"),
+        ("Upsert", "Write access to collection works is required", "may not write"),
+        ("Upsert", "Global manage access is required", "may not write"),
+        ("CollectionExists", "Access to collection works is required", "may not use"),
+    ],
+)
+def test_a_key_without_the_right(
+    method: str, words: str, said: str, server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    server.faults = [Fault(method, denied, f"Forbidden: {words}", times=9)]
+    refused = cli("index", "paintings", "--store", server.url("works"), *MAKE)
+    assert refused.code == 1
+    assert f"this key {said}" in refused.json["error"]
+    assert "QDRANT_API_KEY" not in refused.json["error"]
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from paint_search.errors import StoreError
+from paint_search.search.stores import Maker, Place, open_store
+for url in sys.argv[1:]:
+    try:
+        open_store(Path(), Place.parse(url), {"full": 2}, Maker("test", "fingerprint")).close()
+        print("opened")
+    except StoreError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+def test_each_fault_of_tls_has_its_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC reads once in a process whom it trusts."""
+    monkeypatch.chdir(tmp_path)
+    here, name = "subjectAltName=IP:127.0.0.1", "subjectAltName=DNS:elsewhere.example"
+    for signer in ("known", "unknown"):
+        _openssl("req", "-x509", *_NEW, f"{signer}.key", "-out", f"{signer}.pem", "-days", "2")
+    servers = {
+        "good": QdrantServer(certificate=_certificate("known", here, "2")),
+        "unknown": QdrantServer(certificate=_certificate("unknown", here, "2")),
+        "other": QdrantServer(certificate=_certificate("known", name, "2")),
+        "old": QdrantServer(certificate=_certificate("known", here, "-1")),
+        "plain": QdrantServer(),
+    }
+    urls = {name: server.url("works") for name, server in servers.items()}
+    safe = {name: url.replace("qdrant:", "qdrants:") for name, url in urls.items()}
+    monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(tmp_path / "known.pem"))
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "1")
+    monkeypatch.delenv("GRPC_VERBOSITY", raising=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", OPEN, *safe.values(), urls["good"]], capture_output=True, text=True
+    )
+    for server in servers.values():
+        server.die()
+    lines = ran.stdout.splitlines()
+    for line, words in zip(
+        lines,
+        (
+            "opened",
+            "is not trusted on this machine",
+            "is for another name",
+            "has expired",
+            "does not speak TLS",
+            "write qdrants:// instead of qdrant://",
+        ),
+        strict=True,
+    ):
+        assert words in line
+    assert ran.stderr == ""
+
+
+_NEW = (
+    "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=test",
+    "-keyout",
+)  # fmt: skip
+
+
+def _certificate(signer: str, name: str, days: str) -> tuple[bytes, bytes]:
+    """Return a key and a certificate for a name."""
+    _openssl("req", *_NEW, "server.key", "-out", "server.csr")
+    Path("names").write_text(name)
+    _openssl(
+        "x509", "-req", "-in", "server.csr", "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key",
+        "-CAcreateserial", "-extfile", "names", "-days", days, "-out", "server.pem",
+    )  # fmt: skip
+    return Path("server.key").read_bytes(), Path("server.pem").read_bytes()
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
 def test_a_collection_of_another_model(server: QdrantServer, home: Path, cli: Cli) -> None:
     url = server.url("works")
     cli.ok("index", "paintings", "--store", url, *MAKE)
@@ -141,8 +246,47 @@ def test_what_passes_is_tried_again(
     assert time.monotonic() - start >= (retry_after or 0)
 
 
-def test_what_is_rejected_is_not_sent_again(server: QdrantServer, home: Path, cli: Cli) -> None:
-    rejected = Fault("Upsert", grpc.StatusCode.INVALID_ARGUMENT, "bad point", times=99)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Service internal error: Tonic status error: status: Unavailable, message: "
+        '"error trying to connect: tcp connect error: Connection refused (os error 111)"',
+        "Service internal error: Internal error: h2 protocol error: error reading a body",
+        "Service internal error: Tonic transport error: transport error",
+        "Service internal error: The replica set for shard 1 on peer 7 has no active replica",
+        "Service internal error: 1 of 2 read operations failed: Service internal error: timed out",
+        "Service internal error: Some replica of shard 2 failed to apply operation and "
+        "deactivation timed out after 10s. Consistency of this update is not guaranteed. "
+        "Please retry.",
+        "Service internal error: Cannot update shard works:0 with Weak ordering because no leader "
+        "could be selected",
+        "Service internal error: Failed to propose operation: leader is not established within 10s",
+        "Service internal error: Waiting for consensus operation commit failed. Timeout set at: 10 "
+        "seconds",
+    ],
+)
+def test_what_befalls_other_nodes_of_a_cluster_is_tried_again(
+    said: str, server: QdrantServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place.parse(server.url("works"))
+    store = open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))
+    point = Record(painting_id("a.jpg"), {"path": "a.jpg"}, np.array([1, 0], dtype=np.float32))
+    server.faults = [Fault("Upsert", grpc.StatusCode.INTERNAL, said, times=2)]
+    store.upsert([point])
+    store.close()
+    assert (server.faults[0].times, server.count("works")) == (0, 1)
+
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.2")
+    server.faults = [Fault("CollectionExists", grpc.StatusCode.INTERNAL, said, times=99)]
+    with pytest.raises(StoreError, match="see that all of its nodes run"):
+        open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL])
+def test_what_is_rejected_is_not_sent_again(
+    code: grpc.StatusCode, server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    rejected = Fault("Upsert", code, "bad point", times=99)
     server.faults = [rejected]
     outcome = cli("index", "paintings", "--store", server.url("works"), *MAKE)
     assert outcome.code == 1
@@ -212,7 +356,6 @@ def test_a_patience_that_is_no_time(
 
 def test_a_collection_that_is_gone(server: QdrantServer, home: Path, cli: Cli) -> None:
     from paint_search import Index
-    from paint_search.errors import StoreError
 
     cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
     with Index.open() as index:

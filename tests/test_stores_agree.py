@@ -9,9 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from qdrant_client import models
 from qdrant_server import QdrantServer
 from test_filters import FIELDS, VALUES, conditions
 
+from paint_search.errors import StoreError
 from paint_search.painting import Record, Value, painting_id
 from paint_search.search import Condition
 from paint_search.search.stores import (
@@ -25,29 +27,41 @@ from paint_search.search.stores import (
 )
 
 KINDS = ("edge", "faiss", "qdrant")
+STRICT = models.StrictModeConfigOutput(
+    enabled=True,
+    max_query_limit=25,
+    search_max_batchsize=4,
+    upsert_max_batchsize=7,
+    search_max_hnsw_ef=64,
+    search_max_oversampling=2,
+    unindexed_filtering_retrieve=False,
+)
 MAKER = Maker("test", "fingerprint")
 
 
 class Shelf:
-    """Opens empty stores of every kind."""
+    """Opens empty stores of every kind, and of a server with limits."""
 
-    def __init__(self, server: QdrantServer, folder: Path) -> None:
-        self._server, self._folder, self._count = server, folder, 0
+    def __init__(self, server: QdrantServer, strict: QdrantServer, folder: Path) -> None:
+        self._servers = {"qdrant": server, "strict": strict}
+        self._folder, self._count = folder, 0
 
     def open(self, kind: str, dimensions: dict[VectorName, int]) -> tuple[Store, Path, Place]:
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
-        place = Place.parse(self._server.url(f"c{self._count}") if kind == "qdrant" else kind)
+        server = self._servers.get(kind)
+        place = Place.parse(server.url(f"c{self._count}") if server else kind)
         return open_store(folder, place, dimensions, MAKER), folder, place
 
 
 @pytest.fixture(scope="module")
 def shelf() -> Iterator[Shelf]:
-    server = QdrantServer()
+    server, strict = QdrantServer(), QdrantServer(strict=STRICT)
     with TemporaryDirectory() as name:
-        yield Shelf(server, Path(name))
+        yield Shelf(server, strict, Path(name))
     server.die()
+    strict.die()
 
 
 def _unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -100,6 +114,38 @@ def test_random_payloads_vectors_and_filters(
         assert store.fields() == fields, kind
         store.close()
         delete_store(folder, place)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    payloads=st.lists(st.dictionaries(FIELDS, VALUES), min_size=1, max_size=12),
+    where=st.lists(conditions(), max_size=3),
+)
+@example([{"year": 1889}], [Condition("year", low=1800)])
+@example([{"artist": "2"}], [Condition("artist", (2,), negated=True)])
+@example([{"year": "c. 1503"}, {"year": 1889}], [Condition("year", low=1800)])
+def test_a_strict_server_answers_alike_or_says_why_not(
+    shelf: Shelf, payloads: list[dict[str, Value]], where: list[Condition]
+) -> None:
+    records = _records(len(payloads), payloads)
+    store, folder, place = shelf.open("strict", {"full": 12})
+    store.upsert(records)
+    kept = sorted(r.id for r in records if all(c.matches(r.payload) for c in where))
+    mixed = {
+        name
+        for name in set().union(*payloads)
+        if len({isinstance(labels[name], str) for labels in payloads if name in labels}) > 1
+    }
+    refused = ""
+    try:
+        assert [record.id for record in store.scroll(where)] == kept
+        (found,) = store.search(VectorQuery(np.ones((1, 12), np.float32), 12, where))
+        assert sorted(match.record.id for match in found) == kept
+    except StoreError as error:
+        refused = str(error)
+    assert not refused or any(f"{name!r} has texts and numbers" in refused for name in mixed)
+    store.close()
+    delete_store(folder, place)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +201,7 @@ def test_what_is_spread_is_chosen_from_what_is_alike_enough(shelf: Shelf, kind: 
                 assert ids <= alike, (spread, k)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "strict"])
 def test_a_score_is_a_cosine_and_the_least_asked_for_is_found(shelf: Shelf, kind: str) -> None:
     records = _records(60)
     store, _, _ = shelf.open(kind, {"full": 12, "compact": 4})
@@ -172,7 +218,7 @@ def test_a_score_is_a_cosine_and_the_least_asked_for_is_found(shelf: Shelf, kind
             assert store.search(asked) == [matches[:10]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "strict"])
 def test_the_distinct_texts_of_a_field(shelf: Shelf, kind: str) -> None:
     store, _, _ = shelf.open(kind, {"full": 12})
     labels: list[dict[str, Value]] = [
@@ -189,7 +235,7 @@ def test_the_distinct_texts_of_a_field(shelf: Shelf, kind: str) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "strict"])
 def test_updates_deletes_and_payloads(shelf: Shelf, kind: str) -> None:
     store, _, _ = shelf.open(kind, {"full": 12})
     first, second, third = _records(3)

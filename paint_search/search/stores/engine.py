@@ -106,7 +106,7 @@ class Engine(ABC):
 
     def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one page in memory at a time."""
-        condition, offset = self.dialect.translate(where), None
+        condition, offset = self._translate(where), None
         while True:
             page, offset = self._page(condition, offset, vectors)
             yield from map(as_record, page)
@@ -115,7 +115,7 @@ class Engine(ABC):
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""
-        return self._count(self.dialect.translate(where))
+        return self._count(self._translate(where))
 
     def has_field(self, name: str) -> bool:
         """Tell whether filters may name this field."""
@@ -139,6 +139,10 @@ class Engine(ABC):
         # Where the first value was a number, texts have no index.
         values = {record.payload.get(field) for record in self.scroll()}
         return [value for value in values if isinstance(value, str)]
+
+    def _translate(self, where: Filter, without: Collection[str] = ()) -> Any | None:
+        """Return a filter in the engine's own words."""
+        return self.dialect.translate(where, without)
 
     def _count_having(self, field: str) -> int:
         """Count the points that have a field, with values of any type."""

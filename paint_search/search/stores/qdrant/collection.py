@@ -5,11 +5,13 @@ A collection says whose vectors it holds, so that those of two models never meet
 
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any, Final
 
 from qdrant_client import models
 
 from paint_search.errors import StoreError, argument
+from paint_search.painting import Value
 from paint_search.search.stores.base import Maker, VectorName
 from paint_search.search.stores.qdrant.wire import Wire
 from paint_search.search.stores.uri import Place
@@ -28,12 +30,22 @@ _QUANTIZATIONS: Final[Mapping[str, models.QuantizationConfig]] = {
     "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
 }
 
+#: Fields of which nearly every point has a value of its own: their indexes stay on disk, where a
+#: query by them is quick enough, since they would fill the memory.
+_UNIQUE: Final = frozenset({"path", "title", "_hash"})
+
+#: Fields that the program itself looks for: indexed before those of the labels, of which a server
+#: may take a few only.
+_BOOKKEEPING: Final = ("_hash", "path")
+
 #: Where a collection says whose vectors it holds.
 _METADATA: Final = "paint_search"
 
 
-def enter(wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker) -> set[str]:
-    """Make the collection or check that it is ours; return the fields that are indexed.
+def enter(
+    wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker
+) -> models.CollectionInfo:
+    """Make the collection or check that it is ours; return what the server says of it.
 
     Raises:
         StoreError: the server is out of reach, or the collection holds other vectors.
@@ -43,21 +55,22 @@ def enter(wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker:
     lengths = dict(dimensions) or {"compact": 1}
     if not wire.call(lambda: client.collection_exists(name)):
         try:
-            wire.call(lambda: _create(wire, place, lengths, maker))
+            _create(wire, place, lengths, maker)
         except StoreError:
             # Another machine may have been quicker; then its collection is checked.
             if not wire.call(lambda: client.collection_exists(name)):
                 raise
     info = wire.call(lambda: client.get_collection(name))
     _check(info, place, lengths, maker)
-    return set(info.payload_schema)
+    return info
 
 
 def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) -> None:
-    settings = place.settings
+    settings, name = place.settings, place.name
     graphs = {"full": _NO_GRAPH if "compact" in lengths else _HNSW, "compact": _HNSW}
-    wire.client.create_collection(
-        place.name,
+    made = partial(
+        wire.client.create_collection,
+        name,
         vectors_config={
             kind: models.VectorParams(
                 size=length,
@@ -80,6 +93,18 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
             }
         },
     )
+    wire.call(made)
+    for field in _BOOKKEEPING:
+        kind = field_kind(field, "")
+        wire.call(partial(wire.client.create_payload_index, name, field, kind, wait=True))
+
+
+def field_kind(field: str, value: Value) -> models.KeywordIndexParams | models.FloatIndexParams:
+    """Return the index of a field whose first value this is."""
+    if isinstance(value, str):
+        keyword = models.KeywordIndexType.KEYWORD
+        return models.KeywordIndexParams(type=keyword, on_disk=field in _UNIQUE)
+    return models.FloatIndexParams(type=models.FloatIndexType.FLOAT, on_disk=True)
 
 
 def _check(

@@ -5,19 +5,23 @@ parallel batches; since they are written by id, repeating one changes nothing, a
 may fill one collection. Never keeps anything on this machine.
 """
 
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
-from qdrant_client import models
+from qdrant_client import grpc, models
+from qdrant_client.conversions.conversion import RestToGrpc
 
+from paint_search.errors import StoreError
 from paint_search.painting import Record, Value
+from paint_search.search.filters import Filter
 from paint_search.search.stores.base import Maker, Match, VectorName, VectorQuery
 from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
-from paint_search.search.stores.qdrant.collection import enter
-from paint_search.search.stores.qdrant.wire import Wire
+from paint_search.search.stores.qdrant.collection import enter, field_kind
+from paint_search.search.stores.qdrant.wire import CALL_SECONDS, Wire
 from paint_search.search.stores.uri import Place
 
 _UPLOAD: Final = 128  # 1.3 MB at 2,048 dimensions
@@ -28,9 +32,12 @@ _EF: Final = 256
 #: Quantized vectors find this many times as many as are wanted; the stored ones rank them.
 _OVERSAMPLING: Final = 3.0
 
-#: Fields of which nearly every point has a value of its own: their indexes stay on disk, where a
-#: query by them is quick enough, since they would fill the memory.
-_UNIQUE: Final = frozenset({"path", "title", "_hash"})
+_NUMBERS: Final = models.PayloadSchemaType.FLOAT
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+_N = TypeVar("_N", int, float)
 
 
 class QdrantStore(Engine):
@@ -66,7 +73,7 @@ class QdrantStore(Engine):
         parallel: int = _PARALLEL,
     ) -> None:
         self._place = place
-        self._upload, self._parallel = upload, parallel
+        self._parallel = parallel
         self._name = place.name
         self._dimensions = dimensions
         self._wire = Wire(place)
@@ -75,10 +82,15 @@ class QdrantStore(Engine):
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
         try:
-            self._indexed = enter(self._wire, place, dimensions, maker)
+            info = enter(self._wire, place, dimensions, maker)
         except BaseException:
             self._hang_up()
             raise
+        self._indexed = set(info.payload_schema)
+        self._replicated = (info.config.params.replication_factor or 1) > 1
+        strict = info.config.strict_mode_config
+        self._limits = strict if strict and strict.enabled else models.StrictModeConfigOutput()
+        self._upload = _least(upload, self._limits.upsert_max_batchsize)
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced.
@@ -126,42 +138,77 @@ class QdrantStore(Engine):
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
         """Return the points that exist among ``ids``, by id."""
-        found = self._ask(
-            self._client.retrieve, self._name, list(ids), with_payload=True, with_vectors=vectors
-        )
+        found = self._retrieve(ids, vectors)
         return {record.id: record for record in map(as_record, found)}
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
-        condition = self.dialect.translate(query.where, query.without)
-        mmr = models.Mmr(diversity=query.spread, candidates_limit=query.ranked)
-        requests = []
-        for row, vector in enumerate(query.vectors):
-            prefetch = None
-            if query.codes is not None:
-                prefetch = models.Prefetch(
-                    query=query.codes[row].tolist(),
-                    using="compact",
-                    limit=query.candidates,
-                    filter=condition,
-                    params=_params(query, ef=max(_EF, query.candidates)),
+        self._drain()
+        condition = self._translate(query.where, query.without)
+        most = _least(query.limit, self._limits.max_query_limit)
+        if query.spread > 0 and most < query.limit:
+            raise StoreError(
+                f"{self._place.server} answers with at most {most:,} paintings at a time "
+                "(max_query_limit), and no more than these can be spread; ask for fewer"
+            )
+        found: list[dict[str, Any]] = [{} for _ in query.vectors]
+        left, offset = list(range(len(found))), 0
+        while left:
+            page = min(most, query.limit - offset)
+            asked = [self._request(query, row, condition, page, offset) for row in left]
+            at_once = _least(len(asked), self._limits.search_max_batchsize)
+            answers = [
+                answer.points
+                for start in range(0, len(asked), at_once)
+                for answer in self._call(
+                    self._client.query_batch_points, self._name, asked[start : start + at_once]
                 )
-            nearest = models.NearestQuery(
-                nearest=vector.tolist(), mmr=mmr if query.spread > 0 else None
-            )
-            request = models.QueryRequest(
-                query=nearest,
-                using=query.using,
-                prefetch=prefetch,
+            ]
+            for row, points in zip(left, answers, strict=True):
+                found[row].update((point.id, point) for point in points)
+            offset += page
+            full = (row for row, points in zip(left, answers, strict=True) if len(points) == page)
+            left = list(full) if offset < query.limit else []
+        return [as_matches(points.values()) for points in found]
+
+    def _request(
+        self, query: VectorQuery, row: int, condition: Any, limit: int, offset: int
+    ) -> models.QueryRequest:
+        """Return what asks for ``limit`` points of one vector after the first ``offset``."""
+        prefetch = None
+        # What is found by codes comes in one page; beyond that, all full vectors are compared.
+        if query.codes is not None and limit == query.limit:
+            candidates = _least(query.candidates, self._limits.max_query_limit)
+            prefetch = models.Prefetch(
+                query=query.codes[row].tolist(),
+                using="compact",
+                limit=candidates,
                 filter=condition,
-                params=_params(query, ef=_EF),
-                limit=query.limit,
-                score_threshold=query.threshold,
-                with_payload=True,
+                params=self._params(query, ef=max(_EF, candidates)),
             )
-            requests.append(request)
-        answers = self._ask(self._client.query_batch_points, self._name, requests)
-        return [as_matches(answer.points) for answer in answers]
+        mmr = models.Mmr(diversity=query.spread, candidates_limit=query.ranked)
+        nearest = models.NearestQuery(
+            nearest=query.vectors[row].tolist(), mmr=mmr if query.spread > 0 else None
+        )
+        return models.QueryRequest(
+            query=nearest,
+            using=query.using,
+            prefetch=prefetch,
+            filter=condition,
+            params=self._params(query, ef=_EF),
+            limit=limit,
+            offset=offset,
+            score_threshold=query.threshold,
+            with_payload=True,
+        )
+
+    def _params(self, query: VectorQuery, *, ef: int) -> models.SearchParams:
+        oversampling = _least(_OVERSAMPLING, self._limits.search_max_oversampling)
+        return models.SearchParams(
+            exact=query.exact,
+            hnsw_ef=_least(ef, self._limits.search_max_hnsw_ef),
+            quantization=models.QuantizationSearchParams(rescore=True, oversampling=oversampling),
+        )
 
     def flush(self) -> None:
         """Wait until the server has written everything so far."""
@@ -196,36 +243,130 @@ class QdrantStore(Engine):
         return cast("models.CollectionInfo", self._call(self._client.get_collection, self._name))
 
     def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
-        page: tuple[Sequence[Any], Any] = self._ask(
+        # Pages of all copies would be cut short where these differ, and seem to be the last: one
+        # copy says what there may be, and all are asked for it.
+        page, after = self._ask(
             self._client.scroll,
             self._name,
             scroll_filter=condition,
-            limit=PAGE,
+            limit=_least(PAGE, self._limits.max_query_limit),
             offset=offset,
-            with_payload=True,
-            with_vectors=vectors,
+            with_payload=not self._replicated,
+            with_vectors=vectors and not self._replicated,
         )
-        return page
+        if self._replicated and page:
+            ids = [point.id for point in page]
+            found = {point.id: point for point in self._retrieve(ids, vectors)}
+            page = [found[name] for name in ids if name in found]
+        return page, after
+
+    def _retrieve(self, ids: Sequence[str], vectors: bool) -> Sequence[Any]:
+        retrieve = partial(self._client.retrieve, self._name, list(ids), with_vectors=vectors)
+        self._drain()
+        return self._wire.read(lambda copies: retrieve(consistency=copies))
 
     def _schema(self) -> Mapping[str, Any]:
         self._drain()
         return self._info().payload_schema
 
     def _create_index(self, field: str, value: Value) -> None:
-        kind: models.KeywordIndexParams | models.FloatIndexParams
-        if isinstance(value, str):
-            keyword = models.KeywordIndexType.KEYWORD
-            kind = models.KeywordIndexParams(type=keyword, on_disk=field in _UNIQUE)
-        else:
-            kind = models.FloatIndexParams(type=models.FloatIndexType.FLOAT, on_disk=True)
-        self._ask(self._client.create_payload_index, self._name, field, kind, wait=True)
+        kind = field_kind(field, value)
+        try:
+            self._ask(self._client.create_payload_index, self._name, field, kind, wait=True)
+        except StoreError:
+            schema = self._schema()
+            if field in schema:
+                return  # by another machine
+            if not self._is_full(schema):
+                raise
+            _LOG.warning(
+                "%s takes no more than %d payload indexes (max_payload_index_count): paintings of "
+                "%s cannot be chosen by %r",
+                self._place.server,
+                len(schema),
+                self._name,
+                field,
+            )
+
+    def _is_full(self, schema: Mapping[str, Any]) -> bool:
+        most = self._limits.max_payload_index_count
+        return most is not None and len(schema) >= most
+
+    def has_field(self, name: str) -> bool:
+        """Tell whether filters may name this field.
+
+        Raises:
+            StoreError: it may be one that the server did not index.
+        """
+        schema = self._schema()
+        if name not in schema and not name.startswith("_") and self._is_full(schema):
+            raise StoreError(
+                f"{self._place.server} takes no more than {len(schema)} payload indexes of the "
+                f"collection {self._name!r} (max_payload_index_count), and has none of {name!r}: "
+                "choose paintings by another field, or ask for that index on the server"
+            )
+        return super().has_field(name)
+
+    def _translate(self, where: Filter, without: Collection[str] = ()) -> Any | None:
+        condition = super()._translate(where, without)
+        if condition is None or self._limits.unindexed_filtering_retrieve is not False:
+            return condition
+        return self._of_indexes(condition, self._schema())
+
+    def _of_indexes(self, condition: Any, schema: Mapping[str, Any]) -> Any:
+        """Return a filter that asks for nothing but what is indexed, and means the same.
+
+        Raises:
+            StoreError: there is none.
+        """
+        if isinstance(condition, models.Filter):
+            parts: dict[str, Any] = {
+                part: [self._of_indexes(one, schema) for one in getattr(condition, part)]
+                for part in ("must", "should", "must_not")
+                if getattr(condition, part)
+            }
+            return models.Filter(**parts)
+        if not isinstance(condition, models.FieldCondition):
+            return condition
+        info = schema.get(condition.key)
+        if info is None and self._is_full(schema):
+            return condition  # there may be values; the server says what it wants
+        if info is not None:
+            kind = models.PayloadSchemaType.KEYWORD if condition.match else _NUMBERS
+            if info.data_type == kind:
+                return condition
+            if info.points < self._count_having(condition.key):
+                raise StoreError(
+                    f"{self._place.server} chooses by indexed values only "
+                    f"(unindexed_filtering_retrieve), and {condition.key!r} has texts and numbers, "
+                    "of which one kind can be indexed; choose paintings by another field"
+                )
+        return models.HasIdCondition(has_id=[])  # no painting has such a value
 
     def _facet(self, field: str, most: int) -> Iterable[Any]:
-        answer = self._ask(self._client.facet, self._name, field, limit=max(1, most))
+        limit = _least(max(1, most), self._limits.max_query_limit)
+        if limit < most:  # and some would be left out
+            return {record.payload.get(field) for record in self.scroll()}
+        answer = self._ask(self._client.facet, self._name, field, limit=limit)
         return [hit.value for hit in answer.hits]
 
     def _count(self, condition: Any) -> int:
-        return int(self._ask(self._client.count, self._name, condition, exact=True).count)
+        where = condition and RestToGrpc.convert_filter(condition)
+
+        def count(copies: models.ReadConsistencyType | None) -> Any:
+            # The client's own method takes no consistency.
+            request = grpc.CountPoints(
+                collection_name=self._name,
+                filter=where,
+                exact=True,
+                read_consistency=cast(
+                    "Any", copies and RestToGrpc.convert_read_consistency(copies)
+                ),
+            )
+            return self._client.grpc_points.Count(request, timeout=CALL_SECONDS)
+
+        self._drain()
+        return int(self._wire.read(count).result.count)
 
     def _drain(self, left: int = 0) -> None:
         """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""
@@ -249,6 +390,6 @@ class QdrantStore(Engine):
         return self._wire.call(partial(method, *args, **options))
 
 
-def _params(query: VectorQuery, *, ef: int) -> models.SearchParams:
-    quantized = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
-    return models.SearchParams(exact=query.exact, hnsw_ef=ef, quantization=quantized)
+def _least(wanted: _N, limit: _N | None) -> _N:
+    """Return what is wanted, or what the server allows of it."""
+    return wanted if limit is None else min(wanted, limit)

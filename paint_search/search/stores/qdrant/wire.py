@@ -6,13 +6,17 @@ rejected is never sent again. Every call made through here may be repeated witho
 
 import logging
 import os
+import re
+import socket
+import ssl
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import grpc
 import tenacity
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from paint_search.errors import StoreError, UsageError
@@ -39,6 +43,17 @@ _AGAIN: Final = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
+
+#: What a node says, as an error of its own, while another node is out of reach, a copy of a shard
+#: is not active, or the nodes have no leader to agree by.
+_INSIDE: Final = re.compile(
+    "tcp connect error|error trying to connect|transport error|h2 protocol error|broken pipe"
+    "|connection (?:reset|refused|closed|error)|currently unavailable|status: unavailable"
+    "|no active replica|not have enough active replicas|at least one `active` replica"
+    "|read operations failed|consistency of this update is not guaranteed|via leader peer"
+    "|no leader could be selected|leader is not established|consensus operation",
+    re.IGNORECASE,
+)
 _REFUSED: Final = "the Qdrant server {server} refuses the API key ({words}); {key}"
 _MEANINGS: Final[Mapping[object, str]] = {
     grpc.StatusCode.UNAUTHENTICATED: _REFUSED,
@@ -52,9 +67,48 @@ _MEANINGS: Final[Mapping[object, str]] = {
         "newer is needed, and its gRPC port, usually 6334"
     ),
 }
+#: What the server's words mean where a key lacks a right.
+_RIGHTS: Final[Mapping[str, str]] = {
+    "global manage access|write access|only points access": (
+        "this key may not write to the collection {name!r} of {server} ({words}); ask for one that "
+        "may"
+    ),
+    "manage access": (
+        "this key may not make collections on {server}, or delete them ({words}); ask for one that "
+        "may, or have the collection {name!r} made"
+    ),
+    "access to collection|global access": (
+        "this key may not use the collection {name!r} of {server}, or make it ({words}); ask for "
+        "one that may"
+    ),
+}
+#: What gRPC's words mean where the two ends do not agree about TLS.
+_TLS: Final[Mapping[str, str]] = {
+    "certificate has expired|certificate is not yet valid": (
+        "the certificate of {server} has expired, or is not valid yet: see the clock of this "
+        "machine, and have the server given a new one"
+    ),
+    "CERTIFICATE_VERIFY_FAILED": (
+        "the certificate of {server} is not trusted on this machine: name a file with those that "
+        "are, in PEM, in GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+    ),
+    "Hostname Verification": (
+        "the certificate of {server} is for another name; use one of those that it was made for"
+    ),
+    "WRONG_VERSION_NUMBER": (
+        "{server} does not speak TLS at this port; use its port for TLS, or qdrant:// if the line "
+        "to it is safe"
+    ),
+}
+_SPEAKS_TLS: Final = "{server} speaks TLS at this port; write qdrants:// instead of qdrant://"
 _UNREACHED: Final = (
     "the Qdrant server {server} cannot be reached ({words}); see that it runs "
     "and that this is its gRPC port, then run the same command to go on"
+)
+
+_NOT_WHOLE: Final = (
+    "the Qdrant server {server} answers, but a part of its cluster does not ({words}); see that "
+    "all of its nodes run, then run the same command to go on"
 )
 
 _LOG: Final = logging.getLogger(__name__)
@@ -78,12 +132,13 @@ class Wire:
         self._longest = _patience()
         scheme, _, address = self._server.partition("://")
         host, _, port = address.rpartition(":")
+        self._address = host.strip("[]"), int(port)
         with warnings.catch_warnings():
             # A key sent in clear stays on the machine, or is meant to go so.
             warnings.simplefilter("ignore", UserWarning)
             self.client = QdrantClient(
                 host=host,
-                grpc_port=int(port),
+                grpc_port=self._address[1],
                 prefer_grpc=True,
                 https=scheme == "qdrants",
                 api_key=key_of(self._server),
@@ -91,6 +146,7 @@ class Wire:
                 check_compatibility=False,  # that would ask the other, HTTP port
             )
         self._answered = self._said = False
+        self._whole = True  # whether every copy has answered so far
 
     def call(self, action: Callable[[], _T]) -> _T:
         """Return what ``action`` returns; while the server is away, try again for a while.
@@ -113,13 +169,42 @@ class Wire:
         self._answered, self._said = True, False
         return result
 
+    def read(self, action: Callable[[models.ReadConsistencyType | None], _T]) -> _T:
+        """Return what ``action`` reads of all copies; where one is away, of another.
+
+        What one copy lacks is then as good as absent, and is written again; a search may ask any.
+        """
+
+        def attempt() -> _T:
+            if self._whole:
+                try:
+                    return action(models.ReadConsistencyType.ALL)
+                except grpc.RpcError as error:
+                    if not _inside(error):
+                        raise
+                    self._whole = False
+                    _LOG.warning(
+                        "the collection %r of %s is read from one copy, since another does not "
+                        "answer (%s); what that lacks is written by the first index after all "
+                        "nodes run again",
+                        self._name,
+                        self._server,
+                        _details(error)[:300],
+                    )
+            return action(None)
+
+        return self.call(attempt)
+
     def _say(self, state: tenacity.RetryCallState) -> None:
         """Tell a user who waits why, once for each outage."""
         if self._answered and not self._said:
             self._said = True
+            error = state.outcome.exception() if state.outcome else None
+            away = "is not whole" if error and _inside(error) else "does not answer"
             _LOG.warning(
-                "the Qdrant server %s does not answer; trying again for up to %.0f s",
+                "the Qdrant server %s %s; trying again for up to %.0f s",
                 self._server,
+                away,
                 self._longest,
             )
 
@@ -129,12 +214,21 @@ class Wire:
 
     def _explained(self, error: Exception) -> StoreError:
         code = error.code() if isinstance(error, grpc.RpcError) else None
-        said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
-        if _passes(error):
-            said = _UNREACHED
         words = _details(error)
+        said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
+        if code == grpc.StatusCode.PERMISSION_DENIED:
+            said = _meaning(_RIGHTS, words) or said
+        elif code == grpc.StatusCode.UNAVAILABLE and (tls := _meaning(_TLS, words)):
+            said = tls
+        elif _inside(error):
+            said = _NOT_WHOLE
+        elif _passes(error):
+            plain = not self._answered and self._server.startswith("qdrant:")
+            said = _SPEAKS_TLS if plain and _speaks_tls(*self._address) else _UNREACHED
         key = how_to_give_a_key(self._server)
-        return StoreError(said.format(server=self._server, name=self._name, words=words, key=key))
+        return StoreError(
+            said.format(server=self._server, name=self._name, words=words[:300], key=key)
+        )
 
 
 def _patience() -> float:
@@ -154,8 +248,39 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, grpc.RpcError):
         code, words = error.code(), _details(error)
         # A connection that breaks inside a message is reported as internal.
-        return code in _AGAIN or (code == grpc.StatusCode.INTERNAL and "RST_STREAM" in words)
+        if code == grpc.StatusCode.UNAVAILABLE and _meaning(_TLS, words):
+            return False
+        broken = code == grpc.StatusCode.INTERNAL and "RST_STREAM" in words
+        return code in _AGAIN or broken or _inside(error)
     return isinstance(error, ResourceExhaustedResponse)
+
+
+def _inside(error: BaseException) -> bool:
+    """Tell whether the node that was asked is well, and others of its cluster are not."""
+    return (
+        isinstance(error, grpc.RpcError)
+        and error.code() == grpc.StatusCode.INTERNAL
+        and _INSIDE.search(_details(error)) is not None
+    )
+
+
+def _meaning(meanings: Mapping[str, str], words: str) -> str | None:
+    """Return the sentence for the first pattern that the words have."""
+    found = (said for what, said in meanings.items() if re.search(what, words, re.IGNORECASE))
+    return next(found, None)
+
+
+def _speaks_tls(host: str, port: int) -> bool:
+    """Tell whether a server that has not answered in clear does so over TLS; nothing is sent."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        suppress(OSError),
+        socket.create_connection((host, port), timeout=2) as plain,
+        context.wrap_socket(plain),
+    ):
+        return True
+    return False
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -170,4 +295,4 @@ _BACK_OFF: Final = tenacity.wait_exponential_jitter(multiplier=0.1, max=5, jitte
 
 def _details(error: Any) -> str:
     words = error.details() if isinstance(error, grpc.RpcError) else str(error)
-    return " ".join((words or type(error).__name__).split())[:300]
+    return " ".join((words or type(error).__name__).split())
