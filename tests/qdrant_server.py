@@ -150,6 +150,11 @@ class QdrantServer:
                 ):
                     raise ValueError(f'Index required but no such for "{asked}"')
 
+    def join(self, other: QdrantServer) -> None:
+        """Serve what another node serves, as of one cluster."""
+        self.copies, self.engine, self.lock = other.copies, other.engine, other.lock
+        self.indexes, self.created = other.indexes, other.created
+
     def active(self) -> list[QdrantClient]:
         return [copy for copy in self.copies if copy not in self.inactive]
 

@@ -20,6 +20,13 @@ from paint_search.search.stores import Place
         ),
         ("qdrant://host/works", "qdrant", "works", "qdrant://host:6334", {}),
         ("qdrants://host:7000/works", "qdrant", "works", "qdrants://host:7000", {}),
+        (
+            "qdrant://db1,db2:7000,[::1],db1/works?shards=2",
+            "qdrant",
+            "works",
+            "qdrant://db1:6334,db2:7000,[::1]:6334",
+            {"shards": 2},
+        ),
         ("qdrant://[::1]:6334/works/", "qdrant", "works", "qdrant://[::1]:6334", {}),
         (
             "qdrant://host/w?shards=6&replicas=2&consistency=1&on_disk=true&quantization=int8",
@@ -52,6 +59,8 @@ def test_what_is_written(
         ("http://host/works", "unknown store="),
         ("qdrant://host", "no collection"),
         ("qdrant:///works", "no host"),
+        ("qdrant://db1,,db2/works", "no host"),
+        ("qdrant://db1,db2:port/works", "cannot read"),
         ("qdrant://host/a/b", "no collection"),
         ("qdrant://host/..", "no collection"),
         ("qdrant://host:port/works", "cannot read"),

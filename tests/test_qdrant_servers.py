@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from conftest import Cli, copy_tree
-from qdrant_server import QdrantServer
+from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
 from paint_search.errors import StoreError, UsageError
@@ -19,6 +20,15 @@ MAKE = ("index", "paintings", "--backbone", "descriptors", "--store")
 @pytest.fixture
 def server() -> Iterator[QdrantServer]:
     made = QdrantServer()
+    yield made
+    made.die()
+
+
+@pytest.fixture
+def second(server: QdrantServer) -> Iterator[QdrantServer]:
+    """Another node of the server's cluster."""
+    made = QdrantServer()
+    made.join(server)
     yield made
     made.die()
 
@@ -165,6 +175,58 @@ def test_keys_that_cannot_be_read_are_not_shown(
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert says in outcome.err
     assert "secret" not in outcome.err
+
+
+def test_another_node_is_asked_when_one_dies(
+    server: QdrantServer, second: QdrantServer, home: Path, cli: Cli
+) -> None:
+    url = f"qdrant://127.0.0.1:{server.port},127.0.0.1:{second.port}/works"
+
+    server.faults = [Fault("Upsert", grpc.StatusCode.UNAVAILABLE, times=99)]
+    assert cli.ok(*MAKE, url, "--json").json["new"] == 3
+    assert "Upsert" in second.calls
+    for _ in range(2):
+        names = [painting["id"] for painting in cli.ok("list", "--json").json["paintings"]]
+        assert len(names) == 3
+        assert cli.ok("similar", names[0], "--json").json["hits"]
+        assert cli.ok("index", "paintings", "--json").json["unchanged"] == 3
+        server.die()
+    second.die()
+    dead = cli("list")
+    assert dead.code == 1
+    assert f"127.0.0.1:{server.port},127.0.0.1:{second.port} cannot be reached" in dead.err
+
+
+def test_each_node_has_its_key(
+    server: QdrantServer,
+    second: QdrantServer,
+    home: Path,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = [f"127.0.0.1:{node.port}" for node in (server, second)]
+    server.api_key, second.api_key = "one", "two"
+    keys = ",".join(
+        f"qdrant://{node}={key}" for node, key in zip(nodes, ("one", "two"), strict=True)
+    )
+    monkeypatch.setenv("PAINT_SEARCH_QDRANT_KEYS", keys)
+    cli.ok(*MAKE, f"qdrant://{','.join(nodes)}/works")
+    server.die()
+    assert cli.ok("info")
+    assert (server.keys, second.keys) == ({"one"}, {"two"})
+
+
+def test_no_node_is_asked_where_one_was_not_named(
+    server: QdrantServer, second: QdrantServer, home: Path, cli: Cli
+) -> None:
+    receive(server, cli)
+    file = Path(".paint-search/manifest.json")
+    record = json.loads(file.read_text())
+    record["store"]["server"] = f"qdrant://127.0.0.1:{server.port},0.0.0.0:{second.port}"
+    file.write_text(json.dumps(record))
+    assert f"qdrant://0.0.0.0:{second.port}, a server that you have not named" in cli("info").err
+    assert not server.calls
+    assert not second.calls
 
 
 def test_a_user_without_a_folder_of_their_own_names_servers_for_a_while(

@@ -5,6 +5,7 @@ The only module that knows every kind of store. Imports one when it is asked for
 
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -99,7 +100,9 @@ def check_reach(place: Place) -> None:
     if place.server is not None:
         from paint_search.search.stores.qdrant.servers import named
 
-        with named(place.server):
+        with ExitStack() as all_named:
+            for server in place.servers:
+                all_named.enter_context(named(server))
             _taken(Path(), place)
 
 

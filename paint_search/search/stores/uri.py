@@ -30,7 +30,8 @@ class Place:
         kind: of the store.
         base: name of the folder in the index, or of the collection.
         generation: counts up whenever the points are written anew, as ``compress`` does.
-        server: scheme, host and port; None for stores in a folder of the index.
+        server: scheme, host and port, of several nodes separated by commas; None for stores in a
+            folder of the index.
         settings: those that were given, checked.
     """
 
@@ -55,28 +56,30 @@ class Place:
             raise UsageError(
                 f"keep secrets out of {argument('store')}: the API key goes into QDRANT_API_KEY"
             )
-        try:
-            parts = urlsplit(head)
-            text.encode()  # a name of other bytes is no server's
-            host, port = parts.hostname, parts.port or PORT
-        except ValueError as error:
-            raise UsageError(f"cannot read {argument('store', text)}: {error}") from error
-        if parts.scheme not in _SCHEMES:
+        scheme, _, rest = head.partition("://")
+        if scheme not in _SCHEMES:
             raise UsageError(
                 f"unknown {argument('store', text)}: use edge, faiss, "
                 f"qdrant://HOST:{PORT}/COLLECTION, or qdrants:// for TLS"
             )
-        name = parts.path.strip("/")
-        if not host or not _COLLECTION.fullmatch(name):
+        nodes, _, name = rest.partition("/")
+        name = name.strip("/")
+        try:
+            text.encode()  # a name of other bytes is no server's
+            addresses = [urlsplit(f"//{node}") for node in nodes.split(",")]
+            hosts = [(address.hostname or "", address.port or PORT) for address in addresses]
+        except ValueError as error:
+            raise UsageError(f"cannot read {argument('store', text)}: {error}") from error
+        if not all(host for host, _ in hosts) or not _COLLECTION.fullmatch(name):
             raise UsageError(
                 f"{argument('store', text)} names no host or no collection: write "
                 f"qdrant://HOST:{PORT}/COLLECTION, with letters, digits, '_', '-' and '.'"
             )
-        shown = f"[{host}]" if ":" in host else host
+        shown = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
         return cls(
             "qdrant",
             base=name,
-            server=f"{parts.scheme}://{shown}:{port}",
+            server=f"{scheme}://{','.join(dict.fromkeys(shown))}",
             settings=_settings("qdrant", query, text),
         )
 
@@ -84,6 +87,12 @@ class Place:
     def name(self) -> str:
         """Name of the folder in the index, or of the collection."""
         return self.base if self.generation == 1 else f"{self.base}-{self.generation}"
+
+    @property
+    def servers(self) -> list[str]:
+        """Scheme, host and port of each node of the server."""
+        scheme, _, addresses = (self.server or "").partition("://")
+        return [f"{scheme}://{address}" for address in addresses.split(",") if address]
 
     @property
     def embedded(self) -> bool:

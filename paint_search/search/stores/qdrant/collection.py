@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Final
 
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
 from paint_search.errors import StoreError, argument
 from paint_search.painting import Value
@@ -50,17 +50,17 @@ def enter(
     Raises:
         StoreError: the server is out of reach, or the collection holds other vectors.
     """
-    name, client = place.name, wire.client
+    name = place.name
     # Every collection has a kind of vectors, even where no point comes with one.
     lengths = dict(dimensions) or {"compact": 1}
-    if not wire.call(lambda: client.collection_exists(name)):
+    if not wire.call(lambda client: client.collection_exists(name)):
         try:
             _create(wire, place, lengths, maker)
         except StoreError:
             # Another machine may have been quicker; then its collection is checked.
-            if not wire.call(lambda: client.collection_exists(name)):
+            if not wire.call(lambda client: client.collection_exists(name)):
                 raise
-    info = wire.call(lambda: client.get_collection(name))
+    info = wire.call(lambda client: client.get_collection(name))
     _check(info, place, lengths, maker)
     return info
 
@@ -69,8 +69,8 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
     settings, name = place.settings, place.name
     graphs = {"full": _NO_GRAPH if "compact" in lengths else _HNSW, "compact": _HNSW}
     made = partial(
-        wire.client.create_collection,
-        name,
+        QdrantClient.create_collection,
+        collection_name=name,
         vectors_config={
             kind: models.VectorParams(
                 size=length,
@@ -96,7 +96,15 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
     wire.call(made)
     for field in _BOOKKEEPING:
         kind = field_kind(field, "")
-        wire.call(partial(wire.client.create_payload_index, name, field, kind, wait=True))
+        wire.call(
+            partial(
+                QdrantClient.create_payload_index,
+                collection_name=name,
+                field_name=field,
+                field_schema=kind,
+                wait=True,
+            )
+        )
 
 
 def field_kind(field: str, value: Value) -> models.KeywordIndexParams | models.FloatIndexParams:
@@ -130,13 +138,13 @@ def _check(
 def exists(place: Place) -> bool:
     """Tell whether there is a collection; raise StoreError unless the server takes the API key."""
     with closing(Wire(place)) as wire:
-        return bool(wire.call(lambda: wire.client.collection_exists(place.name)))
+        return bool(wire.call(lambda client: client.collection_exists(place.name)))
 
 
 def delete_collection(place: Place) -> None:
     """Delete the collection at ``place``, if there is one."""
     with closing(Wire(place)) as wire:
-        wire.call(lambda: wire.client.delete_collection(place.name))
+        wire.call(lambda client: client.delete_collection(place.name))
 
 
 def _number(settings: Mapping[str, Any], name: str) -> int | None:

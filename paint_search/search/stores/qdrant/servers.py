@@ -119,17 +119,17 @@ def _configured() -> dict[str, str]:
 
 def _servers(where: str, entries: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return server -> key; what cannot be read is not repeated, since it may be a key."""
-    made = {}
+    made: dict[str, str] = {}
     for number, (address, key) in enumerate(entries, start=1):
         whole = address.strip() if "://" in address else f"qdrants://{address.strip()}"
         try:
-            server = Place.parse(f"{whole}/any").server
+            servers = Place.parse(f"{whole}/any").servers
         except UsageError:
-            server = None
-        if server is None:
+            servers = []
+        if not servers:
             raise UsageError(
                 f"{where}: entry {number} names no server; write HOST:PORT and its key, with "
                 "qdrant:// before HOST where the key may go in clear"
             )
-        made[server] = key.strip()
+        made |= dict.fromkeys(servers, key.strip())
     return made

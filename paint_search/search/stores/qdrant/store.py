@@ -9,10 +9,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final, TypeVar, cast
 
-from qdrant_client import grpc, models
+from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from paint_search.errors import StoreError
@@ -77,7 +76,6 @@ class QdrantStore(Engine):
         self._name = place.name
         self._dimensions = dimensions
         self._wire = Wire(place)
-        self._client = self._wire.client
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
@@ -112,7 +110,7 @@ class QdrantStore(Engine):
             ]
             self._drain(2 * self._parallel - 1)
             upload = self._pool.submit(
-                self._call, self._client.upsert, self._name, points, wait=True
+                self._call, QdrantClient.upsert, self._name, points, wait=True
             )
             self._uploads.append(upload)
         self._afloat |= ids
@@ -129,12 +127,12 @@ class QdrantStore(Engine):
             for record in records
         ]
         if operations:
-            self._ask(self._client.batch_update_points, self._name, operations, wait=True)
+            self._ask(QdrantClient.batch_update_points, self._name, operations, wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete points; unknown ids are passed over."""
         chosen = models.PointIdsList(points=list(ids))
-        self._ask(self._client.delete, self._name, chosen, wait=True)
+        self._ask(QdrantClient.delete, self._name, chosen, wait=True)
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
         """Return the points that exist among ``ids``, by id."""
@@ -161,7 +159,7 @@ class QdrantStore(Engine):
                 answer.points
                 for start in range(0, len(asked), at_once)
                 for answer in self._call(
-                    self._client.query_batch_points, self._name, asked[start : start + at_once]
+                    QdrantClient.query_batch_points, self._name, asked[start : start + at_once]
                 )
             ]
             for row, points in zip(left, answers, strict=True):
@@ -240,13 +238,13 @@ class QdrantStore(Engine):
         self._wire.close()
 
     def _info(self) -> models.CollectionInfo:
-        return cast("models.CollectionInfo", self._call(self._client.get_collection, self._name))
+        return cast("models.CollectionInfo", self._call(QdrantClient.get_collection, self._name))
 
     def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
         # Pages of all copies would be cut short where these differ, and seem to be the last: one
         # copy says what there may be, and all are asked for it.
         page, after = self._ask(
-            self._client.scroll,
+            QdrantClient.scroll,
             self._name,
             scroll_filter=condition,
             limit=_least(PAGE, self._limits.max_query_limit),
@@ -261,9 +259,12 @@ class QdrantStore(Engine):
         return page, after
 
     def _retrieve(self, ids: Sequence[str], vectors: bool) -> Sequence[Any]:
-        retrieve = partial(self._client.retrieve, self._name, list(ids), with_vectors=vectors)
         self._drain()
-        return self._wire.read(lambda copies: retrieve(consistency=copies))
+        return self._wire.read(
+            lambda client, copies: client.retrieve(
+                self._name, list(ids), with_vectors=vectors, consistency=copies
+            )
+        )
 
     def _schema(self) -> Mapping[str, Any]:
         self._drain()
@@ -272,7 +273,7 @@ class QdrantStore(Engine):
     def _create_index(self, field: str, value: Value) -> None:
         kind = field_kind(field, value)
         try:
-            self._ask(self._client.create_payload_index, self._name, field, kind, wait=True)
+            self._ask(QdrantClient.create_payload_index, self._name, field, kind, wait=True)
         except StoreError:
             schema = self._schema()
             if field in schema:
@@ -347,13 +348,13 @@ class QdrantStore(Engine):
         limit = _least(max(1, most), self._limits.max_query_limit)
         if limit < most:  # and some would be left out
             return {record.payload.get(field) for record in self.scroll()}
-        answer = self._ask(self._client.facet, self._name, field, limit=limit)
+        answer = self._ask(QdrantClient.facet, self._name, field, limit=limit)
         return [hit.value for hit in answer.hits]
 
     def _count(self, condition: Any) -> int:
         where = condition and RestToGrpc.convert_filter(condition)
 
-        def count(copies: models.ReadConsistencyType | None) -> Any:
+        def count(client: QdrantClient, copies: models.ReadConsistencyType | None) -> Any:
             # The client's own method takes no consistency.
             request = grpc.CountPoints(
                 collection_name=self._name,
@@ -363,7 +364,7 @@ class QdrantStore(Engine):
                     "Any", copies and RestToGrpc.convert_read_consistency(copies)
                 ),
             )
-            return self._client.grpc_points.Count(request, timeout=CALL_SECONDS)
+            return client.grpc_points.Count(request, timeout=CALL_SECONDS)
 
         self._drain()
         return int(self._wire.read(count).result.count)
@@ -387,7 +388,7 @@ class QdrantStore(Engine):
         return self._call(method, *args, **options)
 
     def _call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        return self._wire.call(partial(method, *args, **options))
+        return self._wire.call(lambda client: method(client, *args, **options))
 
 
 def _least(wanted: _N, limit: _N | None) -> _N:

@@ -119,36 +119,22 @@ _T = TypeVar("_T")
 class Wire:
     """A connection to the server of ``place``; nothing is sent before the first call.
 
-    Attributes:
-        client: to be used inside ``call`` only.
+    Where it has several nodes, they are asked in turn: the next one when one does not answer.
 
     Raises:
         StoreError: the user has not named the server.
     """
 
     def __init__(self, place: Place) -> None:
-        self._server = str(place.server)
+        self._server, self._servers = str(place.server), place.servers
         self._name = place.name
         self._longest = _patience()
-        scheme, _, address = self._server.partition("://")
-        host, _, port = address.rpartition(":")
-        self._address = host.strip("[]"), int(port)
-        with warnings.catch_warnings():
-            # A key sent in clear stays on the machine, or is meant to go so.
-            warnings.simplefilter("ignore", UserWarning)
-            self.client = QdrantClient(
-                host=host,
-                grpc_port=self._address[1],
-                prefer_grpc=True,
-                https=scheme == "qdrants",
-                api_key=key_of(self._server),
-                timeout=CALL_SECONDS,
-                check_compatibility=False,  # that would ask the other, HTTP port
-            )
+        self._clients = [_connected(server) for server in self._servers]
+        self._at = 0  # the node that is asked
         self._answered = self._said = False
         self._whole = True  # whether every copy has answered so far
 
-    def call(self, action: Callable[[], _T]) -> _T:
+    def call(self, action: Callable[[QdrantClient], _T]) -> _T:
         """Return what ``action`` returns; while the server is away, try again for a while.
 
         Raises:
@@ -158,27 +144,38 @@ class Wire:
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes),
             wait=_pause,
-            stop=tenacity.stop_after_delay(patience),
+            stop=tenacity.stop_all(
+                tenacity.stop_after_delay(patience), tenacity.stop_after_attempt(len(self._clients))
+            ),
             before_sleep=self._say,
             reraise=True,
         )
         try:
-            result = again(action)
+            result = again(lambda: self._attempt(action))
         except (grpc.RpcError, ResourceExhaustedResponse) as error:
             raise self._explained(error) from error
         self._answered, self._said = True, False
         return result
 
-    def read(self, action: Callable[[models.ReadConsistencyType | None], _T]) -> _T:
+    def _attempt(self, action: Callable[[QdrantClient], _T]) -> _T:
+        at = self._at
+        try:
+            return action(self._clients[at])
+        except grpc.RpcError as error:
+            if _passes(error) and at == self._at:  # and no other thread has gone on already
+                self._at = (at + 1) % len(self._clients)
+            raise
+
+    def read(self, action: Callable[[QdrantClient, models.ReadConsistencyType | None], _T]) -> _T:
         """Return what ``action`` reads of all copies; where one is away, of another.
 
         What one copy lacks is then as good as absent, and is written again; a search may ask any.
         """
 
-        def attempt() -> _T:
+        def attempt(client: QdrantClient) -> _T:
             if self._whole:
                 try:
-                    return action(models.ReadConsistencyType.ALL)
+                    return action(client, models.ReadConsistencyType.ALL)
                 except grpc.RpcError as error:
                     if not _inside(error):
                         raise
@@ -191,7 +188,7 @@ class Wire:
                         self._server,
                         _details(error)[:300],
                     )
-            return action(None)
+            return action(client, None)
 
         return self.call(attempt)
 
@@ -210,25 +207,48 @@ class Wire:
 
     def close(self) -> None:
         """Hang up."""
-        self.client.close()
+        for client in self._clients:
+            client.close()
 
     def _explained(self, error: Exception) -> StoreError:
         code = error.code() if isinstance(error, grpc.RpcError) else None
-        words = _details(error)
+        words, server = _details(error), self._servers[self._at]
         said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
         if code == grpc.StatusCode.PERMISSION_DENIED:
             said = _meaning(_RIGHTS, words) or said
         elif code == grpc.StatusCode.UNAVAILABLE and (tls := _meaning(_TLS, words)):
             said = tls
         elif _inside(error):
-            said = _NOT_WHOLE
+            said, server = _NOT_WHOLE, self._server
         elif _passes(error):
-            plain = not self._answered and self._server.startswith("qdrant:")
-            said = _SPEAKS_TLS if plain and _speaks_tls(*self._address) else _UNREACHED
-        key = how_to_give_a_key(self._server)
-        return StoreError(
-            said.format(server=self._server, name=self._name, words=words[:300], key=key)
+            plain = not self._answered and server.startswith("qdrant:")
+            if plain and _speaks_tls(server):
+                said = _SPEAKS_TLS
+            else:
+                said, server = _UNREACHED, self._server
+        key = how_to_give_a_key(server)
+        return StoreError(said.format(server=server, name=self._name, words=words[:300], key=key))
+
+
+def _connected(server: str) -> QdrantClient:
+    host, port = _address(server)
+    with warnings.catch_warnings():
+        # A key sent in clear stays on the machine, or is meant to go so.
+        warnings.simplefilter("ignore", UserWarning)
+        return QdrantClient(
+            host=host,
+            grpc_port=port,
+            prefer_grpc=True,
+            https=server.startswith("qdrants:"),
+            api_key=key_of(server),
+            timeout=CALL_SECONDS,
+            check_compatibility=False,  # that would ask the other, HTTP port
         )
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, _, port = server.partition("://")[2].rpartition(":")
+    return host, int(port)
 
 
 def _patience() -> float:
@@ -270,13 +290,14 @@ def _meaning(meanings: Mapping[str, str], words: str) -> str | None:
     return next(found, None)
 
 
-def _speaks_tls(host: str, port: int) -> bool:
+def _speaks_tls(server: str) -> bool:
     """Tell whether a server that has not answered in clear does so over TLS; nothing is sent."""
+    host, port = _address(server)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
         suppress(OSError),
-        socket.create_connection((host, port), timeout=2) as plain,
+        socket.create_connection((host.strip("[]"), port), timeout=2) as plain,
         context.wrap_socket(plain),
     ):
         return True
