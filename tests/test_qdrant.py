@@ -384,6 +384,7 @@ def test_a_strict_server_is_asked_within_its_limits(home: Path, cli: Cli, museum
     here = ("--index", museum / ".paint-search")
     listed = cli.ok("list", "--json").json
     assert listed == cli.ok("list", "--json", *here).json
+    assert cli.ok("info", "--json").json["trimmed"] == 0
     query = listed["paintings"][0]["id"]
     for options in (["-k", "29"], ["--where", "year=1900.."], ["--not", "year=1900"]):
         ours, theirs = (

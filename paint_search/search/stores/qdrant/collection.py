@@ -34,9 +34,9 @@ _QUANTIZATIONS: Final[Mapping[str, models.QuantizationConfig]] = {
 #: query by them is quick enough, since they would fill the memory.
 _UNIQUE: Final = frozenset({"path", "title", "_hash"})
 
-#: Fields that the program itself looks for: indexed before those of the labels, of which a server
-#: may take a few only.
-_BOOKKEEPING: Final = ("_hash", "path")
+#: Fields that the program itself looks for, with a value: indexed before those of the labels,
+#: of which a server may take a few only.
+_BOOKKEEPING: Final[Mapping[str, Value]] = {"_hash": "", "path": "", "_trimmed": 0.0}
 
 #: Where a collection says whose vectors it holds.
 _METADATA: Final = "paint_search"
@@ -94,8 +94,8 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
         },
     )
     wire.call(made)
-    for field in _BOOKKEEPING:
-        kind = field_kind(field, "")
+    for field, value in _BOOKKEEPING.items():
+        kind = field_kind(field, value)
         wire.call(
             partial(
                 QdrantClient.create_payload_index,
