@@ -14,10 +14,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from qdrant_server import QdrantServer
 
 HUB_CACHE = tempfile.TemporaryDirectory(prefix="paint-search-hub-")
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=HUB_CACHE.name, HF_HUB_CACHE=HUB_CACHE.name)
@@ -205,6 +208,16 @@ def holder(studio: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+@pytest.fixture
+def server() -> Iterator[QdrantServer]:
+    """A stand-in for a Qdrant server, of one node."""
+    from qdrant_server import QdrantServer  # two seconds, which most tests need not wait
+
+    made = QdrantServer()
+    yield made
+    made.die()
 
 
 @pytest.fixture(scope="session")

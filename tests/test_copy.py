@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -20,13 +19,6 @@ from paint_search.errors import StoreError
 from paint_search.painting import Progress
 
 KINDS = ("edge", "faiss", "qdrant")
-
-
-@pytest.fixture
-def server() -> Iterator[QdrantServer]:
-    made = QdrantServer()
-    yield made
-    made.die()
 
 
 def _store(kind: str, server: QdrantServer, name: str) -> str:

@@ -27,13 +27,6 @@ MAKER = Maker("test", "fingerprint")
 
 
 @pytest.fixture
-def server() -> Iterator[QdrantServer]:
-    made = QdrantServer()
-    yield made
-    made.die()
-
-
-@pytest.fixture
 def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with paintings, not indexed yet, as current folder."""
     copy_tree(painted, tmp_path / "paintings")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -22,13 +21,6 @@ from paint_search.painting import Record, painting_id
 from paint_search.search.stores import Maker, Place, open_store
 
 MAKE = ("--backbone", "descriptors", "--json")
-
-
-@pytest.fixture
-def server() -> Iterator[QdrantServer]:
-    made = QdrantServer()
-    yield made
-    made.die()
 
 
 @pytest.fixture

@@ -18,13 +18,6 @@ MAKE = ("index", "paintings", "--backbone", "descriptors", "--store")
 
 
 @pytest.fixture
-def server() -> Iterator[QdrantServer]:
-    made = QdrantServer()
-    yield made
-    made.die()
-
-
-@pytest.fixture
 def second(server: QdrantServer) -> Iterator[QdrantServer]:
     """Another node of the server's cluster."""
     made = QdrantServer()
