@@ -37,6 +37,7 @@ from paint_search.eval import (
     typical_works,
 )
 from paint_search.files import PAGES
+from paint_search.search.filters import SPANS
 from paint_search.studies.exhibit import Exhibit
 from paint_search.studies.result import Report, check_file, counting
 from paint_search.studies.works import AnIndex, Exclude, Where, Works, read_works, reading
@@ -270,8 +271,12 @@ def _numbers(page: Collected) -> dict[str, object]:
                 (f"works of the {page.works.by} in the middle", middle[1]),
             ]
     rows.append((f"works without {page.works.by}", list(page.works.labels).count(None)))
-    rows += [(name, _describe(values)) for name, values in page.fields.items()]
-    columns = {page.works.by: page.works.labels, **page.fields}
+    fields = page.fields
+    for name, ends in SPANS.items():
+        if all(fields.get(end) == fields.get(name) for end in ends):
+            fields = {field: values for field, values in fields.items() if field not in ends}
+    rows += [(name, _describe(values)) for name, values in fields.items()]
+    columns = {page.works.by: page.works.labels, **fields}
     frequent = {name: top for name, values in columns.items() if (top := _top(name, values))}
     names = page.having(2)[:_TYPICAL]
     typical = typical_works(page.works.vectors, page.only(names)) if names else {}
