@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import paint_search
 from paint_search.cli.output import (
     CsvOption,
-    IndexOption,
+    Opening,
     Output,
     WhereOption,
     Works,
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 
 
 @command
-def info(*, table: CsvOption = None, index: IndexOption = None, output: Output) -> None:
+def info(*, table: CsvOption = None, index: Opening, output: Output) -> None:
     """Say what an index holds, how it was made and how it is searched.
 
     Example: `paint-search info`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         facts = collection.info()
     manifest = facts.manifest
     output.json(dataclasses.asdict(facts))
@@ -73,13 +72,13 @@ def info(*, table: CsvOption = None, index: IndexOption = None, output: Output) 
 
 @command
 def list_paintings(
-    *, works: Works, table: CsvOption = None, index: IndexOption = None, output: Output
+    *, works: Works, table: CsvOption = None, index: Opening, output: Output
 ) -> None:
     """List the paintings of an index.
 
     Example: `paint-search list --where movement=Cubism --where year=1907..1914`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         conditions = works.conditions
         paintings = sorted(collection.paintings(conditions), key=lambda painting: painting.path)
     told = [painting.to_dict() for painting in paintings]
@@ -99,14 +98,14 @@ def remove(
         list[str] | None, typer.Argument(metavar="[PAINTING]...", help="Indexed paths or ids.")
     ] = None,
     where: WhereOption = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Take paintings out of an index; no file is deleted, and indexing again brings them back.
 
     Example: `paint-search remove --where genre=sketch`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         count = collection.remove(*(paintings or ()), where=Works(where).conditions)
     output.json({"removed": count})
     output.line(f"{counted(count, 'painting')} removed from the index; no file was touched")
@@ -123,14 +122,14 @@ def export(
         ),
     ] = "npy",
     works: Works,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Write vectors and labels in a form that other tools read.
 
     Example: `paint-search export paintings.parquet --to parquet`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         files, count = collection.export(out, to, works.conditions)
     output.json({"files": [str(file) for file in files], "paintings": count})
     output.line(f"{counted(count, 'painting')} written to {' and '.join(map(str, files))}")
@@ -166,8 +165,16 @@ def compress(
             help="Keep compact vectors alone, to save space; what it costs is said first.",
         ),
     ] = False,
+    keep: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long a server keeps the vectors of before, for those who are reading them.",
+        ),
+    ] = 600.0,
     table: CsvOption = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Shorten the vectors of an index, and search it in two steps from then on.
@@ -177,12 +184,13 @@ def compress(
 
     Example: `paint-search compress --method pca --dims 128`
     """
-    with paint_search.Index.open(index) as collection, shows_steps(output) as report:
+    with index.open() as collection, shows_steps(output) as report:
         summary = collection.compress(
             method,
             dims,
             seed=seed,
             drop_full=drop_full,
+            keep=keep,
             label=label,
             report=report,
             note=output.note,
@@ -215,7 +223,7 @@ def copy(
             help="Index folder of the copy.  [default: the index folder's name and the store's]",
         ),
     ] = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Copy an index into another store: vectors, labels and compressor; nothing is embedded again.
@@ -225,7 +233,7 @@ def copy(
 
     Example: `paint-search copy --to qdrant://localhost:6334/paintings`
     """
-    with paint_search.Index.open(index) as collection, shows_steps(output) as report:
+    with index.open() as collection, shows_steps(output) as report:
         summary = collection.copy(to, folder, report=report)
     output.json(dataclasses.asdict(summary))
     output.line(

@@ -21,7 +21,7 @@ from paint_search.index.collection import Collection
 from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
 from paint_search.index.manifest import Manifest
-from paint_search.index.paths import read_path, write_path
+from paint_search.index.paths import NOWHERE, read_path, write_path
 from paint_search.indexer.backbones.engines import DEVICES, Embedder
 from paint_search.indexer.corpus.labels import label_source
 from paint_search.indexer.corpus.scan import Part, Walk, scan
@@ -222,6 +222,8 @@ def _enter_corpus(collection: Collection, folder: Path, summary: Summary) -> tup
     for spelling, base in ((folder, root), (folder.resolve(), root.resolve())):
         if spelling.is_relative_to(base):
             return manifest, root / spelling.relative_to(base)
+    if root == NOWHERE:  # of a collection that was opened by its address
+        return replace(manifest, root=write_path(folder, index)), folder
     if root.exists():
         raise UsageError(
             f"{index} is the index of {root}, and {folder} is not inside it; make another index "
@@ -236,11 +238,20 @@ def _enter_corpus(collection: Collection, folder: Path, summary: Summary) -> tup
 
 
 def _remember_labels(index: Path, manifest: Manifest, request: Request) -> Manifest:
+    unsaid = request.table is None and request.labels is None
+    if manifest.from_table and manifest.table is None and unsaid:
+        raise UsageError(
+            f"labels of this index come from a table, {manifest.from_table}, on another machine; "
+            f"name it with {argument('table')}, or say where they come from now with "
+            f"{argument('labels')}"
+        )
     if request.table is not None:
         table = write_path(request.table.absolute(), index)
         return replace(manifest, table=table, table_encoding=request.table_encoding)
     if request.labels is not None:
-        return replace(manifest, labels=request.labels, table=None, table_encoding=None)
+        return replace(
+            manifest, labels=request.labels, table=None, table_encoding=None, from_table=None
+        )
     return manifest
 
 

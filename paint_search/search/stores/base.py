@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.painting import Record
 from paint_search.search.filters import Filter
+from paint_search.search.stores.description import Shared
 
 #: The backbone's vectors, and what a compressor made of them.
 VectorName = Literal["full", "compact"]
@@ -130,22 +131,16 @@ class Match:
         object.__setattr__(self, "score", min(1.0, max(-1.0, self.score)))
 
 
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """What made the vectors of a store: a name to read, and a fingerprint to compare.
-
-    Vectors of two fingerprints must never meet in one store.
-    """
-
-    name: str
-    fingerprint: str
-
-
 class Store(Protocol):
     """A collection of points with unit-norm vectors, full, compact or both.
 
     Every method raises StoreError when the storage fails.
     """
+
+    @property
+    def shared(self) -> Shared | None:
+        """The collection that others open by its address; None of points in an index folder."""
+        ...
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced."""

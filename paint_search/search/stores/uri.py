@@ -28,7 +28,7 @@ class Place:
 
     Attributes:
         kind: of the store.
-        base: name of the folder in the index, or of the collection.
+        base: name of the folder in the index, or public name of the collection.
         generation: counts up whenever the points are written anew, as ``compress`` does.
         server: scheme, host and port, of several nodes separated by commas; None for stores in a
             folder of the index.
@@ -85,8 +85,12 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Name of the folder in the index, or of the collection."""
-        return self.base if self.generation == 1 else f"{self.base}-{self.generation}"
+        """Name of the folder in the index, or of the collection of this generation.
+
+        The public name of a collection is ``base``, which leads to the newest generation.
+        """
+        first = self.embedded and self.generation == 1
+        return self.base if first else f"{self.base}-{self.generation}"
 
     @property
     def servers(self) -> list[str]:
@@ -111,7 +115,7 @@ class Place:
         return made
 
     def __str__(self) -> str:
-        head = self.kind if self.server is None else f"{self.server}/{quote(self.name)}"
+        head = self.kind if self.server is None else f"{self.server}/{quote(self.base)}"
         return f"{head}?{urlencode(self.settings)}" if self.settings else head
 
     @classmethod

@@ -11,17 +11,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar, cast
 
+from grpc import StatusCode
 from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from paint_search.errors import StoreError
+from paint_search.errors import StoreError, StoreMovedError
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Filter
-from paint_search.search.stores.base import Maker, Match, VectorName, VectorQuery
+from paint_search.search.stores.base import Match, VectorName, VectorQuery
+from paint_search.search.stores.description import Maker
 from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
-from paint_search.search.stores.qdrant.collection import enter, field_kind
-from paint_search.search.stores.qdrant.wire import CALL_SECONDS, Wire
-from paint_search.search.stores.uri import Place
+from paint_search.search.stores.qdrant.collection import ServedCollection, code_of, field_kind
+from paint_search.search.stores.qdrant.wire import CALL_SECONDS
 
 _UPLOAD: Final = 128  # 1.3 MB at 2,048 dimensions
 _PARALLEL: Final = 4
@@ -40,10 +41,10 @@ _N = TypeVar("_N", int, float)
 
 
 class QdrantStore(Engine):
-    """The collection at ``place``; made there where none exists.
+    """A collection of a server; made there where it is missing.
 
     Args:
-        place: server, collection and settings; those matter only where it is made.
+        served: the collection.
         dimensions: of each kind of vector that it keeps.
         maker: of those vectors.
         upload: points of one request.
@@ -64,26 +65,28 @@ class QdrantStore(Engine):
 
     def __init__(
         self,
-        place: Place,
+        served: ServedCollection,
         dimensions: Mapping[VectorName, int],
         maker: Maker,
         *,
         upload: int = _UPLOAD,
         parallel: int = _PARALLEL,
     ) -> None:
-        self._place = place
         self._parallel = parallel
-        self._name = place.name
         self._dimensions = dimensions
-        self._wire = Wire(place)
+        self.shared = served
+        self._wire = served.wire
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
         try:
-            info = enter(self._wire, place, dimensions, maker)
+            info = served.enter(dimensions, maker)
         except BaseException:
             self._hang_up()
             raise
+        self._vectors: dict[str, str] = dict(
+            served.vectors.items()
+        )  # which stay those of this generation
         self._indexed = set(info.payload_schema)
         self._replicated = (info.config.params.replication_factor or 1) > 1
         strict = info.config.strict_mode_config
@@ -103,7 +106,10 @@ class QdrantStore(Engine):
             points = [
                 models.PointStruct(
                     id=record.id,
-                    vector={name: v.tolist() for name, v in self._vectors_of(record).items()},
+                    vector={
+                        self._vectors[kind]: v.tolist()
+                        for kind, v in self._vectors_of(record).items()
+                    },
                     payload=dict(record.payload),
                 )
                 for record in records[start : start + self._upload]
@@ -146,7 +152,7 @@ class QdrantStore(Engine):
         most = _least(query.limit, self._limits.max_query_limit)
         if query.spread > 0 and most < query.limit:
             raise StoreError(
-                f"{self._place.server} answers with at most {most:,} paintings at a time "
+                f"{self.shared.place.server} answers with at most {most:,} paintings at a time "
                 "(max_query_limit), and no more than these can be spread; ask for fewer"
             )
         found: list[dict[str, Any]] = [{} for _ in query.vectors]
@@ -179,7 +185,7 @@ class QdrantStore(Engine):
             candidates = _least(query.candidates, self._limits.max_query_limit)
             prefetch = models.Prefetch(
                 query=query.codes[row].tolist(),
-                using="compact",
+                using=self._vectors["compact"],
                 limit=candidates,
                 filter=condition,
                 params=self._params(query, ef=max(_EF, candidates)),
@@ -190,7 +196,7 @@ class QdrantStore(Engine):
         )
         return models.QueryRequest(
             query=nearest,
-            using=query.using,
+            using=self._vectors[query.using],
             prefetch=prefetch,
             filter=condition,
             params=self._params(query, ef=_EF),
@@ -222,7 +228,7 @@ class QdrantStore(Engine):
 
     def describe(self) -> str:
         """Say in a few words how searches go."""
-        quantization = self._place.settings.get("quantization")
+        quantization = self.shared.place.settings.get("quantization")
         how = "HNSW (m=16)" if self.approximate() else "exact until the server has built its graph"
         return f"{how}, {quantization} and rescored" if quantization else how
 
@@ -250,21 +256,36 @@ class QdrantStore(Engine):
             limit=_least(PAGE, self._limits.max_query_limit),
             offset=offset,
             with_payload=not self._replicated,
-            with_vectors=vectors and not self._replicated,
+            with_vectors=self._wanted(vectors and not self._replicated),
         )
         if self._replicated and page:
             ids = [point.id for point in page]
             found = {point.id: point for point in self._retrieve(ids, vectors)}
             page = [found[name] for name in ids if name in found]
+        else:
+            page = self._by_kind(page)
         return page, after
 
     def _retrieve(self, ids: Sequence[str], vectors: bool) -> Sequence[Any]:
         self._drain()
-        return self._wire.read(
+        found = self._read(
             lambda client, copies: client.retrieve(
-                self._name, list(ids), with_vectors=vectors, consistency=copies
+                self._name, list(ids), with_vectors=self._wanted(vectors), consistency=copies
             )
         )
+        return self._by_kind(found)
+
+    def _wanted(self, vectors: bool) -> list[str] | bool:
+        """Return the names of all vectors: those of another generation are refused."""
+        return list(self._vectors.values()) if vectors else False
+
+    def _by_kind(self, points: Sequence[Any]) -> Sequence[Any]:
+        """Call the vectors of points by their kind alone."""
+        for point in points:
+            if isinstance(point.vector, dict):
+                kinds = self._vectors.items()
+                point.vector = {k: point.vector[n] for k, n in kinds if n in point.vector}
+        return points
 
     def _schema(self) -> Mapping[str, Any]:
         self._drain()
@@ -283,7 +304,7 @@ class QdrantStore(Engine):
             _LOG.warning(
                 "%s takes no more than %d payload indexes (max_payload_index_count): paintings of "
                 "%s cannot be chosen by %r",
-                self._place.server,
+                self.shared.place.server,
                 len(schema),
                 self._name,
                 field,
@@ -302,9 +323,9 @@ class QdrantStore(Engine):
         schema = self._schema()
         if name not in schema and not name.startswith("_") and self._is_full(schema):
             raise StoreError(
-                f"{self._place.server} takes no more than {len(schema)} payload indexes of the "
-                f"collection {self._name!r} (max_payload_index_count), and has none of {name!r}: "
-                "choose paintings by another field, or ask for that index on the server"
+                f"{self.shared.place.server} takes no more than {len(schema)} payload indexes of "
+                f"the collection {self._name!r} (max_payload_index_count), and has none of "
+                f"{name!r}: choose paintings by another field, or ask for that index on the server"
             )
         return super().has_field(name)
 
@@ -338,7 +359,7 @@ class QdrantStore(Engine):
                 return condition
             if info.points < self._count_having(condition.key):
                 raise StoreError(
-                    f"{self._place.server} chooses by indexed values only "
+                    f"{self.shared.place.server} chooses by indexed values only "
                     f"(unindexed_filtering_retrieve), and {condition.key!r} has texts and numbers, "
                     "of which one kind can be indexed; choose paintings by another field"
                 )
@@ -367,7 +388,7 @@ class QdrantStore(Engine):
             return client.grpc_points.Count(request, timeout=CALL_SECONDS)
 
         self._drain()
-        return int(self._wire.read(count).result.count)
+        return int(self._read(count).result.count)
 
     def _drain(self, left: int = 0) -> None:
         """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""
@@ -388,7 +409,27 @@ class QdrantStore(Engine):
         return self._call(method, *args, **options)
 
     def _call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        return self._wire.call(lambda client: method(client, *args, **options))
+        try:
+            return self._wire.call(lambda client: method(client, *args, **options))
+        except StoreError as error:
+            raise _moved(error) from error.__cause__
+
+    def _read(self, action: Callable[..., Any]) -> Any:
+        try:
+            return self._wire.read(action)
+        except StoreError as error:
+            raise _moved(error) from error.__cause__
+
+    @property
+    def _name(self) -> str:
+        return self.shared.name
+
+
+def _moved(error: StoreError) -> StoreError:
+    """Return the error of a question that was meant for another generation, or what it was."""
+    if code_of(error) == StatusCode.INVALID_ARGUMENT and "vector name" in str(error):
+        return StoreMovedError(f"another machine has replaced this index meanwhile ({error})")
+    return error
 
 
 def _least(wanted: _N, limit: _N | None) -> _N:

@@ -59,8 +59,8 @@ _MEANINGS: Final[Mapping[object, str]] = {
     grpc.StatusCode.UNAUTHENTICATED: _REFUSED,
     grpc.StatusCode.PERMISSION_DENIED: _REFUSED,
     grpc.StatusCode.NOT_FOUND: (
-        "the Qdrant server {server} has no collection {name!r} (any more); "
-        "if another machine has compressed it, copy that machine's index folder"
+        "the Qdrant server {server} has no collection {name!r} (any more); restore it from a "
+        "snapshot, or delete the index folder and index again"
     ),
     grpc.StatusCode.UNIMPLEMENTED: (
         "{server} is no Qdrant server, or an old one ({words}); version 1.16 or "
@@ -127,7 +127,7 @@ class Wire:
 
     def __init__(self, place: Place) -> None:
         self._server, self._servers = str(place.server), place.servers
-        self._name = place.name
+        self._name = place.base
         self._longest = _patience()
         self._clients = [_connected(server) for server in self._servers]
         self._at = 0  # the node that is asked
