@@ -189,18 +189,16 @@ class QdrantServer:
     def count(self, collection: str) -> int:
         return self.engine.count(collection).count
 
-    @property
     def collections(self) -> list[str]:
         return sorted(one.name for one in self.engine.get_collections().collections)
 
-    @property
     def aliases(self) -> dict[str, str]:
         return {one.alias_name: one.collection_name for one in self.engine.get_aliases().aliases}
 
     def real(self, name: str) -> str:
         """Return the name of the collection that is asked for by its own or by an alias."""
-        known = self.aliases.get(name, name)
-        if known not in self.collections:
+        known = self.aliases().get(name, name)
+        if known not in self.collections():
             raise _missing(known)
         return known
 
@@ -396,6 +394,8 @@ def _served(right: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                     return method(self, request, owner.real(request.collection_name))
             except Refusal as error:
                 context.abort(error.code, str(error))
+            except ConnectionAbortedError:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
             except ValueError as error:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
@@ -419,7 +419,7 @@ class _Collections(wire.CollectionsServicer):
 
     @_served("any")
     def List(self, request: Any, key: str | None) -> Any:  # noqa: N802
-        names = self.owner.may(key, self.owner.collections)
+        names = self.owner.may(key, self.owner.collections())
         found = [wire.CollectionDescription(name=name) for name in names]
         return wire.ListCollectionsResponse(collections=found)
 
@@ -427,7 +427,7 @@ class _Collections(wire.CollectionsServicer):
     def Create(self, request: Any) -> Any:  # noqa: N802
         name, owner = request.collection_name, self.owner
         self._refuse_taken(name)
-        if name in owner.aliases:
+        if name in owner.aliases():
             raise ValueError(
                 f"Wrong input: Can't create collection with name {name}. Alias with the same name "
                 "already exists"
@@ -453,14 +453,14 @@ class _Collections(wire.CollectionsServicer):
     def Delete(self, request: Any) -> Any:  # noqa: N802
         """By its own name alone, with its aliases; by an alias, nothing."""
         name, cluster = request.collection_name, self.owner.cluster
-        there = name in self.owner.collections
+        there = name in self.owner.collections()
         cluster.agree(lambda node: node.delete_collection(name))
         for known in (cluster.created, cluster.indexes, cluster.dead):
             known.pop(name, None)
         return wire.CollectionOperationResponse(result=there)
 
     def _refuse_taken(self, name: str) -> None:
-        if name in self.owner.collections:
+        if name in self.owner.collections():
             raise Refusal(
                 grpc.StatusCode.ALREADY_EXISTS,
                 f"Wrong input: Collection `{name}` already exists!",
@@ -471,12 +471,12 @@ class _Collections(wire.CollectionsServicer):
         """Nobody sees a part of it; where one action fails, those before it stay done."""
         for one in request.actions:
             if one.HasField("create_alias"):
-                if one.create_alias.collection_name not in self.owner.collections:
+                if one.create_alias.collection_name not in self.owner.collections():
                     raise _missing(one.create_alias.collection_name)
                 self._refuse_taken(one.create_alias.alias_name)
             elif one.HasField("rename_alias"):
                 alias = one.rename_alias.old_alias_name
-                if alias not in self.owner.aliases:
+                if alias not in self.owner.aliases():
                     raise Refusal(
                         grpc.StatusCode.NOT_FOUND, f"Not found: Alias {alias} does not exists!"
                     )
@@ -486,7 +486,7 @@ class _Collections(wire.CollectionsServicer):
 
     @_served("any")
     def ListAliases(self, request: Any, key: str | None) -> Any:  # noqa: N802
-        known = self.owner.may(key, self.owner.collections)
+        known = self.owner.may(key, self.owner.collections())
         return self._described(key, known)
 
     @_served("any")
@@ -495,7 +495,7 @@ class _Collections(wire.CollectionsServicer):
         return self._described(key, [request.collection_name])
 
     def _described(self, key: str | None, collections: Collection[str]) -> Any:
-        named = self.owner.aliases
+        named = self.owner.aliases()
         return wire.ListAliasesResponse(
             aliases=[
                 wire.AliasDescription(alias_name=alias, collection_name=named[alias])
