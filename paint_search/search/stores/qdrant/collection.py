@@ -142,11 +142,12 @@ class ServedCollection:
         self.look()
 
     def next(
-        self, dimensions: Mapping[VectorName, int], maker: Maker, claim: str
+        self, place: Place, dimensions: Mapping[VectorName, int], maker: Maker, claim: str
     ) -> "ServedCollection":
         """Make the next generation, which the public name does not lead to before ``publish``.
 
         Args:
+            place: where this one is, with the settings that it was made with.
             dimensions: of each kind of vector that it keeps.
             maker: of those vectors.
             claim: who makes it; what was left unfinished under the same claim is deleted first.
@@ -155,7 +156,7 @@ class ServedCollection:
             StoreBusyError: another machine is making one.
             StoreError: the server failed.
         """
-        made = replace(self.place, generation=self.place.generation + 1)
+        made = replace(place, generation=self.place.generation + 1)
         while (info := self._ask_for(made.name)) is not None:
             found = self._read(info)
             if found is not None and found.claim:
