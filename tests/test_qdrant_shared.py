@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,14 +85,16 @@ def test_nothing_of_a_machine_is_told(team: QdrantServer, tmp_path: Path) -> Non
 
 
 def test_pictures_are_where_this_machine_says(
-    team: QdrantServer, painted: Path, machine: Machine, cli: Cli
+    team: QdrantServer,
+    painted: Path,
+    machine: Machine,
+    cli: Cli,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     query, url = next(iter(sorted(painted.rglob("*.jpg")))), team.url("works")
     home = machine("two")
-    without = cli.ok("similar", query, "--index", url, "--sheet", "none.jpg")
-    assert "has no pictures on this machine; name their folder with --images" in " ".join(
-        without.err.split()
-    )
+    cli.ok("similar", query, "--index", url, "--sheet", "none.jpg")
+    assert "has no pictures on this machine; name their folder with --images" in caplog.text
     copy_tree(painted, home / "scans")
     cli.ok("similar", query, "--index", url, "--images", "scans", "--sheet", "some.jpg")
     assert (home / "some.jpg").stat().st_size > 1.5 * (home / "none.jpg").stat().st_size
@@ -176,7 +179,7 @@ def test_what_is_written_while_another_compresses_is_kept(
         with Index.open() as ours:
             vector = ours.vectors()[1][:1]
             gone = next(iter(ours)).path
-            done = []
+            done: list[str] = []
 
             def meanwhile(words: str, progress: object) -> None:
                 if words == "writing vectors" and not done:
@@ -201,7 +204,7 @@ def test_of_two_that_compress_at_once_one_wins_and_the_other_says_so(
     with Index.open(url) as theirs:
         machine("one")
         with Index.open() as ours:
-            said = []
+            said: list[StoreError] = []
 
             def meanwhile(words: str, progress: object) -> None:
                 if words == "writing vectors" and not said:
@@ -289,10 +292,9 @@ def test_an_index_of_before_is_read_and_lifted(
 def _make_old(server: QdrantServer, folder: Path) -> None:
     """Put a collection in the place of the newest, as version 0.1 made it."""
     client = QdrantClient(port=1, grpc_port=server.port, prefer_grpc=True)
-    points, _ = client.scroll("works", limit=1000, with_vectors=True)
-    info = client.get_collection("works")
-    said = info.config.metadata["paint_search"]
-    params = info.config.params.vectors["full-1"]
+    points: list[Any] = client.scroll("works", limit=1000, with_vectors=True)[0]
+    config: Any = client.get_collection("works").config
+    said, params = config.metadata["paint_search"], config.params.vectors["full-1"]
     client.delete_collection("works-1")
     client.delete_collection("works.parts")
     client.create_collection(
@@ -386,7 +388,8 @@ def test_keys_for_the_two_names_do_for_all_but_making_and_replacing(
 def test_descriptions_that_are_no_good_are_refused(
     team: QdrantServer, machine: Machine, change: dict[str, object], error: type, says: str
 ) -> None:
-    said = team.engine.get_collection("works-1").config.metadata["paint_search"]
+    config: Any = team.engine.get_collection("works-1").config
+    said = config.metadata["paint_search"]
     client = QdrantClient(port=1, grpc_port=team.port, prefer_grpc=True)
     client.update_collection("works", metadata={"paint_search": {**said, **change}})
     client.close()
