@@ -47,7 +47,7 @@ def test_what_is_written(
     text: str, kind: str, name: str, server: str | None, settings: dict[str, object]
 ) -> None:
     place = Place.parse(text)
-    assert (place.kind, place.name, place.server) == (kind, name, server)
+    assert (place.kind, place.base, place.server) == (kind, name, server)
     assert place.settings == settings
     assert Place.parse(str(place)) == place
 

@@ -76,8 +76,8 @@ def test_compress_writes_a_collection_beside_and_drops_the_old_one(
     cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
     cli.ok("compress", "--method", "pca", "--dims", "6")
     # Those who are reading the one of before may do so for a while.
-    assert server.collections() == ["works-1", "works-2", "works.parts"]
-    assert server.aliases() == {"works": "works-2"}
+    assert server.collections == ["works-1", "works-2", "works.parts"]
+    assert server.aliases == {"works": "works-2"}
     hits = cli.ok("similar", _first(cli), "--compact-only", "--json").json["hits"]
     assert hits
     # The command that made the index still goes on with it.
@@ -95,10 +95,10 @@ def test_a_failed_compress_leaves_the_old_collection_and_no_other(
     server.faults = [Fault("Upsert", grpc.StatusCode.INVALID_ARGUMENT, "injected")]
     assert "injected" in cli("compress", "--method", "pca", "--dims", "6").err
     assert not server.faults[0].times
-    assert server.collections() == ["works-1", "works.parts"]
+    assert server.collections == ["works-1", "works.parts"]
     assert len(cli.ok("list", "--json").json["paintings"]) == 30
     cli.ok("compress", "--method", "pca", "--dims", "6", "--keep", "0")
-    assert server.collections() == ["works-2", "works.parts"]
+    assert server.collections == ["works-2", "works.parts"]
     assert len(cli.ok("list", "--json").json["paintings"]) == 30
 
 
@@ -144,7 +144,7 @@ def test_how_a_collection_is_made(server: QdrantServer, home: Path) -> None:
     settings = "?shards=3&replicas=2&consistency=2&on_disk=true&quantization=int8"
     place = Place.parse(server.url("works", settings))
     open_store(home, place, {"full": 16, "compact": 4}, MAKER).close()
-    request = server.created["works"]
+    request = server.created["works-1"]
     assert (request.shard_number, request.replication_factor) == (3, 2)
     assert request.write_consistency_factor == 2
     vectors = request.vectors_config.params_map.map
@@ -161,8 +161,8 @@ def test_fields_are_indexed_before_their_first_value_is_uploaded(
     cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
     first = server.calls.index("Upsert")
     assert "CreateFieldIndex" not in server.calls[first:]
-    assert server.indexes["works"]["artist"] == "keyword"
-    assert not {"_size", "_look"} & server.indexes["works"].keys()
+    assert server.indexes["works-1"]["artist"] == "keyword"
+    assert not {"_size", "_look"} & server.indexes["works-1"].keys()
 
 
 def test_uploads_of_many_points_overlap(server: QdrantServer, home: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_strict_server_is_asked_within_its_limits(home: Path, cli: Cli, museum
         "index", "paintings", "--store", server.url("works"), "--backbone", "descriptors",
         "--table", "paintings/works.csv",
     )  # fmt: skip
-    assert [*server.indexes["works"]][:2] == ["_hash", "path"]
+    assert [*server.indexes["works-1"]][:2] == ["_hash", "path"]
     assert server.calls.index("CreateFieldIndex") < server.calls.index("Upsert")
     here = ("--index", museum / ".paint-search")
     listed = cli.ok("list", "--json").json
@@ -393,7 +393,7 @@ def test_a_server_that_indexes_few_fields(
         "index", "paintings", "--store", server.url("works"), "--backbone", "descriptors",
         "--table", "paintings/works.csv",
     )  # fmt: skip
-    indexed = [*server.indexes["works"]]
+    indexed = [*server.indexes["works-1"]]
     assert (len(indexed), indexed[:2]) == (4, ["_hash", "path"])
     (without, *_) = {"artist", "title", "year"} - {*indexed}
     said = [words for words in caplog.messages if f"cannot be chosen by {without!r}" in words]

@@ -81,6 +81,7 @@ class Collection:
         self.manifest = manifest
         self._backbone = backbone
         self._images = images
+        self._cached = is_cache(folder)  # of a collection that was opened by its address
         self._looked = time.monotonic()  # when its server was asked what it is
         self._fetched: set[str] = set()  # what of the server's files is in the folder
         self._told = True  # whether the server takes what is said to it
@@ -239,7 +240,7 @@ class Collection:
     @property
     def called(self) -> str:
         """What to call it in a sentence: its folder, or the address that it was opened by."""
-        return str(self.manifest.store if is_cache(self.folder) else self.folder)
+        return str(self.manifest.store if self._cached else self.folder)
 
     @property
     def backbone(self) -> Model:
@@ -269,13 +270,12 @@ class Collection:
         if root == NOWHERE:
             if not self._withheld:
                 _LOG.warning(
-                    "%s has no pictures on this machine; name their folder in %s",
+                    "%s has no pictures on this machine; name their folder with --images",
                     self.called,
-                    argument("images"),
                 )
             self._withheld = True
             return NOWHERE / Path(painting.path).name
-        if self._images is not None or is_cache(self.folder):
+        if self._images is not None or self._cached:
             # The user has named it: what is there is shown, and nothing that lies elsewhere.
             named = find_file(root, painting.path)
             inside = named.resolve().is_relative_to(root.resolve())

@@ -226,7 +226,8 @@ class Manifest:
             "table_encoding": here and here.table_encoding,
         }
         try:
-            store = dataclasses.replace(place, settings={**record["settings"], **place.settings})
+            settings = {**record.get("settings", {}), **place.settings}
+            store = dataclasses.replace(place, settings=settings)
             whole = record | own | {"store": dataclasses.asdict(store)}
             return cls._checked(whole, f"the description of {place}")
         except _DAMAGE as error:

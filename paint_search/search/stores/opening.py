@@ -94,7 +94,7 @@ def open_next(
 
     if not isinstance(before.shared, ServedCollection):
         raise TypeError(type(before.shared))
-    served = before.shared.next(dimensions, maker, claim)
+    served = before.shared.next(place, dimensions, maker, claim)
     return served.place, open_store(index, served.place, dimensions, maker, served)
 
 

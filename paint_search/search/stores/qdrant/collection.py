@@ -18,7 +18,7 @@ from typing import Any, Final
 import grpc
 from qdrant_client import QdrantClient, models
 
-from paint_search.errors import StoreBusyError, StoreError, argument
+from paint_search.errors import StoreBusyError, StoreError, StoreMovedError, argument
 from paint_search.painting import Value
 from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.description import Description, Maker, Part
@@ -142,11 +142,12 @@ class ServedCollection:
         self.look()
 
     def next(
-        self, dimensions: Mapping[VectorName, int], maker: Maker, claim: str
+        self, place: Place, dimensions: Mapping[VectorName, int], maker: Maker, claim: str
     ) -> "ServedCollection":
         """Make the next generation, which the public name does not lead to before ``publish``.
 
         Args:
+            place: where this one is, with the settings that it was made with.
             dimensions: of each kind of vector that it keeps.
             maker: of those vectors.
             claim: who makes it; what was left unfinished under the same claim is deleted first.
@@ -155,7 +156,7 @@ class ServedCollection:
             StoreBusyError: another machine is making one.
             StoreError: the server failed.
         """
-        made = replace(self.place, generation=self.place.generation + 1)
+        made = replace(place, generation=self.place.generation + 1)
         while (info := self._ask_for(made.name)) is not None:
             found = self._read(info)
             if found is not None and found.claim:
@@ -214,7 +215,7 @@ class ServedCollection:
         if seconds > 0 and self.description is not None:
             self._say(replace(self.description, until=time.time() + seconds))
         else:
-            self._delete(self.name)
+            self._delete(self.own_name)
 
     def delete(self) -> None:
         """Delete the collection and the files that travel with it, and hang up."""
@@ -259,6 +260,8 @@ class ServedCollection:
         except StoreError as error:
             if code_of(error) == grpc.StatusCode.PERMISSION_DENIED:
                 return False
+            if code_of(error) == grpc.StatusCode.NOT_FOUND:
+                raise StoreMovedError(f"another machine has replaced {self._called}") from error
             raise
         return True
 
@@ -340,7 +343,9 @@ class ServedCollection:
     def _say(self, description: Description) -> None:
         said = replace(description, revision=uuid.uuid4().hex)
         metadata = {_METADATA: said.to_metadata()}
-        self.wire.call(lambda client: client.update_collection(self.name, metadata=metadata))
+        # By its own name: another generation may have become the public one.
+        name = self.own_name
+        self.wire.call(lambda client: client.update_collection(name, metadata=metadata))
         self.description = said
 
     def _delete(self, name: str) -> None:
