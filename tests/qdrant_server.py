@@ -554,7 +554,13 @@ class _Points(wire.PointsServicer):
     def Upsert(self, request: Any, name: str) -> Any:  # noqa: N802
         self.owner.allow("upsert_max_batchsize", len(request.points))
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
-        self.owner.write("Upsert", name, lambda shard: shard.upsert(name, points))
+
+        def write(shard: QdrantClient) -> None:
+            # Twice: the engine rounds a new vector otherwise than one that replaces another.
+            for _ in range(2):
+                shard.upsert(name, points)
+
+        self.owner.write("Upsert", name, write)
         return _done()
 
     @_served("rw")
