@@ -20,16 +20,21 @@ collections by the names that requests have for them.
 from __future__ import annotations
 
 import copy
+import os
+import re
 import sys
 import threading
 import time
+import uuid
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from operator import methodcaller
-from typing import Any
+from typing import Any, cast
 
 import grpc
+import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as wire
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc, grpc_to_payload
@@ -131,12 +136,19 @@ class QdrantServer:
         self.start()
 
     def url(self, collection: str, settings: str = "") -> str:
-        return f"qdrant://127.0.0.1:{self.port}/{collection}{settings}"
+        return f"qdrant://{self.address}/{self.named(collection)}{settings}"
 
     def url_of_all(self, collection: str, settings: str = "") -> str:
         """Name a collection by all nodes of the cluster."""
-        nodes = ",".join(f"127.0.0.1:{node.port}" for node in self.cluster.nodes)
-        return f"qdrant://{nodes}/{collection}{settings}"
+        nodes = ",".join(node.address for node in self.cluster.nodes)
+        return f"qdrant://{nodes}/{self.named(collection)}{settings}"
+
+    def named(self, collection: str) -> str:
+        """Return what a test's collection is called: on real servers, each test has its own."""
+        return collection
+
+    def client(self, key: str | None = None) -> QdrantClient:
+        return _connected(self.address, key)
 
     def start(self) -> None:
         """Serve, on the port of before if there was one; what was stored is still there."""
@@ -175,6 +187,10 @@ class QdrantServer:
                     dead.discard(self)
 
     @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def alive(self) -> bool:
         return self._server is not None
 
@@ -189,16 +205,18 @@ class QdrantServer:
     def count(self, collection: str) -> int:
         return self.engine.count(collection).count
 
+    @property
     def collections(self) -> list[str]:
         return sorted(one.name for one in self.engine.get_collections().collections)
 
+    @property
     def aliases(self) -> dict[str, str]:
         return {one.alias_name: one.collection_name for one in self.engine.get_aliases().aliases}
 
     def real(self, name: str) -> str:
         """Return the name of the collection that is asked for by its own or by an alias."""
-        known = self.aliases().get(name, name)
-        if known not in self.collections():
+        known = self.aliases.get(name, name)
+        if known not in self.collections:
             raise _missing(known)
         return known
 
@@ -326,6 +344,91 @@ class QdrantServer:
             )
 
 
+class RealServer:
+    """A real server at an address, of which a test uses what the stand-in has in common with it.
+
+    A test that goes on to more than that, such as to faults, is skipped there.
+    """
+
+    __slots__ = ("_all", "_suffix", "address")
+
+    def __init__(self, *addresses: str, suffix: str = "") -> None:
+        self.address = addresses[0]
+        self._all = addresses
+        self._suffix = suffix or f"-test-{uuid.uuid4().hex[:12]}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        pytest.skip("needs the stand-in for a server; unset PAINT_SEARCH_TEST_QDRANT")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__slots__:
+            pytest.skip("needs the stand-in for a server; unset PAINT_SEARCH_TEST_QDRANT")
+        super().__setattr__(name, value)
+
+    def nodes(self) -> list[QdrantServer]:
+        """Return each of its nodes, for the same collections."""
+        rounds = [self._all[at:] + self._all[:at] for at in range(len(self._all))]
+        return [cast("QdrantServer", RealServer(*one, suffix=self._suffix)) for one in rounds]
+
+    def named(self, collection: str) -> str:
+        base, dot, rest = collection.partition(".")
+        return re.sub(r"(-\d+)?$", rf"{self._suffix}\1", base, count=1) + dot + rest
+
+    def url(self, collection: str, settings: str = "") -> str:
+        return f"qdrant://{self.address}/{self.named(collection)}{settings}"
+
+    def url_of_all(self, collection: str, settings: str = "") -> str:
+        return f"qdrant://{','.join(self._all)}/{self.named(collection)}{settings}"
+
+    def client(self) -> QdrantClient:
+        return _connected(self.address, os.environ.get("QDRANT_API_KEY"))
+
+    def count(self, collection: str) -> int:
+        with closing(self.client()) as client:
+            return client.count(self.named(collection)).count
+
+    @property
+    def collections(self) -> list[str]:
+        with closing(self.client()) as client:
+            names = [one.name for one in client.get_collections().collections]
+        return sorted(self._of_tests(name) for name in names if self._suffix in name)
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        with closing(self.client()) as client:
+            found = {one.alias_name: one.collection_name for one in client.get_aliases().aliases}
+        return {
+            self._of_tests(alias): self._of_tests(name)
+            for alias, name in found.items()
+            if self._suffix in alias
+        }
+
+    def _of_tests(self, name: str) -> str:
+        return name.replace(self._suffix, "")
+
+    def clean(self) -> None:
+        """Delete the collections of this test."""
+        with closing(self.client()) as client:
+            for name in self.collections:
+                client.delete_collection(self.named(name))
+
+
+def _connected(address: str, key: str | None) -> QdrantClient:
+    host, _, port = address.rpartition(":")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a test's key may be sent in clear
+        return QdrantClient(
+            host=host,
+            grpc_port=int(port),
+            prefer_grpc=True,
+            https=False,
+            api_key=key,
+            check_compatibility=False,
+        )
+
+
 class Refusal(Exception):  # noqa: N818
     """What the server says instead of an answer."""
 
@@ -419,7 +522,7 @@ class _Collections(wire.CollectionsServicer):
 
     @_served("any")
     def List(self, request: Any, key: str | None) -> Any:  # noqa: N802
-        names = self.owner.may(key, self.owner.collections())
+        names = self.owner.may(key, self.owner.collections)
         found = [wire.CollectionDescription(name=name) for name in names]
         return wire.ListCollectionsResponse(collections=found)
 
@@ -427,7 +530,7 @@ class _Collections(wire.CollectionsServicer):
     def Create(self, request: Any) -> Any:  # noqa: N802
         name, owner = request.collection_name, self.owner
         self._refuse_taken(name)
-        if name in owner.aliases():
+        if name in owner.aliases:
             raise ValueError(
                 f"Wrong input: Can't create collection with name {name}. Alias with the same name "
                 "already exists"
@@ -453,14 +556,14 @@ class _Collections(wire.CollectionsServicer):
     def Delete(self, request: Any) -> Any:  # noqa: N802
         """By its own name alone, with its aliases; by an alias, nothing."""
         name, cluster = request.collection_name, self.owner.cluster
-        there = name in self.owner.collections()
+        there = name in self.owner.collections
         cluster.agree(lambda node: node.delete_collection(name))
         for known in (cluster.created, cluster.indexes, cluster.dead):
             known.pop(name, None)
         return wire.CollectionOperationResponse(result=there)
 
     def _refuse_taken(self, name: str) -> None:
-        if name in self.owner.collections():
+        if name in self.owner.collections:
             raise Refusal(
                 grpc.StatusCode.ALREADY_EXISTS,
                 f"Wrong input: Collection `{name}` already exists!",
@@ -471,12 +574,12 @@ class _Collections(wire.CollectionsServicer):
         """Nobody sees a part of it; where one action fails, those before it stay done."""
         for one in request.actions:
             if one.HasField("create_alias"):
-                if one.create_alias.collection_name not in self.owner.collections():
+                if one.create_alias.collection_name not in self.owner.collections:
                     raise _missing(one.create_alias.collection_name)
                 self._refuse_taken(one.create_alias.alias_name)
             elif one.HasField("rename_alias"):
                 alias = one.rename_alias.old_alias_name
-                if alias not in self.owner.aliases():
+                if alias not in self.owner.aliases:
                     raise Refusal(
                         grpc.StatusCode.NOT_FOUND, f"Not found: Alias {alias} does not exists!"
                     )
@@ -486,7 +589,7 @@ class _Collections(wire.CollectionsServicer):
 
     @_served("any")
     def ListAliases(self, request: Any, key: str | None) -> Any:  # noqa: N802
-        known = self.owner.may(key, self.owner.collections())
+        known = self.owner.may(key, self.owner.collections)
         return self._described(key, known)
 
     @_served("any")
@@ -495,7 +598,7 @@ class _Collections(wire.CollectionsServicer):
         return self._described(key, [request.collection_name])
 
     def _described(self, key: str | None, collections: Collection[str]) -> Any:
-        named = self.owner.aliases()
+        named = self.owner.aliases
         return wire.ListAliasesResponse(
             aliases=[
                 wire.AliasDescription(alias_name=alias, collection_name=named[alias])

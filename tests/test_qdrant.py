@@ -1,12 +1,10 @@
 """A Qdrant server as store, over the wire: the same commands, the same answers.
 
-The server is the client's own in-memory engine behind the real gRPC interface. Where
-PAINT_SEARCH_TEST_QDRANT names a real one (host:port), the last test talks to that.
+The server is the client's own in-memory engine behind the real gRPC interface, or, where
+PAINT_SEARCH_TEST_QDRANT names one (host:port), a real one.
 """
 
-import os
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
 from paint_search.painting import Record, painting_id
-from paint_search.search.stores import Maker, Place, delete_store, open_store
+from paint_search.search.stores import Maker, Place, open_store
 from paint_search.studies import maps
 
 MAKER = Maker("test", "fingerprint")
@@ -411,32 +409,22 @@ def test_searches_do_not_hold_the_index(server: QdrantServer, home: Path, cli: C
         assert len(one) == len(other) == 30
 
 
-@pytest.mark.skipif(
-    not os.environ.get("PAINT_SEARCH_TEST_QDRANT"),
-    reason="no Qdrant server; name one with PAINT_SEARCH_TEST_QDRANT=host:port",
-)
-def test_a_real_server(home: Path, cli: Cli, museum: Path) -> None:
-    address, name = os.environ["PAINT_SEARCH_TEST_QDRANT"], f"test-{uuid.uuid4()}"
-    url = f"qdrant://{address}/{name}"
-    try:
-        cli.ok(
-            "index", "paintings", "--store", url, "--backbone", "descriptors",
-            "--table", "paintings/works.csv",
-        )  # fmt: skip
-        query = _first(cli)
-        ours = cli.ok("similar", query, "--where", "year=1900..", "--json").json["hits"]
-        theirs = cli.ok(
-            "similar", query, "--where", "year=1900..", "--json",
-            "--index", museum / ".paint-search",
-        ).json["hits"]  # fmt: skip
+def test_filters_and_spread_are_those_of_the_engine_in_the_process(
+    server: QdrantServer, home: Path, cli: Cli, museum: Path
+) -> None:
+    cli.ok(
+        "index", "paintings", "--store", server.url("works"), "--backbone", "descriptors",
+        "--table", "paintings/works.csv",
+    )  # fmt: skip
+    query = _first(cli)
+    for options in (["--where", "year=1900.."], ["--spread", "0.5"]):
+        ours, theirs = (
+            cli.ok("similar", query, "--json", *options, *which).json["hits"]
+            for which in ([], ["--index", museum / ".paint-search"])
+        )
         assert [hit["path"] for hit in ours] == [hit["path"] for hit in theirs]
-        cli.ok("compress", "--method", "pca", "--dims", "6")
-        assert cli.ok("similar", query, "--spread", "0.5", "--json").json["hits"]
-        copied = cli.ok("copy", "--to", "edge", "--into", "copied", "--json").json
-        assert copied["paintings"] == 30
-    finally:
-        for generation in (1, 2):
-            delete_store(home, Place("qdrant", name, generation, f"qdrant://{address}"))
+    copied = cli.ok("copy", "--to", "edge", "--into", "copied", "--json").json
+    assert copied["paintings"] == 30
 
 
 def _first(cli: Cli) -> str:

@@ -28,20 +28,9 @@ REFUSED = grpc.StatusCode.PERMISSION_DENIED
 INTERNAL = grpc.StatusCode.INTERNAL
 
 
-def connected(server: QdrantServer, key: str | None = None) -> QdrantClient:
-    return QdrantClient(
-        host="127.0.0.1",
-        grpc_port=server.port,
-        prefer_grpc=True,
-        https=False,
-        api_key=key,
-        check_compatibility=False,
-    )
-
-
 @pytest.fixture
 def client(server: QdrantServer) -> Iterator[QdrantClient]:
-    made = connected(server)
+    made = server.client()
     yield made
     made.close()
 
@@ -90,90 +79,94 @@ def refused(action: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
     return error.value.code(), error.value.details()
 
 
-def test_an_alias_is_a_collection_to_all_who_read_and_write(client: QdrantClient) -> None:
-    make(client, "works-1", "full-1")
-    make(client, "works-2", "full-2")
-    client.update_collection_aliases([alias("works", "works-1")])
-    assert client.collection_exists("works")
-    client.create_payload_index("works", "n", models.PayloadSchemaType.FLOAT)
-    assert client.get_collection("works-1").payload_schema.keys() == {"n"}
-    client.upsert("works", [point(1, **{"full-1": [1, 0]}), point(2, **{"full-1": [0, 1]})])
-    assert client.count("works-1").count == client.count("works").count == 2
-    client.delete("works", [str(uuid.UUID(int=2))])
-    assert nearest(client, "works", "full-1") == [{"n": 1}]
-    client.update_collection("works", metadata={"state": "moving", "parts": 3})
-    made = client.get_collection("works-1").config.metadata
+def test_an_alias_is_a_collection_to_all_who_read_and_write(
+    server: QdrantServer, client: QdrantClient
+) -> None:
+    works, old, before = map(server.named, ("works", "old", "before"))
+    one, two = map(server.named, ("works-1", "works-2"))
+    make(client, one, "full-1")
+    make(client, two, "full-2")
+    client.update_collection_aliases([alias(works, one)])
+    assert client.collection_exists(works)
+    client.create_payload_index(works, "n", models.PayloadSchemaType.FLOAT)
+    assert client.get_collection(one).payload_schema.keys() == {"n"}
+    client.upsert(works, [point(1, **{"full-1": [1, 0]}), point(2, **{"full-1": [0, 1]})])
+    assert client.count(one).count == client.count(works).count == 2
+    client.delete(works, [str(uuid.UUID(int=2))])
+    assert nearest(client, works, "full-1") == [{"n": 1}]
+    client.update_collection(works, metadata={"state": "moving", "parts": 3})
+    made = client.get_collection(one).config.metadata
     assert made == {"maker": "a", "state": "moving", "parts": 3}
 
     client.update_collection_aliases(
         [
-            models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name="works")),
-            alias("works", "works-2"),
-            alias("old", "works-1"),
+            models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=works)),
+            alias(works, two),
+            alias(old, one),
         ]
     )
-    assert client.count("works").count == 0
+    assert client.count(works).count == 0
     client.update_collection_aliases(
         [
             models.RenameAliasOperation(
-                rename_alias=models.RenameAlias(old_alias_name="old", new_alias_name="before")
+                rename_alias=models.RenameAlias(old_alias_name=old, new_alias_name=before)
             )
         ]
     )
-    named = {one.alias_name: one.collection_name for one in client.get_aliases().aliases}
-    assert named == {"works": "works-2", "before": "works-1"}
-    of_one = client.get_collection_aliases("works-1").aliases
-    assert [one.alias_name for one in of_one] == ["before"]
-    client.delete_collection("works")  # an alias is none
-    client.delete_collection("works-1")
-    assert [one.name for one in client.get_collections().collections] == ["works-2"]
-    assert [one.alias_name for one in client.get_aliases().aliases] == ["works"]
+    assert server.aliases == {"works": "works-2", "before": "works-1"}
+    assert [a.alias_name for a in client.get_collection_aliases(one).aliases] == [before]
+    client.delete_collection(works)  # an alias is none
+    client.delete_collection(one)
+    assert server.collections == ["works-2"]
+    assert server.aliases == {"works": "works-2"}
 
 
-def test_what_a_server_refuses_it_says_as_the_real_one_does(client: QdrantClient) -> None:
-    make(client, "works-1", "full-1")
-    client.update_collection_aliases([alias("works", "works-1")])
-    missing = grpc.StatusCode.NOT_FOUND
-    there = grpc.StatusCode.ALREADY_EXISTS
-    wrong = grpc.StatusCode.INVALID_ARGUMENT
-    assert refused(lambda: client.count("gone")) == (
-        missing,
-        "Not found: Collection `gone` doesn't exist!",
-    )
-    assert refused(lambda: make(client, "works-1", "full-1")) == (
-        there,
-        "Wrong input: Collection `works-1` already exists!",
-    )
-    code, words = refused(lambda: make(client, "works", "full-1"))
-    assert (code, "Alias with the same name already exists" in words) == (wrong, True)
-    assert refused(lambda: client.update_collection_aliases([alias("works-1", "works-1")])) == (
-        there,
-        "Wrong input: Collection `works-1` already exists!",
-    )
-    assert refused(lambda: client.update_collection_aliases([alias("other", "works")])) == (
-        missing,
-        "Not found: Collection `works` doesn't exist!",
+def test_what_a_server_refuses_it_says_as_the_real_one_does(
+    server: QdrantServer, client: QdrantClient
+) -> None:
+    works, one, gone = map(server.named, ("works", "works-1", "gone"))
+    make(client, one, "full-1")
+    client.update_collection_aliases([alias(works, one)])
+    missing, there, wrong = (
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.INVALID_ARGUMENT,
     )
     unknown = "Wrong input: Not existing vector name error: full-2"
-    assert refused(lambda: client.upsert("works", [point(1, **{"full-2": [1, 0]})])) == (
-        wrong,
-        unknown,
-    )
-    assert refused(lambda: nearest(client, "works", "full-2")) == (wrong, unknown)
-    assert refused(lambda: nearest(client, "works", "full-1", "full-2")) == (wrong, unknown)
+    taken = f"Wrong input: Collection `{one}` already exists!"
+    for action, *said in (
+        (lambda: client.count(gone), missing, f"Not found: Collection `{gone}` doesn't exist!"),
+        (lambda: make(client, one, "full-1"), there, taken),
+        (
+            lambda: make(client, works, "full-1"),
+            wrong,
+            f"Wrong input: Can't create collection with name {works}. Alias with the same name "
+            "already exists",
+        ),
+        (lambda: client.update_collection_aliases([alias(one, one)]), there, taken),
+        (
+            lambda: client.update_collection_aliases([alias(gone, works)]),
+            missing,
+            f"Not found: Collection `{works}` doesn't exist!",
+        ),
+        (lambda: client.upsert(works, [point(1, **{"full-2": [1, 0]})]), wrong, unknown),
+        (lambda: nearest(client, works, "full-2"), wrong, unknown),
+        (lambda: nearest(client, works, "full-1", "full-2"), wrong, unknown),
+    ):
+        assert refused(action) == tuple(said)
 
 
-def test_points_of_a_collection_without_vectors(client: QdrantClient) -> None:
-    make(client, "works.parts")
-    client.upsert("works.parts", [point(number) for number in range(3)])
-    records, _ = client.scroll("works.parts", limit=9)
+def test_points_of_a_collection_without_vectors(server: QdrantServer, client: QdrantClient) -> None:
+    parts = server.named("works.parts")
+    make(client, parts)
+    client.upsert(parts, [point(number) for number in range(3)])
+    records, _ = client.scroll(parts, limit=9)
     assert [record.payload for record in records] == [{"n": 0}, {"n": 1}, {"n": 2}]
-    assert client.retrieve("works.parts", [records[1].id])[0].payload == {"n": 1}
-    client.delete("works.parts", [records[0].id])
-    assert client.count("works.parts").count == 2
+    assert client.retrieve(parts, [records[1].id])[0].payload == {"n": 1}
+    client.delete(parts, [records[0].id])
+    assert client.count(parts).count == 2
 
 
-@pytest.mark.filterwarnings("ignore:Api key is used")
 def test_keys_have_rights_by_the_names_they_ask_for() -> None:
     server = QdrantServer(
         rights={
@@ -182,7 +175,7 @@ def test_keys_have_rights_by_the_names_they_ask_for() -> None:
             "team": {"works": "rw", "works.parts": "r"},
         }
     )
-    owner, reader, team = (connected(server, key) for key in ("all", "reads", "team"))
+    owner, reader, team = (server.client(key) for key in ("all", "reads", "team"))
     make(owner, "works-1", "full-1")
     make(owner, "works.parts")
     owner.update_collection_aliases([alias("works", "works-1")])
@@ -208,7 +201,7 @@ def test_keys_have_rights_by_the_names_they_ask_for() -> None:
         ),
     ):
         assert refused(action) == (REFUSED, words)
-    code, _ = refused(lambda: connected(server, "another").count("works"))
+    code, _ = refused(lambda: server.client("another").count("works"))
     assert code == grpc.StatusCode.UNAUTHENTICATED
     server.die()
 
@@ -230,7 +223,7 @@ def states(client: QdrantClient, name: str) -> dict[int, str]:
 def test_a_copy_that_misses_a_write_is_dead_until_its_node_is_back(
     cluster: list[QdrantServer],
 ) -> None:
-    client = connected(cluster[2])
+    client = cluster[2].client()
     make(client, "works", "full", replicas=2)
     cluster[1].die()
     client.upsert("works", [point(1, full=[1, 0])])
@@ -247,7 +240,7 @@ def test_a_copy_that_misses_a_write_is_dead_until_its_node_is_back(
 
 
 def test_a_write_that_too_few_copies_take_stays_in_those(cluster: list[QdrantServer]) -> None:
-    client = connected(cluster[0])
+    client = cluster[0].client()
     make(client, "works", "full", replicas=2, consistency=2)
     cluster[1].die()
     code, words = refused(lambda: client.upsert("works", [point(1, full=[1, 0])]))
@@ -259,12 +252,12 @@ def test_a_write_that_too_few_copies_take_stays_in_those(cluster: list[QdrantSer
     assert copies(cluster, "works") == [1, 0, 0]
     assert set(states(client, "works").values()) == {"Active"}
     assert client.scroll("works", consistency=every)[0] == []
-    counts = [connected(node).count("works").count for node in cluster]
+    counts = [node.client().count("works").count for node in cluster]
     assert counts[:2] == [1, 0]
 
 
 def test_less_than_half_of_the_nodes_agree_on_nothing(cluster: list[QdrantServer]) -> None:
-    client = connected(cluster[0])
+    client = cluster[0].client()
     make(client, "works", "full", replicas=3)
     for node in cluster[1:]:
         node.die()
@@ -392,7 +385,7 @@ def _assert_alike(nodes: list[QdrantServer], replicas: int) -> None:
     asked = [models.QueryRequest(query=query, using=kind, limit=9, with_payload=True)]
     answers = []
     for node in nodes:
-        client = connected(node)
+        client = node.client()
         (answer,) = client.query_batch_points(name, asked)
         answers.append((answer.points, client.count(name).count))
         client.close()
