@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Self, cast
 
 import numpy as np
@@ -351,7 +352,7 @@ def _rewrite(
             done += len(page)
             report("writing vectors", Progress(done, total))
         new.flush()
-        new.optimize()
+        new.optimize(partial(report, "building the graph"))
         compressor.save(collection.folder / made.folder, manifest.backbone.fingerprint)
         manifest = measured(manifest, new)
         manifest.write(collection.folder)

@@ -3,6 +3,7 @@
 A collection says whose vectors it holds, so that those of two models never meet in one.
 """
 
+import logging
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
@@ -13,15 +14,17 @@ from qdrant_client import QdrantClient, models
 from paint_search.errors import StoreError, argument
 from paint_search.painting import Value
 from paint_search.search.stores.base import Maker, VectorName
+from paint_search.search.stores.engine import PLAN
 from paint_search.search.stores.qdrant.wire import Wire
-from paint_search.search.stores.uri import Place
+from paint_search.search.stores.uri import Place, Setting
 
-_HNSW: Final = models.HnswConfigDiff(m=16, ef_construct=128)
-
-#: Full vectors beside compact ones only rescore what those have found.
-_NO_GRAPH: Final = models.HnswConfigDiff(m=0)
-
-_QUANTIZATIONS: Final[Mapping[str, models.QuantizationConfig]] = {
+#: What the graph is built and walked on: by default the plan's 4 bits.
+_QUANTIZATIONS: Final[Mapping[Setting | None, models.QuantizationConfig]] = {
+    None: models.TurboQuantization(
+        turbo=models.TurboQuantQuantizationConfig(
+            bits=models.TurboQuantBitSize.BITS4, always_ram=True
+        )
+    ),
     "int8": models.ScalarQuantization(
         scalar=models.ScalarQuantizationConfig(
             type=models.ScalarType.INT8, quantile=0.99, always_ram=True
@@ -40,6 +43,8 @@ _BOOKKEEPING: Final[Mapping[str, Value]] = {"_hash": "", "path": "", "_trimmed":
 
 #: Where a collection says whose vectors it holds.
 _METADATA: Final = "paint_search"
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def enter(
@@ -67,21 +72,24 @@ def enter(
 
 def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) -> None:
     settings, name = place.settings, place.name
-    graphs = {"full": _NO_GRAPH if "compact" in lengths else _HNSW, "compact": _HNSW}
+    first = "compact" if "compact" in lengths else "full"
+    codes = _QUANTIZATIONS[settings.get("quantization")]
+    vectors = {
+        kind: models.VectorParams(
+            size=length,
+            distance=models.Distance.COSINE,
+            datatype=models.Datatype.FLOAT16,
+            on_disk=bool(settings.get("on_disk", False)),
+            hnsw_config=PLAN.links(models.HnswConfigDiff, graph=kind == first),
+            quantization_config=codes if kind == first else None,
+        )
+        for kind, length in lengths.items()
+    }
     made = partial(
         QdrantClient.create_collection,
         collection_name=name,
-        vectors_config={
-            kind: models.VectorParams(
-                size=length,
-                distance=models.Distance.COSINE,
-                datatype=models.Datatype.FLOAT16,
-                on_disk=bool(settings.get("on_disk", False)),
-                hnsw_config=graphs[kind],
-                quantization_config=_QUANTIZATIONS.get(str(settings.get("quantization"))),
-            )
-            for kind, length in lengths.items()
-        },
+        vectors_config=vectors,
+        optimizers_config=PLAN.optimizers(models.OptimizersConfigDiff),
         shard_number=_number(settings, "shards"),
         replication_factor=_number(settings, "replicas"),
         write_consistency_factor=_number(settings, "consistency"),
@@ -93,7 +101,19 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
             }
         },
     )
-    wire.call(made)
+    try:
+        wire.call(made)
+    except StoreError as error:
+        if "quantization" not in str(error) or settings.get("quantization"):
+            raise
+        _LOG.warning(
+            "%s is older than Qdrant 1.18 and knows no codes of 4 bits: %r is searched by codes of "
+            "8 bits, which take twice the memory",
+            place.server,
+            name,
+        )
+        vectors[first].quantization_config = _QUANTIZATIONS["int8"]
+        wire.call(made)
     for field, value in _BOOKKEEPING.items():
         kind = field_kind(field, value)
         wire.call(
