@@ -88,9 +88,6 @@ class Plan:
         return self.exact_bytes // 1024
 
 
-PLAN: Final = Plan()
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """How searches with one filter go.

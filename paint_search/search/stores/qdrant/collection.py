@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from paint_search.errors import StoreError, argument
 from paint_search.painting import Value
 from paint_search.search.stores.base import Maker, VectorName
-from paint_search.search.stores.engine import PLAN
+from paint_search.search.stores.engine import Plan
 from paint_search.search.stores.qdrant.wire import Wire
 from paint_search.search.stores.uri import Place, Setting
 
@@ -48,7 +48,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def enter(
-    wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker
+    wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker, plan: Plan
 ) -> models.CollectionInfo:
     """Make the collection or check that it is ours; return what the server says of it.
 
@@ -60,7 +60,7 @@ def enter(
     lengths = dict(dimensions) or {"compact": 1}
     if not wire.call(lambda client: client.collection_exists(name)):
         try:
-            _create(wire, place, lengths, maker)
+            _create(wire, place, lengths, maker, plan)
         except StoreError:
             # Another machine may have been quicker; then its collection is checked.
             if not wire.call(lambda client: client.collection_exists(name)):
@@ -70,7 +70,7 @@ def enter(
     return info
 
 
-def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) -> None:
+def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker, plan: Plan) -> None:
     settings, name = place.settings, place.name
     first = "compact" if "compact" in lengths else "full"
     codes = _QUANTIZATIONS[settings.get("quantization")]
@@ -80,7 +80,7 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
             distance=models.Distance.COSINE,
             datatype=models.Datatype.FLOAT16,
             on_disk=bool(settings.get("on_disk", False)),
-            hnsw_config=PLAN.links(models.HnswConfigDiff, graph=kind == first),
+            hnsw_config=plan.links(models.HnswConfigDiff, graph=kind == first),
             quantization_config=codes if kind == first else None,
         )
         for kind, length in lengths.items()
@@ -89,7 +89,7 @@ def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker) 
         QdrantClient.create_collection,
         collection_name=name,
         vectors_config=vectors,
-        optimizers_config=PLAN.optimizers(models.OptimizersConfigDiff),
+        optimizers_config=plan.optimizers(models.OptimizersConfigDiff),
         shard_number=_number(settings, "shards"),
         replication_factor=_number(settings, "replicas"),
         write_consistency_factor=_number(settings, "consistency"),

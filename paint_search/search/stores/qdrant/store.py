@@ -30,9 +30,9 @@ from paint_search.search.stores.base import (
     silent,
 )
 from paint_search.search.stores.engine import (
-    PLAN,
     Dialect,
     Engine,
+    Plan,
     Route,
     Size,
     as_matches,
@@ -54,8 +54,8 @@ _BULK: Final = 100_000
 #: Seconds for which it is taken for granted how much of the graph is built.
 _FRESH: Final = 10.0
 
-#: Seconds between two looks at a graph that is being built.
-_LOOK: Final = 1.0
+#: Seconds between two looks at a graph that is being built: short at first.
+_LOOKS: Final = (0.05, 1.0)
 
 #: Where a collection keeps the effort that was chosen, and at how many points.
 _EFFORT: Final = "paint_search_effort"
@@ -83,6 +83,7 @@ class QdrantStore(Engine):
         parallel: requests under way at a time while points are written.
         bulk: after so many points written, the graph waits until ``optimize``, if the key may
             say so.
+        plan: what the graph is built and walked by, as ``Plan`` takes it by keyword.
 
     Raises:
         StoreError: the server is out of reach, or the collection holds other vectors.
@@ -99,7 +100,6 @@ class QdrantStore(Engine):
         quantization=models.QuantizationSearchParams,
         acorn=models.AcornSearchParams,
     )
-    _plan = PLAN
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class QdrantStore(Engine):
         upload: int = _UPLOAD,
         parallel: int = _PARALLEL,
         bulk: int = _BULK,
+        **plan: Any,
     ) -> None:
         self._place = place
         self._parallel = parallel
@@ -120,8 +121,9 @@ class QdrantStore(Engine):
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
         self._bulk, self._written = bulk, 0
+        self._plan = Plan(**plan)
         try:
-            info = self._keep(enter(self._wire, place, dimensions, maker))
+            info = self._keep(enter(self._wire, place, dimensions, maker, self._plan))
         except BaseException:
             self._hang_up()
             raise
@@ -270,7 +272,7 @@ class QdrantStore(Engine):
 
         A graph that waits for the end of a load, this or one that was killed, is begun.
         """
-        info, stopped = self._info(), False
+        info, stopped, (pause, longest) = self._info(), False, _LOOKS
         if self._threshold == 0 or _status(info) == "grey":
             self._configure(optimizers_config=self._plan.optimizers(models.OptimizersConfigDiff))
             info = self._info()
@@ -278,7 +280,8 @@ class QdrantStore(Engine):
             while _status(info) == "yellow" and not stopped:
                 size = self._size()
                 report(Progress(size.indexed, size.vectors))
-                time.sleep(_LOOK)
+                time.sleep(pause)
+                pause = min(longest, 2 * pause)
                 info, stopped = self._info(), cancelled()
         except KeyboardInterrupt:
             stopped = True
