@@ -2,8 +2,8 @@
 
 Unit vectors around many centres; queries are other draws of the same mixture, k = 10, payloads
 included (not by bare FAISS), recall against brute force. Each store is built in one process and
-asked in another, one at a time. Memory is what opening and asking add to that process, files mapped
-into it included.
+asked in another, one at a time; one on a server is asked twice, before it has built its graph and
+after. Memory is what opening and asking add to that process, files mapped into it included.
 
     python benchmarks/stores.py [--sizes 10000 100000] [--dimensions 128 320] [--stores edge faiss]
         [--url qdrant://HOST:6334/COLLECTION] [--recall 0.98] [--json FILE] [--work FOLDER]
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from paint_search.painting import Record, painting_id
+from paint_search.painting import Progress, Record, painting_id
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Maker, Store, VectorQuery
 from paint_search.search.stores.opening import delete_store, open_store
@@ -197,8 +197,8 @@ def ask_bare(name: str, folder: Path, count: int, dimension: int) -> dict[str, A
     return result
 
 
-def build_store(store: Store, count: int, dimension: int) -> dict[str, Any]:
-    """Fill a store and let it build its index."""
+def fill_store(store: Store, count: int, dimension: int) -> dict[str, Any]:
+    """Fill a store."""
     inserting = 0.0
     for start, vectors in blocks(count, dimension):
         records = [
@@ -215,10 +215,18 @@ def build_store(store: Store, count: int, dimension: int) -> dict[str, Any]:
     began = time.perf_counter()
     store.flush()
     inserting += time.perf_counter() - began
+    return {"insert_rate": count / inserting, "searched": store.describe()}
+
+
+def build_store(store: Store) -> dict[str, Any]:
+    """Let a store build its index, and wait for it."""
+
+    def say(progress: Progress) -> None:
+        print(f"{progress.done:,} of {progress.total:,} in the graph", end="\r", file=sys.stderr)
+
     began = time.perf_counter()
-    store.optimize()
-    build = time.perf_counter() - began
-    return {"insert_rate": count / inserting, "build_s": build, "searched": store.describe()}
+    store.optimize(say)
+    return {"build_s": time.perf_counter() - began, "searched": store.describe()}
 
 
 def ask_store(
@@ -260,7 +268,7 @@ def step(work: str, name: str, folder: Path, count: int, dimension: int, recall:
         np.savez(folder / "truth.npz", **find_truth(count, dimension))
         return {}
     if name in BARE:
-        if work == "build":
+        if work == "fill":
             return build_bare(name, folder, count, dimension, recall)
         return ask_bare(name, folder, count, dimension)
     place = Place.parse(name)
@@ -274,7 +282,7 @@ def step(work: str, name: str, folder: Path, count: int, dimension: int, recall:
         return ask_store(opens, folder, count, dimension)
     store = opens()
     try:
-        return build_store(store, count, dimension)
+        return fill_store(store, count, dimension) if work == "fill" else build_store(store)
     finally:
         store.close()
 
@@ -293,20 +301,24 @@ def on_disk_mb(folder: Path) -> float:
     return sum(file.stat().st_blocks * 512 for file in files) / 1e6
 
 
-def measure(name: str, folder: Path, count: int, dimension: int, recall: float) -> dict[str, Any]:
-    """Build and ask one store, and take it away again."""
-    numbers = (count, dimension, recall)
-    built = run("build", name, folder, *numbers)
-    cell = {"count": count, "dimension": dimension, "store": name, **built}
-    cell["build_peak_mb"] = built["peak_mb"]
+def measure(name: str, folder: Path, *numbers: float) -> list[dict[str, Any]]:
+    """Build and ask one store, and take it away again; a server's also before it is built."""
+    cell = dict(zip(("count", "dimension"), numbers, strict=False)) | {"store": name}
+    cell |= run("fill", name, folder, *numbers)
+    cells = []
+    if name.startswith("qdrant"):
+        cells.append(cell | run("ask", name, folder, *numbers))
+    if name not in BARE:
+        cell |= run("build", name, folder, *numbers)
+    cell["build_peak_mb"] = cell["peak_mb"]
     if not name.startswith("qdrant"):
         cell["disk_mb"] = on_disk_mb(folder)
-    cell |= run("ask", name, folder, *numbers)
+    cells.append(cell | run("ask", name, folder, *numbers))
     if name in BARE:
         (folder / "bare").unlink()
     else:
         run("delete", name, folder, *numbers)
-    return cell | {"load": os.getloadavg()[0]}
+    return [one | {"load": os.getloadavg()[0]} for one in cells]
 
 
 def with_ratios(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -358,10 +370,10 @@ def main() -> None:
             try:
                 run("truth", "", folder, count, dimension, options.recall)
                 names = [*BARE, *options.stores, *([options.url] if options.url else [])]
-                row = []
+                row: list[dict[str, Any]] = []
                 for name in names:
-                    row.append(measure(name, folder, count, dimension, options.recall))
-                    print(json.dumps(row[-1]), file=sys.stderr, flush=True)
+                    row += (made := measure(name, folder, count, dimension, options.recall))
+                    print(*map(json.dumps, made), sep="\n", file=sys.stderr, flush=True)
                 cells += with_ratios(row)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -127,6 +127,8 @@ class QdrantServer:
         self.faults: list[Fault] = []
         self.calls: list[str] = []
         self.keys: set[str | None] = set()  # that were sent
+        self.thresholds: list[int] = []  # that a graph was to be built at, one after the other
+        self.tell: Callable[[models.CollectionInfo], None] = lambda info: None  # may change it
         self.before: Callable[[str], None] = lambda method: None
         self.during: Callable[[str], None] = lambda method: None
         #: Called for what another node asks of this one, and may be slow or raise a Refusal.
@@ -546,8 +548,10 @@ class _Collections(wire.CollectionsServicer):
 
     @_served("manage")
     def Update(self, request: Any) -> Any:  # noqa: N802
-        """Change the metadata: the server's other settings mean nothing to an engine in memory."""
+        """Change the metadata, and when a graph is to be built: there is none in memory."""
         name = self.owner.real(request.collection_name)
+        if request.HasField("optimizers_config"):
+            self.owner.thresholds.append(request.optimizers_config.indexing_threshold)
         metadata = grpc_to_payload(request.metadata)
         self.owner.cluster.agree(lambda node: node.update_collection(name, metadata=metadata))
         return wire.CollectionOperationResponse(result=True)
@@ -613,6 +617,9 @@ class _Collections(wire.CollectionsServicer):
         (shard,) = self.owner.read("Get", name, request)
         info = shard.get_collection(name)
         info.config.strict_mode_config = self.owner.strict
+        if self.owner.thresholds:
+            info.config.optimizer_config.indexing_threshold = self.owner.thresholds[-1]
+        self.owner.tell(info)
         if name in cluster.created:
             info.config.params.replication_factor = cluster.created[name].replication_factor or 1
         info.payload_schema = {

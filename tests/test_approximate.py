@@ -176,8 +176,10 @@ class Graph:
         self.vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         self.records = [Record(painting_id(str(i)), {}, v) for i, v in enumerate(self.vectors)]
 
-    def scroll(self, where: Any = (), *, vectors: bool = False) -> Iterator[Record]:
-        return iter(self.records)
+    def scroll(
+        self, where: Any = (), *, vectors: bool = False, limit: int | None = None
+    ) -> Iterator[Record]:
+        return iter(self.records[:limit])
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
         enough = query.exact or self.effort >= self.enough

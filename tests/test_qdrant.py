@@ -148,7 +148,8 @@ def test_how_a_collection_is_made(server: QdrantServer, home: Path) -> None:
     vectors = request.vectors_config.params_map.map
     assert set(vectors) == {"full", "compact"}
     assert all(params.on_disk for params in vectors.values())
-    assert all(params.quantization_config.HasField("scalar") for params in vectors.values())
+    assert not vectors["full"].HasField("quantization_config"), "those only rescore"
+    assert vectors["compact"].quantization_config.HasField("scalar")
     assert vectors["full"].hnsw_config.m == 0
     assert vectors["compact"].hnsw_config.m == 16
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Self, cast
 
 import numpy as np
@@ -344,6 +345,11 @@ def _rewrite(
     page_size = max(1, min(_PAGE, _CELLS // 8 // manifest.backbone.dimension))
     total, done = before.count(), 0
 
+    def report(what: str, progress: Progress) -> None:
+        request.report(what, progress)
+        if new.shared is not None:
+            new.shared.renew()
+
     def shortened(records: Sequence[Record]) -> list[Record]:
         return shorten(records, compressor, keeps_full="full" in manifest.vectors)
 
@@ -352,11 +358,9 @@ def _rewrite(
         while page := list(itertools.islice(records, page_size)):
             new.upsert(shortened(page))
             done += len(page)
-            request.report("writing vectors", Progress(done, total))
-            if new.shared is not None:
-                new.shared.renew()
+            report("writing vectors", Progress(done, total))
         new.flush()
-        new.optimize()
+        new.optimize(partial(report, "building the graph"))
         compressor.save(collection.folder / made.folder, manifest.backbone.fingerprint)
         if new.shared is not None and before.shared is not None:
             known = _carry_over(before, new, shortened) if features is None else None

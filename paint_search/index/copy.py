@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -76,7 +77,7 @@ def copy_index(
         stack.callback(target.close)
         written = _write(store, target, report, batch)
         target.flush()
-        target.optimize()
+        target.optimize(partial(report, "building the graph"))
         checksum, difference = _compare(store, target, report, batch)
         made = replace(
             manifest,

@@ -3,7 +3,9 @@
 Wires labels, decoder, engine and store into one pipeline, then settles what has moved or gone.
 """
 
+import itertools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -38,6 +40,7 @@ SKIPPED: Final = "skipped.csv"
 UNMATCHED: Final = "unmatched.csv"
 _NO_LABELS: Final = "file without labels"
 _DELETIONS: Final = 512
+_TWINS: Final = 128
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ def sync(collection: Collection, request: Request) -> Summary:
     if not summary.interrupted:
         own = partial(_is_own, scope, part)
         _settle_gone(store, root, own, run, request.prune, summary)
-        store.optimize()
+        building = partial(replace, words="building the graph")
+        store.optimize(lambda progress: request.report(building(progress)), request.cancelled)
     if isinstance(entrance, CachingStore):
         summary.notes.append(entrance.remark())
     elif isinstance(entrance, CompressingStore):
@@ -313,8 +317,7 @@ def _settle_gone(
     doomed: list[str] = []
     known = {"_size", "_hash", "_run"}
     files = (record for record in store.scroll() if known <= record.payload.keys())
-    for record in gone(filter(own, files), root):
-        twins = _by_hash(store, [record.payload["_hash"]], vectors=False)
+    for record, twins in _with_twins(store, gone(filter(own, files), root)):
         later = [twin for twin in twins if twin.payload.get("_run", 0) > record.payload["_run"]]
         lost = {twin.id for twin in gone(later, root)}
         runs = [twin.payload["_run"] for twin in later if twin.id not in lost]
@@ -332,3 +335,14 @@ def _settle_gone(
             doomed.clear()
     if doomed:
         store.delete(doomed)
+
+
+def _with_twins(
+    store: Store, records: Iterator[Record]
+) -> Iterator[tuple[Record, Sequence[Record]]]:
+    """Yield records with those of the same content, which the store is asked for by the page."""
+    while page := list(itertools.islice(records, _TWINS)):
+        twins = defaultdict(list)
+        for twin in _by_hash(store, [record.payload["_hash"] for record in page], vectors=False):
+            twins[twin.payload["_hash"]].append(twin)
+        yield from ((record, twins[record.payload["_hash"]]) for record in page)

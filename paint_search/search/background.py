@@ -4,9 +4,8 @@ A raw cosine means little; set against these it says how unusual a likeness is. 
 sample, so that neither time nor memory grows with the collection.
 """
 
-import itertools
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,11 +75,13 @@ def measure_backgrounds(
     """
     sample = [
         record
-        for record in itertools.islice(store.scroll(vectors=True), _SAMPLE)
+        for record in store.scroll(vectors=True, limit=_SAMPLE)
         if "artist" in record.payload and record.vectors.keys() >= set(kinds)
     ]
     names = [record.payload["artist"] for record in sample]
-    by_one = [_works_of(store, artist, kinds) for artist in list(dict.fromkeys(names))[:_ARTISTS]]
+    # Begun all at once: a server is not waited for two hundred times.
+    works = [_works_of(store, artist) for artist in list(dict.fromkeys(names))[:_ARTISTS]]
+    by_one = [[work for work in some if work.vectors.keys() >= set(kinds)] for some in works]
     _, codes = np.unique(names, return_inverse=True)
     first, second = np.triu_indices(len(sample), k=1)
     apart = codes[first] != codes[second]
@@ -96,10 +97,8 @@ def measure_backgrounds(
     }
 
 
-def _works_of(store: Store, artist: str, kinds: Collection[VectorName]) -> list[Record]:
-    works = store.scroll([Condition("artist", values=(artist,))], vectors=True)
-    having = (work for work in works if work.vectors.keys() >= set(kinds))
-    return list(itertools.islice(having, _WORKS))
+def _works_of(store: Store, artist: str) -> Iterator[Record]:
+    return store.scroll([Condition("artist", values=(artist,))], vectors=True, limit=_WORKS)
 
 
 def _pair_scores(works: Sequence[Record], using: VectorName) -> NDArray[np.float32]:

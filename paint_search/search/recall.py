@@ -9,7 +9,6 @@ In a million vectors, a search that found 0.997 of the neighbours of its own fou
 others, and 0.980 of those of the vectors made here; benchmarks/outside.py has more.
 """
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -184,8 +183,8 @@ def _found(store: Store, query: VectorQuery) -> set[str]:
 
 def _sample(store: Store, count: int) -> list[Record]:
     """Return the first points in the order of their ids, which are hashes and so at random."""
-    points = (record for record in store.scroll(vectors=True) if record.best is not None)
-    return list(itertools.islice(points, count))
+    points = store.scroll(vectors=True, limit=count)
+    return [record for record in points if record.best is not None]
 
 
 def _recall(found: Sequence[set[str]], truth: Sequence[set[str]]) -> float:

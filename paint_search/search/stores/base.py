@@ -5,7 +5,7 @@ start with ``_`` are bookkeeping that no filter of a user sees.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paint_search.errors import StoreError
-from paint_search.painting import Record
+from paint_search.painting import Progress, Record
 from paint_search.search.filters import Filter
 from paint_search.search.stores.description import Shared
+
+Report = Callable[[Progress], None]
 
 #: The backbone's vectors, and what a compressor made of them.
 VectorName = Literal["full", "compact"]
@@ -131,6 +133,15 @@ class Match:
         object.__setattr__(self, "score", min(1.0, max(-1.0, self.score)))
 
 
+def silent(progress: Progress) -> None:
+    """Report nothing."""
+
+
+def never() -> bool:
+    """Go on to the end."""
+    return False
+
+
 class Store(Protocol):
     """A collection of points with unit-norm vectors, full, compact or both.
 
@@ -158,8 +169,13 @@ class Store(Protocol):
         """Return the points that exist among ``ids``, by id."""
         ...
 
-    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
-        """Yield all points that match, in the order of their ids, in bounded memory."""
+    def scroll(
+        self, where: Filter = (), *, vectors: bool = False, limit: int | None = None
+    ) -> Iterator[Record]:
+        """Yield all points that match, or the first so many by their ids, in bounded memory.
+
+        A server is asked for the first page at once, and for the next while one is used.
+        """
         ...
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
@@ -186,8 +202,13 @@ class Store(Protocol):
         """Make everything written so far durable."""
         ...
 
-    def optimize(self) -> None:
-        """Merge, and build an approximate index where the collection is large enough to need it."""
+    def optimize(self, report: Report = silent, cancelled: Callable[[], bool] = never) -> None:
+        """Merge, and build an approximate index where the collection is large enough to need it.
+
+        Args:
+            report: called with how much is built while a server builds it.
+            cancelled: asked meanwhile; once true, or after Ctrl-C, the server goes on alone.
+        """
         ...
 
     def approximate(self) -> bool:

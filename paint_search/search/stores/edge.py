@@ -6,10 +6,9 @@ write-ahead log, so a killed process loses nothing that was written.
 """
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -19,74 +18,37 @@ from paint_search.errors import StoreError
 from paint_search.files import read_json
 from paint_search.painting import Record, Value
 from paint_search.search.recall import choose_effort
-from paint_search.search.stores.base import Match, VectorName, VectorQuery, as_store_error
-from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
+from paint_search.search.stores.base import (
+    Match,
+    Report,
+    VectorName,
+    VectorQuery,
+    as_store_error,
+    never,
+    silent,
+)
+from paint_search.search.stores.engine import (
+    Dialect,
+    Engine,
+    Plan,
+    Route,
+    Size,
+    as_matches,
+    as_record,
+)
 
 #: The engine writes through memory maps, where a full disk kills the process; it is never let
 #: closer than this. Twice the 32 MiB in which it grows its files.
 _FREE_BYTES: Final = 64 * 1024 * 1024
 
-#: See benchmarks/README.md.
-_EXACT_BYTES: Final = 64 * 1024 * 1024
-_COMPARED_KIB: Final = 25_000
-
-#: The graph is built and walked on 4 bits a number, a quarter of the vectors' own bytes; what the
-#: walk keeps is ordered by the vectors themselves.
 _CODES: Final = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4)
 
-_EFS: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
-_EF: Final = 256  # before anything was tried
 _MOST_EF: Final = 2**16
 
 #: Where the one that does is kept, in the shard's folder.
 _EFFORT: Final = "effort.json"
 
-#: A filter that keeps more than is compared in any case is walked through the neighbours of
-#: neighbours. Links of its own for each value of each field would double the build, and were seen
-#: to miss nine of ten in a range.
-_ACORN: Final = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
-
-#: Where it keeps a smaller share than this, everything it keeps is compared all the same: the graph
-#: comes apart, and missed up to half of the neighbours.
-_RARE: Final = 0.25
-
-#: Where it keeps a larger one, so many times as many as will do on average are sifted first. Of
-#: 1,000,000 x 320 vectors one thread takes: a filter that keeps 1 %, compared point by point,
-#: 1.0 ms; one that keeps 10 %, likewise, 26 ms; 30 %, sifted, 1.4 ms; no filter, 0.7 ms.
-_SIFTED: Final = 2
-_MOST_SIFTED: Final = 256
-
-#: For each point that is wanted, at least this many are compared by the vectors themselves.
-_OVERSAMPLING: Final = 2.0
-
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How searches with one filter go.
-
-    Attributes:
-        condition: the filter as the engine takes it; None for all.
-        effort: ``ef``; None to compare with all that is kept.
-        sifted: how many of the nearest of all to sift by the filter at first; 0 where that is of
-            no use.
-    """
-
-    condition: edge.Filter | None
-    effort: int | None = None
-    sifted: int = 0
-
-    def params(self, limit: int) -> edge.SearchParams:
-        """Return how to search for ``limit`` points."""
-        if self.effort is None:
-            return edge.SearchParams(exact=True)
-        oversampling = max(_OVERSAMPLING, self.effort / limit)
-        return edge.SearchParams(
-            hnsw_ef=max(self.effort, limit),
-            quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling),
-            acorn=_ACORN,
-        )
 
 
 class EdgeStore(Engine):
@@ -97,11 +59,7 @@ class EdgeStore(Engine):
     Args:
         folder: the shard's own.
         dimensions: of each kind of vector that it keeps.
-        exact_bytes: above this many bytes of vectors an approximate index is built.
-        compared_kib: what a filter keeps is compared vector by vector up to this many KiB; less
-            than ``exact_bytes``, since the graph is not walked in a collection as small as that.
-        efforts: how many candidates HNSW may keep while it searches, rising; the least that finds
-            enough is taken.
+        plan: what the graph is built and walked by, as ``Plan`` takes it by keyword.
 
     Raises:
         StoreError: it is damaged, or its folder cannot be written.
@@ -115,26 +73,17 @@ class EdgeStore(Engine):
         range=edge.RangeFloat,
         has_id=lambda ids: edge.HasIdCondition(set(ids)),
         is_empty=edge.IsEmptyCondition,
+        search=edge.SearchParams,
+        quantization=edge.QuantizationSearchParams,
+        acorn=edge.AcornSearchParams,
     )
 
-    def __init__(
-        self,
-        folder: Path,
-        dimensions: Mapping[VectorName, int],
-        *,
-        exact_bytes: int = _EXACT_BYTES,
-        compared_kib: int = _COMPARED_KIB,
-        efforts: Sequence[int] = _EFS,
-    ) -> None:
+    def __init__(self, folder: Path, dimensions: Mapping[VectorName, int], **plan: Any) -> None:
         self._folder = folder
-        self._exact_bytes = exact_bytes
-        self._compared_kib = compared_kib
-        self._efforts = efforts
+        self._plan = Plan(**plan)
         self._dimensions = dimensions
-        # Full vectors beside compact ones only rescore what those have found.
-        self._first: VectorName = "compact" if "compact" in dimensions else "full"
         self._shard = self._guard(self._open)
-        self._ef = self._read_effort() or _EF
+        self._ef = self._read_effort() or self._plan.effort
         # Stores made before all numbers had one kind of index are mended by the next write.
         self._indexed = {
             name
@@ -149,20 +98,13 @@ class EdgeStore(Engine):
                     size=dimension,
                     distance=edge.Distance.Cosine,
                     datatype=edge.VectorStorageDatatype.Float16,
-                    hnsw_config=edge.HnswIndexConfig(
-                        m=16 if name == self._first else 0,
-                        ef_construct=128,
-                        full_scan_threshold=self._compared_kib,
-                        payload_m=0,
-                    ),
+                    hnsw_config=self._plan.links(edge.HnswIndexConfig, graph=name == self._first),
                     quantization_config=_CODES if name == self._first else None,
                 )
                 # The engine wants a kind of vectors, even where every point comes without one.
                 for name, dimension in (self._dimensions or {"compact": 1}).items()
             },
-            optimizers=edge.EdgeOptimizersConfig(
-                default_segment_number=1, indexing_threshold=self._exact_bytes // 1024
-            ),
+            optimizers=self._plan.optimizers(edge.EdgeOptimizersConfig),
         )
         if (self._folder / "edge_config.json").exists():
             return edge.EdgeShard.load(str(self._folder), config)
@@ -202,48 +144,9 @@ class EdgeStore(Engine):
     def search(self, query: VectorQuery) -> list[list[Match]]:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
         query = replace(query, limit=min(query.limit, max(1, self._shard.info().points_count)))
-        plan = self._plan(query)
-        found: list[list[Match]] = [[] for _ in query.vectors]
-        if plan.sifted and query.codes is None and not query.spread:
-            found = self._sift(query, plan)
-        short = [row for row, matches in enumerate(found) if len(matches) < query.limit]
-        for row, matches in zip(short, self._ask(query.of(short), plan), strict=True):
-            found[row] = matches
-        return found
+        return super().search(query)
 
-    def _sift(self, query: VectorQuery, plan: Plan) -> list[list[Match]]:
-        """Return what meets a filter of the nearest without one; fewer than wanted if too few do.
-
-        Where it is as many as wanted, those are the nearest that meet it: all others are farther.
-        """
-        anything = replace(plan, condition=None)
-        return [
-            [
-                match
-                for match in matches
-                if match.record.id not in query.without
-                and all(condition.matches(match.record.payload) for condition in query.where)
-            ][: query.limit]
-            for matches in self._ask(replace(query, limit=plan.sifted), anything)
-        ]
-
-    def _plan(self, query: VectorQuery) -> Plan:
-        condition = self.dialect.translate(query.where, query.without)
-        if query.exact or not self.approximate():
-            return Plan(condition)
-        if not query.where:
-            return Plan(condition, self._ef)
-        request = edge.CountRequest(exact=False, filter=condition)
-        kept = self._guard(lambda: self._shard.count(request))
-        if 2 * self._dimensions[self._first] * kept <= 1024 * self._compared_kib:
-            return Plan(condition, self._ef)  # the engine compares so few by itself
-        share = kept / self._shard.info().points_count
-        if share < _RARE:
-            return Plan(condition)
-        sifted = math.ceil(_SIFTED * query.limit / share)
-        return Plan(condition, self._ef, sifted if sifted <= _MOST_SIFTED else 0)
-
-    def _ask(self, query: VectorQuery, plan: Plan) -> list[list[Match]]:
+    def _find(self, query: VectorQuery, route: Route) -> list[list[Match]]:
         count = max(1, self._shard.info().points_count)
         requests = []
         for row, vector in enumerate(query.vectors):
@@ -252,22 +155,20 @@ class EdgeStore(Engine):
             if query.codes is not None:
                 most = min(query.candidates, count)
                 nearest = edge.Query.Nearest(cast("Any", query.codes[row]), using="compact")
-                params = plan.params(most)
-                prefetches = [edge.Prefetch(most, nearest, filter=plan.condition, params=params)]
+                params = self._params(route, most)
+                prefetches = [edge.Prefetch(most, nearest, filter=route.condition, params=params)]
             request = edge.QueryRequest(
                 query=edge.Mmr(numbers, 1.0 - query.spread, query.ranked, using=query.using)
                 if query.spread > 0
                 else edge.Query.Nearest(numbers, using=query.using),
                 prefetches=prefetches,
                 limit=query.limit,
-                filter=plan.condition,
+                filter=route.condition,
                 with_payload=True,
                 score_threshold=query.threshold,
-                params=plan.params(query.limit),
+                params=self._params(route, query.limit),
             )
             requests.append(request)
-        if not requests:
-            return []
         batch = edge.QueryBatchRequest(requests)
         return list(map(as_matches, self._guard(lambda: self._shard.query_batch(batch))))
 
@@ -275,17 +176,14 @@ class EdgeStore(Engine):
         """Make everything written so far durable."""
         self._guard(self._shard.flush)
 
-    def optimize(self) -> None:
+    def optimize(self, report: Report = silent, cancelled: Callable[[], bool] = never) -> None:
         """Merge segments, and build HNSW where there are more vectors than exact search likes."""
         used = sum(file.stat().st_blocks * 512 for file in self._folder.rglob("*"))
         self._require_space(used)
         built = self._guard(self._shard.optimize)
         if self.approximate() and (built or self._read_effort() is None):
-            choose_effort(self, self._first, self._efforts, self._take_effort)
+            choose_effort(self, self._first, self._plan.efforts, self._take_effort)
             (self._folder / _EFFORT).write_text(json.dumps({"ef": self._ef}))
-
-    def _take_effort(self, ef: int) -> None:
-        self._ef = ef
 
     def _read_effort(self) -> int | None:
         try:
@@ -294,25 +192,19 @@ class EdgeStore(Engine):
         except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             return None
 
-    def approximate(self) -> bool:
-        """Tell whether searches go through HNSW."""
-        return self._shard.info().indexed_vectors_count > 0
-
-    def describe(self) -> str:
-        """Say in a few words how searches go."""
-        return (
-            f"HNSW (m=16, ef={self._ef})"
-            if self.approximate()
-            else "exact: compared with every painting"
-        )
+    def _size(self) -> Size:
+        info = self._shard.info()
+        return Size.of(info, len(self._dimensions))
 
     def close(self) -> None:
         """Flush and let go of the shard."""
         self._guard(self._shard.close)
 
-    def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
+    def _page(
+        self, condition: Any, offset: Any, limit: int, vectors: bool
+    ) -> tuple[Sequence[Any], Any]:
         request = edge.ScrollRequest(
-            offset=offset, limit=PAGE, filter=condition, with_payload=True, with_vector=vectors
+            offset=offset, limit=limit, filter=condition, with_payload=True, with_vector=vectors
         )
         return self._guard(lambda: self._shard.scroll(request))
 
@@ -331,9 +223,12 @@ class EdgeStore(Engine):
         request = edge.FacetRequest(field, limit=max(1, most))
         return [hit.value for hit in self._guard(lambda: self._shard.facet(request)).hits]
 
-    def _count(self, condition: Any) -> int:
-        request = edge.CountRequest(exact=True, filter=condition)
+    def _count(self, condition: Any, *, exact: bool = True) -> int:
+        request = edge.CountRequest(exact=exact, filter=condition)
         return self._guard(lambda: self._shard.count(request))
+
+    def _estimate(self, condition: Any) -> int:
+        return self._count(condition, exact=False)
 
     def _update(self, operation: edge.UpdateOperation) -> None:
         self._guard(lambda: self._shard.update(operation))

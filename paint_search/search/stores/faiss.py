@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -28,11 +28,14 @@ from paint_search.search.filters import Filter
 from paint_search.search.stores.base import (
     NOT_INDEXED,
     Match,
+    Report,
     VectorName,
     VectorQuery,
     as_store_error,
     checked,
+    never,
     reason_of,
+    silent,
 )
 from paint_search.search.stores.sql import LISTED, meeting, to_json, value_of
 
@@ -222,12 +225,15 @@ class FaissStore:
         with self._guard():
             return {row[1]: self._record(row) for row in rows}
 
-    def scroll(self, where: Filter = (), *, vectors: bool = False) -> Iterator[Record]:
+    def scroll(
+        self, where: Filter = (), *, vectors: bool = False, limit: int | None = None
+    ) -> Iterator[Record]:
         """Yield all points that match, in the order of their ids, one at a time in memory."""
         condition, *values = meeting(where)
         # A connection of its own reads one moment of the file, whatever is written meanwhile.
         with self._guard(), closing(self._connect()) as base:
-            rows = base.execute(f"{_SELECT[vectors]} WHERE {condition} ORDER BY id", values)
+            chosen = f"{_SELECT[vectors]} WHERE {condition} ORDER BY id LIMIT ?"
+            rows = base.execute(chosen, [*values, -1 if limit is None else limit])
             yield from map(self._record, rows)
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
@@ -262,7 +268,7 @@ class FaissStore:
     def flush(self) -> None:
         """Make everything written so far durable, which it is already."""
 
-    def optimize(self) -> None:
+    def optimize(self, report: Report = silent, cancelled: Callable[[], bool] = never) -> None:
         """Write the index; built anew where the collection has changed enough since it was."""
         if not self._dimensions or not (size := int(self._load().alive.sum())):
             return

@@ -6,6 +6,7 @@ so that what was meant for another one is refused. Each generation says what it 
 """
 
 import base64
+import logging
 import re
 import time
 import uuid
@@ -22,15 +23,17 @@ from paint_search.errors import StoreBusyError, StoreError, StoreMovedError, arg
 from paint_search.painting import Value
 from paint_search.search.stores.base import VectorName
 from paint_search.search.stores.description import Description, Maker, Part
+from paint_search.search.stores.engine import Plan
 from paint_search.search.stores.qdrant.wire import Wire
-from paint_search.search.stores.uri import Place
+from paint_search.search.stores.uri import Place, Setting
 
-_HNSW: Final = models.HnswConfigDiff(m=16, ef_construct=128)
-
-#: Full vectors beside compact ones only rescore what those have found.
-_NO_GRAPH: Final = models.HnswConfigDiff(m=0)
-
-_QUANTIZATIONS: Final[Mapping[str, models.QuantizationConfig]] = {
+#: What the graph is built and walked on: by default the plan's 4 bits.
+_QUANTIZATIONS: Final[Mapping[Setting | None, models.QuantizationConfig]] = {
+    None: models.TurboQuantization(
+        turbo=models.TurboQuantQuantizationConfig(
+            bits=models.TurboQuantBitSize.BITS4, always_ram=True
+        )
+    ),
     "int8": models.ScalarQuantization(
         scalar=models.ScalarQuantizationConfig(
             type=models.ScalarType.INT8, quantile=0.99, always_ram=True
@@ -59,6 +62,8 @@ _LEASE: Final = 300.0
 #: Bytes of a file in one point of the companion collection: far below what a server takes at once.
 _PIECE: Final = 2**20
 _PIECES: Final = 8  # read at once
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class ServedCollection:
@@ -107,7 +112,9 @@ class ServedCollection:
             self.place = replace(self.place, generation=self.description.generation)
         return self.description
 
-    def enter(self, dimensions: Mapping[VectorName, int], maker: Maker) -> models.CollectionInfo:
+    def enter(
+        self, dimensions: Mapping[VectorName, int], maker: Maker, plan: Plan
+    ) -> models.CollectionInfo:
         """Make the collection if it is not there; check that it is for such vectors.
 
         Raises:
@@ -116,7 +123,7 @@ class ServedCollection:
         # Every collection has a kind of vectors, even where no point comes with one.
         lengths: dict[VectorName, int] = dict(dimensions) or {"compact": 1}
         if self.info is None:
-            self._make(lengths, maker)
+            self._make(lengths, Description(maker, generation=1), plan)
         theirs = {kind: length for kind, (_, length) in self._kinds().items()}
         name, remedy = self._called, f"name another collection in {argument('store')}"
         if self.info is None or self.description is None:
@@ -129,10 +136,12 @@ class ServedCollection:
             )
         return self.info
 
-    def _make(self, lengths: Mapping[VectorName, int], maker: Maker) -> None:
+    def _make(
+        self, lengths: Mapping[VectorName, int], description: Description, plan: Plan
+    ) -> None:
         first = replace(self.place, generation=1)
         try:
-            self._create(first, lengths, Description(maker, generation=1))
+            self._create(first, lengths, description, plan)
         except StoreError:
             # Another machine may have been quicker; then its collection is checked.
             if self._ask_for(first.name) is None:
@@ -171,7 +180,7 @@ class ServedCollection:
         described = Description(
             maker, generation=made.generation, claim=claim, until=time.time() + _LEASE
         )
-        self._create(made, dict(dimensions) or {"compact": 1}, described)
+        self._create(made, dict(dimensions) or {"compact": 1}, described, Plan())
         return ServedCollection(made, follows=self.place.generation)
 
     def renew(self) -> None:
@@ -395,31 +404,50 @@ class ServedCollection:
                 raise
 
     def _create(
-        self, place: Place, lengths: Mapping[VectorName, int], description: Description
+        self,
+        place: Place,
+        lengths: Mapping[VectorName, int],
+        description: Description,
+        plan: Plan,
     ) -> None:
         settings, name = place.settings, place.name
-        graphs = {"full": _NO_GRAPH if "compact" in lengths else _HNSW, "compact": _HNSW}
+        first = "compact" if "compact" in lengths else "full"
+        codes = _QUANTIZATIONS[settings.get("quantization")]
+        vectors = {
+            f"{kind}-{place.generation}": models.VectorParams(
+                size=length,
+                distance=models.Distance.COSINE,
+                datatype=models.Datatype.FLOAT16,
+                on_disk=bool(settings.get("on_disk", False)),
+                hnsw_config=plan.links(models.HnswConfigDiff, graph=kind == first),
+                quantization_config=codes if kind == first else None,
+            )
+            for kind, length in lengths.items()
+        }
         made = partial(
             QdrantClient.create_collection,
             collection_name=name,
-            vectors_config={
-                f"{kind}-{place.generation}": models.VectorParams(
-                    size=length,
-                    distance=models.Distance.COSINE,
-                    datatype=models.Datatype.FLOAT16,
-                    on_disk=bool(settings.get("on_disk", False)),
-                    hnsw_config=graphs[kind],
-                    quantization_config=_QUANTIZATIONS.get(str(settings.get("quantization"))),
-                )
-                for kind, length in lengths.items()
-            },
+            vectors_config=vectors,
+            optimizers_config=plan.optimizers(models.OptimizersConfigDiff),
             shard_number=_number(settings, "shards"),
             replication_factor=_number(settings, "replicas"),
             write_consistency_factor=_number(settings, "consistency"),
             on_disk_payload=True,
             metadata={_METADATA: description.to_metadata()},
         )
-        self.wire.call(made)
+        try:
+            self.wire.call(made)
+        except StoreError as error:
+            if "quantization" not in str(error) or settings.get("quantization"):
+                raise
+            _LOG.warning(
+                "%s is older than Qdrant 1.18 and knows no codes of 4 bits: %r is searched by "
+                "codes of 8 bits, which take twice the memory",
+                place.server,
+                name,
+            )
+            vectors[f"{first}-{place.generation}"].quantization_config = _QUANTIZATIONS["int8"]
+            self.wire.call(made)
         for field, value in _BOOKKEEPING.items():
             kind = field_kind(field, value)
             self.wire.call(

@@ -6,6 +6,8 @@ may fill one collection. Never keeps anything on this machine.
 """
 
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,21 +18,51 @@ from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from paint_search.errors import StoreError, StoreMovedError
-from paint_search.painting import Record, Value
+from paint_search.painting import Progress, Record, Value
 from paint_search.search.filters import Filter
-from paint_search.search.stores.base import Match, VectorName, VectorQuery
+from paint_search.search.recall import choose_effort
+from paint_search.search.stores.base import (
+    Match,
+    Report,
+    VectorName,
+    VectorQuery,
+    never,
+    silent,
+)
 from paint_search.search.stores.description import Maker
-from paint_search.search.stores.engine import PAGE, Dialect, Engine, as_matches, as_record
+from paint_search.search.stores.engine import (
+    Dialect,
+    Engine,
+    Plan,
+    Route,
+    Size,
+    as_matches,
+    as_record,
+)
 from paint_search.search.stores.qdrant.collection import ServedCollection, code_of, field_kind
 from paint_search.search.stores.qdrant.wire import CALL_SECONDS
 
 _UPLOAD: Final = 128  # 1.3 MB at 2,048 dimensions
 _PARALLEL: Final = 4
 
-_EF: Final = 256
+#: Vectors that are asked at once: a million exact comparisons of each take a core ten seconds.
+_QUERIES: Final = 256
 
-#: Quantized vectors find this many times as many as are wanted; the stored ones rank them.
-_OVERSAMPLING: Final = 3.0
+#: Once a run has written more points than this, the graph waits for its end.
+_BULK: Final = 100_000
+
+#: Seconds for which it is taken for granted how much of the graph is built.
+_FRESH: Final = 10.0
+
+#: Seconds between two looks at a graph that is being built: short at first.
+_LOOKS: Final = (0.05, 1.0)
+
+#: Where a collection keeps the effort that was chosen, and at how many points.
+_EFFORT: Final = "paint_search_effort"
+_MOST_EF: Final = 2**16
+
+#: What is chosen anew when the collection has grown by so large a share.
+_GROWN: Final = 0.1
 
 _NUMBERS: Final = models.PayloadSchemaType.FLOAT
 
@@ -49,6 +81,9 @@ class QdrantStore(Engine):
         maker: of those vectors.
         upload: points of one request.
         parallel: requests under way at a time while points are written.
+        bulk: after so many points written, the graph waits until ``optimize``, if the key may
+            say so.
+        plan: what the graph is built and walked by, as ``Plan`` takes it by keyword.
 
     Raises:
         StoreError: the server is out of reach, or the collection holds other vectors.
@@ -61,6 +96,9 @@ class QdrantStore(Engine):
         range=models.Range,
         has_id=lambda ids: models.HasIdCondition(has_id=cast("Any", ids)),
         is_empty=lambda field: models.IsEmptyCondition(is_empty=models.PayloadField(key=field)),
+        search=models.SearchParams,
+        quantization=models.QuantizationSearchParams,
+        acorn=models.AcornSearchParams,
     )
 
     def __init__(
@@ -71,6 +109,8 @@ class QdrantStore(Engine):
         *,
         upload: int = _UPLOAD,
         parallel: int = _PARALLEL,
+        bulk: int = _BULK,
+        **plan: Any,
     ) -> None:
         self._parallel = parallel
         self._dimensions = dimensions
@@ -79,8 +119,10 @@ class QdrantStore(Engine):
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
+        self._bulk, self._written = bulk, 0
+        self._plan = Plan(**plan)
         try:
-            info = served.enter(dimensions, maker)
+            info = self._keep(served.enter(dimensions, maker, self._plan))
         except BaseException:
             self._hang_up()
             raise
@@ -92,6 +134,10 @@ class QdrantStore(Engine):
         strict = info.config.strict_mode_config
         self._limits = strict if strict and strict.enabled else models.StrictModeConfigOutput()
         self._upload = _least(upload, self._limits.upsert_max_batchsize)
+        self._most_ef = _least(math.inf, self._limits.search_max_hnsw_ef)
+        self._most_oversampling = _least(math.inf, self._limits.search_max_oversampling)
+        self._most_found = _least(math.inf, self._limits.max_query_limit)
+        self._ef, _ = self._effort(info) or (self._plan.effort, 0)
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced.
@@ -102,24 +148,36 @@ class QdrantStore(Engine):
         ids = {record.id for record in records}
         if not self._afloat.isdisjoint(ids):
             self._drain()  # two writes of one point must not overtake each other
+        if self._written <= self._bulk < self._written + len(records):
+            self._configure(optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0))
         for start in range(0, len(records), self._upload):
-            points = [
-                models.PointStruct(
-                    id=record.id,
-                    vector={
-                        self._vectors[kind]: v.tolist()
-                        for kind, v in self._vectors_of(record).items()
-                    },
-                    payload=dict(record.payload),
-                )
-                for record in records[start : start + self._upload]
-            ]
             self._drain(2 * self._parallel - 1)
-            upload = self._pool.submit(
-                self._call, QdrantClient.upsert, self._name, points, wait=True
-            )
-            self._uploads.append(upload)
+            some = records[start : start + self._upload]
+            self._uploads.append(self._pool.submit(self._send, some))
+        self._written += len(records)
         self._afloat |= ids
+
+    def _send(self, records: Sequence[Record]) -> None:
+        """Upload points, in the words of the wire: the client's own take twice as long to make."""
+        points = [
+            grpc.PointStruct(
+                id=grpc.PointId(uuid=record.id),
+                vectors=grpc.Vectors(
+                    vectors=grpc.NamedVectors(
+                        vectors={
+                            self._vectors[kind]: grpc.Vector(
+                                dense=grpc.DenseVector(data=vector.tolist())
+                            )
+                            for kind, vector in self._vectors_of(record).items()
+                        }
+                    )
+                ),
+                payload=RestToGrpc.convert_payload(dict(record.payload)),
+            )
+            for record in records
+        ]
+        request = grpc.UpsertPoints(collection_name=self._name, points=points, wait=True)
+        self._call(lambda client: client.grpc_points.Upsert(request, timeout=CALL_SECONDS))
 
     def set_payloads(self, records: Sequence[Record]) -> None:
         """Replace the payloads of existing points and leave their vectors alone."""
@@ -142,13 +200,16 @@ class QdrantStore(Engine):
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
         """Return the points that exist among ``ids``, by id."""
+        self._drain()
         found = self._retrieve(ids, vectors)
         return {record.id: record for record in map(as_record, found)}
 
     def search(self, query: VectorQuery) -> list[list[Match]]:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
         self._drain()
-        condition = self._translate(query.where, query.without)
+        return super().search(query)
+
+    def _find(self, query: VectorQuery, route: Route) -> list[list[Match]]:
         most = _least(query.limit, self._limits.max_query_limit)
         if query.spread > 0 and most < query.limit:
             raise StoreError(
@@ -156,11 +217,11 @@ class QdrantStore(Engine):
                 "(max_query_limit), and no more than these can be spread; ask for fewer"
             )
         found: list[dict[str, Any]] = [{} for _ in query.vectors]
+        at_once = _least(_QUERIES, self._limits.search_max_batchsize)
         left, offset = list(range(len(found))), 0
         while left:
             page = min(most, query.limit - offset)
-            asked = [self._request(query, row, condition, page, offset) for row in left]
-            at_once = _least(len(asked), self._limits.search_max_batchsize)
+            asked = [self._request(query, row, route, page, offset) for row in left]
             answers = [
                 answer.points
                 for start in range(0, len(asked), at_once)
@@ -176,7 +237,7 @@ class QdrantStore(Engine):
         return [as_matches(points.values()) for points in found]
 
     def _request(
-        self, query: VectorQuery, row: int, condition: Any, limit: int, offset: int
+        self, query: VectorQuery, row: int, route: Route, limit: int, offset: int
     ) -> models.QueryRequest:
         """Return what asks for ``limit`` points of one vector after the first ``offset``."""
         prefetch = None
@@ -187,8 +248,8 @@ class QdrantStore(Engine):
                 query=query.codes[row].tolist(),
                 using=self._vectors["compact"],
                 limit=candidates,
-                filter=condition,
-                params=self._params(query, ef=max(_EF, candidates)),
+                filter=route.condition,
+                params=self._params(route, candidates),
             )
         mmr = models.Mmr(diversity=query.spread, candidates_limit=query.ranked)
         nearest = models.NearestQuery(
@@ -198,38 +259,78 @@ class QdrantStore(Engine):
             query=nearest,
             using=self._vectors[query.using],
             prefetch=prefetch,
-            filter=condition,
-            params=self._params(query, ef=_EF),
+            filter=route.condition,
+            params=self._params(route, offset + limit),
             limit=limit,
             offset=offset,
             score_threshold=query.threshold,
             with_payload=True,
         )
 
-    def _params(self, query: VectorQuery, *, ef: int) -> models.SearchParams:
-        oversampling = _least(_OVERSAMPLING, self._limits.search_max_oversampling)
-        return models.SearchParams(
-            exact=query.exact,
-            hnsw_ef=_least(ef, self._limits.search_max_hnsw_ef),
-            quantization=models.QuantizationSearchParams(rescore=True, oversampling=oversampling),
-        )
-
     def flush(self) -> None:
         """Wait until the server has written everything so far."""
         self._drain()
 
-    def optimize(self) -> None:
-        """Wait for what is under way; the server merges and builds its graphs by itself."""
-        self._drain()
+    def optimize(self, report: Report = silent, cancelled: Callable[[], bool] = never) -> None:
+        """Wait until the server has built its graph, which it goes on with where nobody waits.
 
-    def approximate(self) -> bool:
-        """Tell whether searches go through HNSW, wholly or in part."""
-        return bool(self._info().indexed_vectors_count)
+        A graph that waits for the end of a load, this or one that was killed, is begun.
+        """
+        info, stopped, (pause, longest) = self._info(), False, _LOOKS
+        if self._threshold == 0 or _status(info) == "grey":
+            self._configure(optimizers_config=self._plan.optimizers(models.OptimizersConfigDiff))
+            info = self._info()
+        try:
+            while _status(info) == "yellow" and not stopped:
+                size = self._size()
+                report(Progress(size.indexed, size.vectors))
+                time.sleep(pause)
+                pause = min(longest, 2 * pause)
+                info, stopped = self._info(), cancelled()
+        except KeyboardInterrupt:
+            stopped = True
+        if stopped:
+            _LOG.warning(
+                "%s goes on building the graph of %r by itself; searches are slower until it has",
+                self.shared.place.server,
+                self._name,
+            )
+        elif self.approximate():
+            self._settle_effort(info)
+
+    def _settle_effort(self, info: models.CollectionInfo) -> None:
+        """Choose the effort where the collection has none or has grown, and the key may keep it."""
+        chosen, points = self._effort(info), info.points_count or 0
+        if chosen and abs(points - chosen[1]) <= _GROWN * chosen[1]:
+            return
+        if self._configure(metadata={_EFFORT: [self._ef, 0]}):
+            choose_effort(self, self._first, self._plan.efforts, self._take_effort)
+            self._configure(metadata={_EFFORT: [self._ef, points]})
+
+    @staticmethod
+    def _effort(info: models.CollectionInfo) -> tuple[int, int] | None:
+        """Return the effort that was chosen for a collection, and at how many points."""
+        try:
+            effort, points = map(int, (info.config.metadata or {})[_EFFORT])
+            return (effort, points) if 0 < effort <= _MOST_EF and points >= 0 else None
+        except (LookupError, TypeError, ValueError, ArithmeticError):
+            return None
+
+    def _configure(self, **settings: Any) -> bool:
+        """Change settings of the collection; tell whether the key may."""
+        try:
+            self._ask(QdrantClient.update_collection, self._name, **settings)
+        except StoreError as error:
+            _LOG.debug("the collection %r stays as it was: %s", self._name, error)
+            return False
+        return True
 
     def describe(self) -> str:
-        """Say in a few words how searches go."""
+        """Say in a few words how searches go, and how much of the graph there is."""
         quantization = self.shared.place.settings.get("quantization")
-        how = "HNSW (m=16)" if self.approximate() else "exact until the server has built its graph"
+        how = super().describe()
+        if self._threshold == 0:
+            how += ", and the graph waits for a load to end: run paint-search index again"
         return f"{how}, {quantization} and rescored" if quantization else how
 
     def close(self) -> None:
@@ -244,16 +345,34 @@ class QdrantStore(Engine):
         self._wire.close()
 
     def _info(self) -> models.CollectionInfo:
-        return cast("models.CollectionInfo", self._call(QdrantClient.get_collection, self._name))
+        self._drain()
+        return self._keep(self._call(QdrantClient.get_collection, self._name))
 
-    def _page(self, condition: Any, offset: Any, vectors: bool) -> tuple[Sequence[Any], Any]:
+    def _keep(self, info: models.CollectionInfo) -> models.CollectionInfo:
+        self._told = Size.of(info, len(self._dimensions))
+        self._threshold = info.config.optimizer_config.indexing_threshold
+        self._told_at = time.monotonic()
+        return info
+
+    def _size(self) -> Size:
+        if time.monotonic() - self._told_at > _FRESH:
+            self._info()
+        return self._told
+
+    def _begin(self, read: Callable[[], Any]) -> Callable[[], Any]:
+        self._drain()
+        return self._pool.submit(read).result
+
+    def _page(
+        self, condition: Any, offset: Any, limit: int, vectors: bool
+    ) -> tuple[Sequence[Any], Any]:
         # Pages of all copies would be cut short where these differ, and seem to be the last: one
         # copy says what there may be, and all are asked for it.
-        page, after = self._ask(
+        page, after = self._call(
             QdrantClient.scroll,
             self._name,
             scroll_filter=condition,
-            limit=_least(PAGE, self._limits.max_query_limit),
+            limit=_least(limit, self._limits.max_query_limit),
             offset=offset,
             with_payload=not self._replicated,
             with_vectors=self._wanted(vectors and not self._replicated),
@@ -267,7 +386,6 @@ class QdrantStore(Engine):
         return page, after
 
     def _retrieve(self, ids: Sequence[str], vectors: bool) -> Sequence[Any]:
-        self._drain()
         found = self._read(
             lambda client, copies: client.retrieve(
                 self._name, list(ids), with_vectors=self._wanted(vectors), consistency=copies
@@ -288,7 +406,6 @@ class QdrantStore(Engine):
         return points
 
     def _schema(self) -> Mapping[str, Any]:
-        self._drain()
         return self._info().payload_schema
 
     def _create_index(self, field: str, value: Value) -> None:
@@ -390,6 +507,10 @@ class QdrantStore(Engine):
         self._drain()
         return int(self._read(count).result.count)
 
+    def _estimate(self, condition: Any) -> int:
+        answer = self._call(QdrantClient.count, self._name, count_filter=condition, exact=False)
+        return int(answer.count)
+
     def _drain(self, left: int = 0) -> None:
         """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""
         try:
@@ -430,6 +551,11 @@ def _moved(error: StoreError) -> StoreError:
     if code_of(error) == StatusCode.INVALID_ARGUMENT and "vector name" in str(error):
         return StoreMovedError(f"another machine has replaced this index meanwhile ({error})")
     return error
+
+
+def _status(info: models.CollectionInfo) -> str:
+    """Return what the optimizers do: nothing in green, work in yellow, wait to be told in grey."""
+    return str(info.status.value)
 
 
 def _least(wanted: _N, limit: _N | None) -> _N:
