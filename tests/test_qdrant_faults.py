@@ -87,7 +87,7 @@ def test_a_wrong_api_key(
     assert refused.code == 1
     assert "set QDRANT_API_KEY" in refused.json["error"]
     assert _is_left_alone(home)
-    assert guarded.calls.count("CollectionExists") == 1  # what is refused is not sent again
+    assert guarded.calls.count("Get") == 1  # what is refused is not sent again
     monkeypatch.setenv("QDRANT_API_KEY", "right")
     done = cli.ok("index", "paintings", "--store", guarded.url("works"), *MAKE)
     assert done.json["new"] == 30
@@ -101,7 +101,7 @@ def test_a_wrong_api_key(
         ("Create", "Manage access for this operation is required", "may not make collections"),
         ("Upsert", "Write access to collection works is required", "may not write"),
         ("Upsert", "Global manage access is required", "may not write"),
-        ("CollectionExists", "Access to collection works is required", "may not use"),
+        ("Get", "Access to collection works is required", "may not use"),
     ],
 )
 def test_a_key_without_the_right(
@@ -269,7 +269,7 @@ def test_what_befalls_other_nodes_of_a_cluster_is_tried_again(
     assert (server.faults[0].times, server.count("works")) == (0, 1)
 
     monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.2")
-    server.faults = [Fault("CollectionExists", grpc.StatusCode.INTERNAL, said, times=99)]
+    server.faults = [Fault("Get", grpc.StatusCode.INTERNAL, said, times=99)]
     with pytest.raises(StoreError, match="see that all of its nodes run"):
         open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))
 
@@ -351,7 +351,7 @@ def test_a_collection_that_is_gone(server: QdrantServer, home: Path, cli: Cli) -
 
     cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
     with Index.open() as index:
-        server.engine.delete_collection("works")
+        server.engine.delete_collection("works-1")
         with pytest.raises(StoreError, match="has no collection 'works'"):
             list(index.paintings())
 
