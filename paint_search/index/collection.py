@@ -129,18 +129,23 @@ class Collection:
     def open(cls, folder: Path, patience: float = PATIENCE, store: str | None = None) -> Self:
         """Open the index in ``folder``; see ``Index.open``."""
         place = Manifest.read(folder).store  # a damaged one is said at once, and not after waiting
-        if store is not None:
-            if not Place.parse(store).same_as(place):
+        named = None if store is None else Place.parse(store)
+        if named is not None:
+            if not named.same_as(place):
                 raise UsageError(
                     f"{folder} keeps its points in {place}, not in {store}; leave out "
                     f"{argument('store')}, or move them with paint-search copy"
                 )
-            check_reach(place)
+            check_reach(place.as_named(named))
         lock = IndexLock(folder, alone=place.embedded, patience=patience, reading=True)
         points = None
         with ExitStack() as undo:
             undo.callback(lock.release)
             manifest = Manifest.read(folder)
+            if named is not None and (known := place.as_named(named)) != place:
+                with lock.writing():  # so that the files of before are named no more
+                    manifest = replace(Manifest.read(folder), store=known)
+                    manifest.write(folder)
             if lock.refusal is None:
                 if place.embedded:
                     sweep(folder, manifest)

@@ -1,0 +1,77 @@
+"""Copies of a collection on several nodes, compared, and what differs among them made alike again.
+
+``index`` reads what all copies have, and so writes again what one of them lacks; here is the rest:
+what no file tells, and what a copy still has of paintings that are gone.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from paint_search.errors import counted
+from paint_search.indexer.pipeline import gone
+from paint_search.painting import Record
+from paint_search.search.stores.base import Node, Store
+from paint_search.search.stores.opening import nodes_of, uneven_of
+
+_FROM_FILE = {"_size", "_hash", "_run"}
+
+
+def counts_of(nodes: list[Node]) -> dict[str, int]:
+    """Return how many paintings each node counts that answers."""
+    return {node.address or "": node.points for node in nodes if node.points is not None}
+
+
+def repair(
+    store: Store,
+    before: Mapping[str, int],
+    root: Path,
+    own: Callable[[Record], bool],
+    *,
+    thorough: bool,
+) -> list[str]:
+    """Make the copies alike, and say in sentences what differed.
+
+    A point that some copy has and another lacks is written again, with the vectors it has there;
+    but one whose file is gone is deleted, as it was from the other.
+
+    Args:
+        store: whose copies are compared, after a run has written what it found to be missing.
+        before: what its nodes counted before that run.
+        root: the corpus.
+        own: which points the run answers for.
+        thorough: compare every point, even where all nodes count as many.
+
+    Raises:
+        StoreError: the server failed.
+    """
+    nodes = nodes_of(store)
+    if not nodes and not thorough:
+        return []
+    notes = []
+    if faults := [fault for node in nodes for fault in node.faults]:
+        notes += [f"{fault}; run index --repair when all nodes run" for fault in faults]
+    elif thorough or not _same(counts_of(nodes)):
+        uneven = list(filter(own, uneven_of(store)))
+        files = (record for record in uneven if record.payload.keys() >= _FROM_FILE)
+        ghosts = {record.id for record in gone(files, root)}
+        store.upsert([record for record in uneven if record.id not in ghosts])
+        store.delete(sorted(ghosts))
+        store.flush()
+        if kept := len(uneven) - len(ghosts):
+            notes.append(f"{counted(kept, 'painting')} written again to copies that lacked some")
+        if ghosts:
+            gone_too = counted(len(ghosts), "painting")
+            notes.append(f"{gone_too} without a file deleted from copies that still had some")
+        nodes = nodes_of(store) if uneven else nodes
+    after = counts_of(nodes)
+    if not _same(before) or not _same(after):
+        told = ", ".join(f"{count:,} on {node}" for node, count in before.items())
+        now = "they have the same again" if _same(after) else "they still differ"
+        notes.insert(0, f"the copies differed ({told}); {now}")
+    elif thorough and not notes:
+        notes.append(f"all copies on {counted(len(after), 'node')} have the same")
+    return notes
+
+
+def _same(counts: Mapping[str, int]) -> bool:
+    return len(set(counts.values())) <= 1
