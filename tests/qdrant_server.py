@@ -2,11 +2,13 @@
 
 Everything goes over a socket of this machine, so that faults can be put on the wire: refusals,
 slowness, a server that dies and comes back with its data. It keeps payload indexes as the server
-does (the engine in memory has none) and rejects filters on unknown collections with real codes.
+does (the engine in memory has none), by the real names of collections, which may be asked for by
+aliases, and refuses with the real codes and words.
 
 It may keep several copies, as the replicas of a shard. Reads are of the next copy in turn, or, if
 they ask for all, of what all have alike; like the server's, a page of those may be short, and says
-then that it is the last one. It may be strict, and then refuses what is beyond its limits.
+then that it is the last one. It may be strict, and then refuses what is beyond its limits. Its keys
+may have rights, to collections by the names that requests have for them.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -25,6 +28,9 @@ from qdrant_client import grpc as wire
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc, grpc_to_payload
 
 _KINDS = {0: "keyword", 1: "integer", 2: "float"}
+
+#: What a key may do: ``manage`` or ``r`` with everything, or ``r`` or ``rw`` with each collection.
+Rights = str | Mapping[str, str]
 
 
 class Fault:
@@ -58,8 +64,8 @@ class QdrantServer:
 
     def __init__(
         self,
-        api_key: str | None = None,
         *,
+        rights: Mapping[str, Rights] | None = None,
         copies: int = 1,
         strict: models.StrictModeConfigOutput | None = None,
         certificate: tuple[bytes, bytes] | None = None,
@@ -75,7 +81,7 @@ class QdrantServer:
         self._turns = itertools.count()
         self.indexes: dict[str, dict[str, str]] = {}
         self.created: dict[str, wire.CreateCollection] = {}
-        self.api_key = api_key
+        self.rights = rights  # of keys; None where none is asked for
         self.faults: list[Fault] = []
         self.calls: list[str] = []
         self.keys: set[str | None] = set()  # that were sent
@@ -125,11 +131,53 @@ class QdrantServer:
     def count(self, collection: str) -> int:
         return self.engine.count(collection).count
 
+    @property
+    def collections(self) -> list[str]:
+        return sorted(one.name for one in self.engine.get_collections().collections)
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        return {one.alias_name: one.collection_name for one in self.engine.get_aliases().aliases}
+
+    def real(self, name: str) -> str:
+        """Return the name of the collection that is asked for by its own or by an alias."""
+        known = self.aliases.get(name, name)
+        if known not in self.collections:
+            raise _missing(known)
+        return known
+
+    def admit(self, key: str | None, right: str, name: str | None) -> None:
+        """Refuse what a key has no right to; a name of None is of the whole server."""
+        if self.rights is None:
+            return
+        rights = self.rights[key or ""]
+        mode = rights if isinstance(rights, str) else rights.get(name or "")
+        if mode == "manage" or (mode, right) in {("r", "r"), ("rw", "r"), ("rw", "rw")}:
+            return
+        if isinstance(rights, str):
+            words = "Global manage access is required"
+        elif name is None:
+            words = "Global access is required"
+        elif mode is None:
+            words = f"Access to collection {name} is required"
+        else:
+            words = f"Write access to collection {name} is required"
+        raise Refusal(grpc.StatusCode.PERMISSION_DENIED, f"Forbidden: {words}")
+
+    def may(self, key: str | None, names: Iterable[str]) -> list[str]:
+        """Return those that a key may know of."""
+        found = []
+        for name in names:
+            with suppress(Refusal):
+                self.admit(key, "r", name)
+                found.append(name)
+        return found
+
     def allow(self, name: str, value: float | None) -> None:
         """Refuse a value above the limit of that name."""
         limit = getattr(self.strict, name)
         if limit is not None and (value or 0) > limit:
-            raise ValueError(f"Limit exceeded {value} > {limit} for {name}")
+            raise ValueError(f"Bad request: Limit exceeded {value} > {limit} for {name!r}")
 
     def allow_filter(self, collection: str, condition: Any) -> None:
         """Refuse a filter that asks for what has no index."""
@@ -148,7 +196,7 @@ class QdrantServer:
                     isinstance(one, models.FieldCondition)
                     and kind != ("keyword" if one.match else "float")
                 ):
-                    raise ValueError(f'Index required but no such for "{asked}"')
+                    raise ValueError(f'Bad request: Index required but not found for "{asked}"')
 
     def join(self, other: QdrantServer) -> None:
         """Serve what another node serves, as of one cluster."""
@@ -166,15 +214,25 @@ class QdrantServer:
         assert request.read_consistency.type == wire.ReadConsistencyType.All
         self.read_all.append(method)
         if self.inactive:
-            raise InsideError(
+            raise Refusal(
+                grpc.StatusCode.INTERNAL,
                 "Service internal error: The replica set for shard 0 on peer 1 does not have "
-                "enough active replicas"
+                "enough active replicas",
             )
         return self.copies
 
 
-class InsideError(Exception):
-    """What a node says of another one."""
+class Refusal(Exception):  # noqa: N818
+    """What the server says instead of an answer."""
+
+    def __init__(self, code: grpc.StatusCode, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+def _missing(collection: str) -> Refusal:
+    words = f"Not found: Collection `{collection}` doesn't exist!"
+    return Refusal(grpc.StatusCode.NOT_FOUND, words)
 
 
 class _Gate(grpc.ServerInterceptor):
@@ -189,7 +247,7 @@ class _Gate(grpc.ServerInterceptor):
         owner.calls.append(details.method.rsplit("/", 1)[1])
         owner.keys.add(sent.get("api-key"))
         owner.before(details.method)
-        if owner.api_key is not None and sent.get("api-key") != owner.api_key:
+        if owner.rights is not None and sent.get("api-key") not in owner.rights:
             return _aborting(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT")
         for fault in owner.faults:
             if fault.strikes(details.method):
@@ -206,61 +264,135 @@ def _aborting(code: grpc.StatusCode, words: str, retry_after: int | None = None)
     return grpc.unary_unary_rpc_method_handler(abort)
 
 
-def _served(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Run one call at a time, and turn what the engine raises into the server's codes."""
+def _served(right: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Run one call at a time if the key has the right, and answer errors with the server's codes.
 
-    def serve(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
-        self.owner.during(method.__name__)  # in a thread for each call
-        try:
-            with self.owner.lock:
-                return method(self, request)
-        except InsideError as error:
-            context.abort(grpc.StatusCode.INTERNAL, str(error))
-        except ValueError as error:
-            missing = "not found" in str(error)
-            taken = "already exists" in str(error)
-            code = (
-                grpc.StatusCode.NOT_FOUND
-                if missing
-                else grpc.StatusCode.ALREADY_EXISTS
-                if taken
-                else grpc.StatusCode.INVALID_ARGUMENT
-            )
-            context.abort(code, str(error))
+    Methods get the real name of the collection, and the key where no right is asked for.
+    """
 
-    return serve
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        def serve(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+            owner = self.owner
+            owner.during(method.__name__)  # in a thread for each call
+            key = dict(context.invocation_metadata() or ()).get("api-key")
+            try:
+                with owner.lock:
+                    if right == "any":
+                        return method(self, request, key)
+                    if right == "manage":
+                        owner.admit(key, right, None)
+                        return method(self, request)
+                    owner.admit(key, right, request.collection_name)
+                    return method(self, request, owner.real(request.collection_name))
+            except Refusal as error:
+                context.abort(error.code, str(error))
+            except ValueError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+        return serve
+
+    return decorate
 
 
 class _Collections(wire.CollectionsServicer):
     def __init__(self, owner: QdrantServer) -> None:
         self.owner = owner
 
-    @_served
-    def CollectionExists(self, request: Any) -> Any:  # noqa: N802
-        exists = self.owner.engine.collection_exists(request.collection_name)
+    @_served("any")
+    def CollectionExists(self, request: Any, key: str | None) -> Any:  # noqa: N802
+        self.owner.admit(key, "r", request.collection_name)
+        try:
+            exists = bool(self.owner.real(request.collection_name))
+        except Refusal:
+            exists = False
         return wire.CollectionExistsResponse(result=wire.CollectionExists(exists=exists))
 
-    @_served
+    @_served("any")
+    def List(self, request: Any, key: str | None) -> Any:  # noqa: N802
+        names = self.owner.may(key, self.owner.collections)
+        found = [wire.CollectionDescription(name=name) for name in names]
+        return wire.ListCollectionsResponse(collections=found)
+
+    @_served("manage")
     def Create(self, request: Any) -> Any:  # noqa: N802
-        for copy in self.owner.copies:
-            copy.create_collection(
-                request.collection_name,
-                GrpcToRest.convert_vectors_config(request.vectors_config),
-                metadata=grpc_to_payload(request.metadata),
+        name, owner = request.collection_name, self.owner
+        self._refuse_taken(name)
+        if name in owner.aliases:
+            raise ValueError(
+                f"Wrong input: Can't create collection with name {name}. Alias with the same name "
+                "already exists"
             )
-        self.owner.created[request.collection_name] = request
-        self.owner.indexes[request.collection_name] = {}
+        vectors = {}
+        if request.HasField("vectors_config"):
+            vectors = GrpcToRest.convert_vectors_config(request.vectors_config)
+        for copy in owner.copies:
+            copy.create_collection(name, vectors, metadata=grpc_to_payload(request.metadata))
+        owner.created[name] = request
+        owner.indexes[name] = {}
         return wire.CollectionOperationResponse(result=True)
 
-    @_served
-    def Delete(self, request: Any) -> Any:  # noqa: N802
+    @_served("manage")
+    def Update(self, request: Any) -> Any:  # noqa: N802
+        """Change the metadata: the server's other settings mean nothing to an engine in memory."""
+        name = self.owner.real(request.collection_name)
         for copy in self.owner.copies:
-            copy.delete_collection(request.collection_name)
+            copy.update_collection(name, metadata=grpc_to_payload(request.metadata))
         return wire.CollectionOperationResponse(result=True)
 
-    @_served
-    def Get(self, request: Any) -> Any:  # noqa: N802
-        name = request.collection_name
+    @_served("manage")
+    def Delete(self, request: Any) -> Any:  # noqa: N802
+        """By its own name alone, with its aliases; by an alias, nothing."""
+        there = [copy.delete_collection(request.collection_name) for copy in self.owner.copies]
+        self.owner.indexes.pop(request.collection_name, None)
+        return wire.CollectionOperationResponse(result=there[0])
+
+    def _refuse_taken(self, name: str) -> None:
+        if name in self.owner.collections:
+            raise Refusal(
+                grpc.StatusCode.ALREADY_EXISTS,
+                f"Wrong input: Collection `{name}` already exists!",
+            )
+
+    @_served("manage")
+    def UpdateAliases(self, request: Any) -> Any:  # noqa: N802
+        """Nobody sees a part of it; where one action fails, those before it stay done."""
+        for one in request.actions:
+            if one.HasField("create_alias"):
+                if one.create_alias.collection_name not in self.owner.collections:
+                    raise _missing(one.create_alias.collection_name)
+                self._refuse_taken(one.create_alias.alias_name)
+            elif one.HasField("rename_alias"):
+                alias = one.rename_alias.old_alias_name
+                if alias not in self.owner.aliases:
+                    raise Refusal(
+                        grpc.StatusCode.NOT_FOUND, f"Not found: Alias {alias} does not exists!"
+                    )
+            for copy in self.owner.copies:
+                copy.update_collection_aliases([GrpcToRest.convert_alias_operations(one)])
+        return wire.CollectionOperationResponse(result=True)
+
+    @_served("any")
+    def ListAliases(self, request: Any, key: str | None) -> Any:  # noqa: N802
+        known = self.owner.may(key, self.owner.collections)
+        return self._described(key, known)
+
+    @_served("any")
+    def ListCollectionAliases(self, request: Any, key: str | None) -> Any:  # noqa: N802
+        self.owner.admit(key, "r", request.collection_name)
+        return self._described(key, [request.collection_name])
+
+    def _described(self, key: str | None, collections: Collection[str]) -> Any:
+        named = self.owner.aliases
+        return wire.ListAliasesResponse(
+            aliases=[
+                wire.AliasDescription(alias_name=alias, collection_name=named[alias])
+                for alias in self.owner.may(key, named)
+                if named[alias] in collections
+            ]
+        )
+
+    @_served("r")
+    def Get(self, request: Any, name: str) -> Any:  # noqa: N802
         info = self.owner.engine.get_collection(name)
         info.config.strict_mode_config = self.owner.strict
         if name in self.owner.created:
@@ -272,6 +404,24 @@ class _Collections(wire.CollectionsServicer):
             for field, kind in self.owner.indexes.get(name, {}).items()
         }
         return wire.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
+
+    @_served("r")
+    def CollectionClusterInfo(self, request: Any, name: str) -> Any:  # noqa: N802
+        """One shard, of which each copy is on a peer of its own."""
+        own, *others = (
+            wire.ReplicaState.Dead if copy in self.owner.inactive else wire.ReplicaState.Active
+            for copy in self.owner.copies
+        )
+        count = self.owner.engine.count(name).count
+        return wire.CollectionClusterInfoResponse(
+            peer_id=1,
+            shard_count=1,
+            local_shards=[wire.LocalShardInfo(shard_id=0, points_count=count, state=own)],
+            remote_shards=[
+                wire.RemoteShardInfo(shard_id=0, peer_id=peer, state=state)
+                for peer, state in enumerate(others, start=2)
+            ],
+        )
 
     def _having(self, name: str, field: str, kind: str) -> int:
         """Count the points that have a value of the index's kind."""
@@ -286,43 +436,42 @@ class _Points(wire.PointsServicer):
     def __init__(self, owner: QdrantServer) -> None:
         self.owner = owner
 
-    @_served
-    def Upsert(self, request: Any) -> Any:  # noqa: N802
+    @_served("rw")
+    def Upsert(self, request: Any, name: str) -> Any:  # noqa: N802
         self.owner.allow("upsert_max_batchsize", len(request.points))
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
         for copy in self.owner.active():
-            copy.upsert(request.collection_name, points)
+            copy.upsert(name, points)
         return _done()
 
-    @_served
-    def Delete(self, request: Any) -> Any:  # noqa: N802
+    @_served("rw")
+    def Delete(self, request: Any, name: str) -> Any:  # noqa: N802
         selector = GrpcToRest.convert_points_selector(request.points)
         for copy in self.owner.active():
-            copy.delete(request.collection_name, selector)
+            copy.delete(name, selector)
         return _done()
 
-    @_served
-    def UpdateBatch(self, request: Any) -> Any:  # noqa: N802
+    @_served("rw")
+    def UpdateBatch(self, request: Any, name: str) -> Any:  # noqa: N802
         operations = [GrpcToRest.convert_points_update_operation(o) for o in request.operations]
         for copy in self.owner.active():
-            copy.batch_update_points(request.collection_name, operations)
+            copy.batch_update_points(name, operations)
         return wire.UpdateBatchResponse(result=[_done().result for _ in operations])
 
-    @_served
-    def CreateFieldIndex(self, request: Any) -> Any:  # noqa: N802
-        self.owner.engine.get_collection(request.collection_name)
-        kinds = self.owner.indexes[request.collection_name]
+    @_served("rw")
+    def CreateFieldIndex(self, request: Any, name: str) -> Any:  # noqa: N802
+        kinds = self.owner.indexes[name]
         self.owner.allow("max_payload_index_count", len(kinds) + 1)
         kinds[request.field_name] = _KINDS[request.field_type]
         return _done()
 
-    @_served
-    def Get(self, request: Any) -> Any:  # noqa: N802
+    @_served("r")
+    def Get(self, request: Any, name: str) -> Any:  # noqa: N802
         found = _in_all(
             [
                 copy.retrieve(
-                    request.collection_name,
-                    [GrpcToRest.convert_point_id(name) for name in request.ids],
+                    name,
+                    [GrpcToRest.convert_point_id(one) for one in request.ids],
                     with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
                 )
                 for copy in self.owner.read("Get", request)
@@ -330,15 +479,15 @@ class _Points(wire.PointsServicer):
         )
         return wire.GetResponse(result=[RestToGrpc.convert_retrieved_point(p) for p in found])
 
-    @_served
-    def Scroll(self, request: Any) -> Any:  # noqa: N802
+    @_served("r")
+    def Scroll(self, request: Any, name: str) -> Any:  # noqa: N802
         self.owner.allow("max_query_limit", request.limit)
-        self.owner.allow_filter(request.collection_name, _filter(request, "filter"))
+        self.owner.allow_filter(name, _filter(request, "filter"))
         offset = request.offset if request.HasField("offset") else None
         page = _in_all(
             [
                 copy.scroll(
-                    request.collection_name,
+                    name,
                     scroll_filter=_filter(request, "filter"),
                     limit=request.limit + 1,
                     offset=offset and GrpcToRest.convert_point_id(offset),
@@ -355,30 +504,33 @@ class _Points(wire.PointsServicer):
             answer.next_page_offset.CopyFrom(following)
         return answer
 
-    @_served
-    def Count(self, request: Any) -> Any:  # noqa: N802
-        self.owner.allow_filter(request.collection_name, _filter(request, "filter"))
+    @_served("r")
+    def Count(self, request: Any, name: str) -> Any:  # noqa: N802
+        self.owner.allow_filter(name, _filter(request, "filter"))
         count = min(
-            copy.count(request.collection_name, _filter(request, "filter")).count
+            copy.count(name, _filter(request, "filter")).count
             for copy in self.owner.read("Count", request)
         )
         return wire.CountResponse(result=wire.CountResult(count=count))
 
-    @_served
-    def Facet(self, request: Any) -> Any:  # noqa: N802
-        assert self.owner.indexes[request.collection_name][request.key] == "keyword"
+    @_served("r")
+    def Facet(self, request: Any, name: str) -> Any:  # noqa: N802
+        assert self.owner.indexes[name][request.key] == "keyword"
         self.owner.allow("max_query_limit", request.limit)
         (copy,) = self.owner.read("Facet", request)
-        found = copy.facet(request.collection_name, request.key, limit=request.limit)
+        found = copy.facet(name, request.key, limit=request.limit)
         hits = [RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits]
         return wire.FacetResponse(hits=hits)
 
-    @_served
-    def QueryBatch(self, request: Any) -> Any:  # noqa: N802
+    @_served("r")
+    def QueryBatch(self, request: Any, name: str) -> Any:  # noqa: N802
         self.owner.allow("search_max_batchsize", len(request.query_points))
+        known = self.owner.engine.get_collection(name).config.params.vectors or {}
         for query in request.query_points:
-            self.owner.allow_filter(request.collection_name, _filter(query, "filter"))
+            self.owner.allow_filter(name, _filter(query, "filter"))
             for asked in (query, *query.prefetch):
+                if asked.using not in known:
+                    raise ValueError(f"Wrong input: Not existing vector name error: {asked.using}")
                 self.owner.allow("max_query_limit", asked.limit)
                 self.owner.allow("search_max_hnsw_ef", asked.params.hnsw_ef)
                 oversampling = asked.params.quantization.oversampling
@@ -386,7 +538,7 @@ class _Points(wire.PointsServicer):
         (copy,) = self.owner.read("QueryBatch", request)
         answers = [
             copy.query_points(
-                request.collection_name,
+                name,
                 query=GrpcToRest.convert_query(query.query),
                 using=query.using or None,
                 prefetch=[GrpcToRest.convert_prefetch_query(p) for p in query.prefetch] or None,

@@ -80,7 +80,7 @@ def test_something_else_listens(answer: bytes, home: Path, cli: Cli) -> None:
 def test_a_wrong_api_key(
     key: str | None, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guarded = QdrantServer(api_key="right")
+    guarded = QdrantServer(rights={"right": "manage"})
     if key is not None:
         monkeypatch.setenv("QDRANT_API_KEY", key)
     refused = cli("index", "paintings", "--store", guarded.url("works"), *MAKE)

@@ -103,7 +103,7 @@ def test_a_key_belongs_to_a_server(
     where: str, server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receive(server, cli)
-    server.api_key = "right="
+    server.rights = {"right=": "manage"}
 
     def give(*entries: tuple[str, str]) -> None:
         if where == "environment":
@@ -130,7 +130,7 @@ def test_a_key_belongs_to_a_server(
 def test_the_one_key_goes_to_this_machine(
     server: QdrantServer, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.api_key = "right"
+    server.rights = {"right": "manage"}
     monkeypatch.setenv("QDRANT_API_KEY", "right")
     cli.ok(*MAKE, server.url("works"))
     monkeypatch.setenv("PAINT_SEARCH_QDRANT_KEYS", f"qdrant://127.0.0.1:{server.port}=wrong")
@@ -198,7 +198,7 @@ def test_each_node_has_its_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nodes = [f"127.0.0.1:{node.port}" for node in (server, second)]
-    server.api_key, second.api_key = "one", "two"
+    server.rights, second.rights = {"one": "manage"}, {"two": "manage"}
     keys = ",".join(
         f"qdrant://{node}={key}" for node, key in zip(nodes, ("one", "two"), strict=True)
     )
