@@ -69,7 +69,9 @@ class QdrantServer:
         copies: int = 1,
         strict: models.StrictModeConfigOutput | None = None,
         certificate: tuple[bytes, bytes] | None = None,
+        clients: bytes | None = None,
     ) -> None:
+        self.clients = clients  # whose signature a client's certificate has to have
         self.certificate = certificate  # with the key before it; none for no TLS
         self.strict = strict or models.StrictModeConfigOutput()  # what it allows
         self.copies = [
@@ -114,7 +116,9 @@ class QdrantServer:
                 if self.certificate is None:
                     self.port = server.add_insecure_port(address)
                 else:
-                    secured = grpc.ssl_server_credentials([self.certificate])
+                    secured = grpc.ssl_server_credentials(
+                        [self.certificate], self.clients, self.clients is not None
+                    )
                     self.port = server.add_secure_port(address, secured)
                 break
             except RuntimeError:  # the port of before is not free yet

@@ -50,18 +50,19 @@ def repair(
     notes = []
     if faults := [fault for node in nodes for fault in node.faults]:
         notes += [f"{fault}; run index --repair when all nodes run" for fault in faults]
-    elif thorough or not _same(counts_of(nodes)):
+    elif thorough or not (_same(before) and _same(counts_of(nodes))):
         uneven = list(filter(own, uneven_of(store)))
         files = (record for record in uneven if record.payload.keys() >= _FROM_FILE)
         ghosts = {record.id for record in gone(files, root)}
-        store.upsert([record for record in uneven if record.id not in ghosts])
-        store.delete(sorted(ghosts))
-        store.flush()
-        if kept := len(uneven) - len(ghosts):
-            notes.append(f"{counted(kept, 'painting')} written again to copies that lacked some")
+        if kept := [record for record in uneven if record.id not in ghosts]:
+            store.upsert(kept)
+            paintings = counted(len(kept), "painting")
+            notes.append(f"{paintings} written again to copies that lacked some")
         if ghosts:
-            gone_too = counted(len(ghosts), "painting")
-            notes.append(f"{gone_too} without a file deleted from copies that still had some")
+            store.delete(sorted(ghosts))
+            paintings = counted(len(ghosts), "painting")
+            notes.append(f"{paintings} without a file deleted from copies that still had some")
+        store.flush()
         nodes = nodes_of(store) if uneven else nodes
     after = counts_of(nodes)
     if not _same(before) or not _same(after):

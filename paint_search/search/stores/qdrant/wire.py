@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,10 @@ CALL_SECONDS: Final = 60
 
 #: Seconds for what is asked of one node alone.
 _NODE_SECONDS: Final = 5
+
+#: Seconds for which one that has not answered is not the first to be asked again.
+_AWAY_SECONDS: Final = 30.0
+_AWAY: Final[dict[str, float]] = {}  # since when
 
 #: How gRPC notices within ten seconds that a connection is dead, though nobody has closed it: by
 #: pings while a call waits. Between two calls there are none: a server that allows no more than
@@ -172,21 +177,25 @@ class Wire:
         self._server, self._place = str(place.server), place
         self._name = place.name
         self._longest = _patience()
+        keys = {server: key_of(server, place.files) for server in place.servers}
+        for teller in place.servers:
+            for node in nodes_told_by(teller):
+                keys.setdefault(node, key_of(node, place.files, teller))
         self._credentials = _credentials(place)
         self._servers: list[str] = []
         self._clients: list[QdrantClient] = []
-        for server in place.servers:
-            self._add(server, key_of(server, place.files))
-        for teller in place.servers:
-            for node in nodes_told_by(teller):
-                if node not in self._servers:
-                    self._add(node, key_of(node, place.files, teller))
-        self._at = 0  # the node that is asked
+        for server, key in keys.items():
+            self._add(server, key)
+        self._silent: dict[str, StoreError] = {}  # why a node has not answered for itself
+        #: The node that is asked.
+        self._at = next((at for at, server in enumerate(self._servers) if not _is_away(server)), 0)
         self._answered = self._said = False
         self.whole = True
 
     def _add(self, server: str, key: str | None) -> None:
-        self._clients.append(_connected(server, key, self._credentials))
+        options = {**_KEPT_ALIVE, **self._credentials}
+        client = _connected(server, key, timeout=CALL_SECONDS, grpc_options=options)
+        self._clients.append(client)
         self._servers.append(server)
 
     def call(self, action: Callable[[QdrantClient], _T]) -> _T:
@@ -218,6 +227,7 @@ class Wire:
             return action(self._clients[at])
         except grpc.RpcError as error:
             if _passes(error) and at == self._at:  # and no other thread has gone on already
+                _AWAY[self._servers[at]] = time.monotonic()
                 self._at = (at + 1) % len(self._clients)
             raise
 
@@ -225,11 +235,15 @@ class Wire:
         """Return what each node answers for itself, by its name, or why it does not."""
 
         def ask(server: str, client: QdrantClient) -> _T | StoreError:
+            if server in self._silent and _is_away(server):
+                return self._silent[server]
             try:
                 return action(client)
             except (grpc.RpcError, ResourceExhaustedResponse) as error:
                 why = self._explained(error, server, server)
                 why.__cause__ = error
+                if _passes(error):
+                    _AWAY[server], self._silent[server] = time.monotonic(), why
                 return why
 
         with ThreadPoolExecutor(len(self._clients), thread_name_prefix="node") as pool:
@@ -270,18 +284,9 @@ class Wire:
         scheme, (host, port) = teller.partition("://")[0], _address(teller)
         safe = scheme == "qdrants"
         options: dict[str, Any] = {"verify": _context(self._place)} if safe else {}
+        key = key_of(teller, self._place.files)
         try:
-            with closing(
-                QdrantClient(
-                    host=host,
-                    port=port - 1,
-                    https=safe,
-                    api_key=key_of(teller, self._place.files),
-                    timeout=_NODE_SECONDS,
-                    check_compatibility=False,
-                    **options,
-                )
-            ) as client:
+            with closing(_connected(teller, key, timeout=_NODE_SECONDS, **options)) as client:
                 status = client.cluster_status()
         except (ApiException, ValueError, OSError):
             return None
@@ -370,21 +375,26 @@ class Wire:
         )
 
 
-def _connected(server: str, key: str | None, credentials: Mapping[str, bytes]) -> QdrantClient:
+def _connected(server: str, key: str | None, **options: Any) -> QdrantClient:
     host, port = _address(server)
     with warnings.catch_warnings():
         # A key sent in clear stays on the machine, or is meant to go so.
         warnings.simplefilter("ignore", UserWarning)
         return QdrantClient(
             host=host,
+            port=port - 1,
             grpc_port=port,
             prefer_grpc=True,
             https=server.startswith("qdrants:"),
             api_key=key,
-            timeout=CALL_SECONDS,
             check_compatibility=False,  # that would ask the other, HTTP port
-            grpc_options={**_KEPT_ALIVE, **credentials},
+            **options,
         )
+
+
+def _is_away(server: str) -> bool:
+    since = _AWAY.get(server)
+    return since is not None and time.monotonic() - since < _AWAY_SECONDS
 
 
 def _address(server: str) -> tuple[str, int]:
