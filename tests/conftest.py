@@ -220,6 +220,17 @@ def server() -> Iterator[QdrantServer]:
     made.die()
 
 
+@pytest.fixture
+def cluster(server: QdrantServer) -> Iterator[list[QdrantServer]]:
+    """A cluster of three, the server among them."""
+    from qdrant_server import QdrantServer
+
+    nodes = [server, QdrantServer(joins=server), QdrantServer(joins=server)]
+    yield nodes
+    for node in nodes:
+        node.die()
+
+
 @pytest.fixture(scope="session")
 def compressed_museum(museum: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As ``museum``, with compact vectors of six dimensions by PCA. Read only."""

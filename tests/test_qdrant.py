@@ -7,7 +7,7 @@ PAINT_SEARCH_TEST_QDRANT names a real one (host:port), the last test talks to th
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -279,57 +279,49 @@ def test_ids_and_vectors_are_of_one_pass_while_another_machine_writes(
     np.testing.assert_allclose(vectors, [busy.vectors[one] for one in ids], atol=1e-3)
 
 
-@pytest.fixture
-def cluster() -> Iterator[QdrantServer]:
-    made = QdrantServer(copies=2)
-    yield made
-    made.die()
-
-
 def test_what_a_copy_lacks_is_written_by_the_next_index(
-    cluster: QdrantServer, home: Path, cli: Cli
+    cluster: list[QdrantServer], home: Path, cli: Cli
 ) -> None:
-    url = cluster.url("works", "?replicas=2")
+    url = cluster[0].url_of_all("works", "?replicas=2")
     cli.ok("index", "paintings", "--store", url, "--backbone", "descriptors")
     ids = [painting["id"] for painting in cli.ok("list", "--json").json["paintings"]]
-    one, other = cluster.copies
-    one.delete("works", ids[:2])
-    other.delete("works", ids[2:5])
-    for _ in range(2):  # whichever copy is asked first
-        assert cli.ok("info", "--json").json["paintings"] == 27  # no more than any copy has
-        listed = cli.ok("list", "--json").json["paintings"]
-        assert [painting["id"] for painting in listed] == ids[5:]
-    cluster.read_all.clear()
+    one, other, _ = cluster
+    one.engine.delete("works", ids[:2])
+    other.engine.delete("works", ids[2:5])
+    assert cli.ok("info", "--json").json["paintings"] == 27  # no more than any copy has
+    listed = cli.ok("list", "--json").json["paintings"]
+    assert [painting["id"] for painting in listed] == ids[5:]
+    one.read_all.clear()
     cli.ok("similar", ids[9])
-    assert "QueryBatch" not in cluster.read_all
+    assert "QueryBatch" not in one.read_all
     again = cli.ok("index", "paintings", "--json").json
     assert (again["new"], again["unchanged"]) == (5, 25)
-    assert [copy.count("works").count for copy in cluster.copies] == [30, 30]
+    assert [node.count("works") for node in cluster] == [30, 30, 0]
     assert cli.ok("index", "paintings", "--json").json["unchanged"] == 30
 
 
 def test_copies_that_differ_by_their_labels_are_made_alike(
-    cluster: QdrantServer, home: Path, cli: Cli
+    cluster: list[QdrantServer], home: Path, cli: Cli
 ) -> None:
-    url = cluster.url("works", "?replicas=2")
+    url = cluster[0].url_of_all("works", "?replicas=2")
     cli.ok("index", "paintings", "--store", url, "--backbone", "descriptors")
     name = _first(cli)
-    cluster.copies[1].set_payload("works", {"artist": "Nobody"}, [name])
+    cluster[1].engine.set_payload("works", {"artist": "Nobody"}, [name])
     assert cli.ok("index", "paintings", "--json").json["unchanged"] == 29
-    one, other = (copy.retrieve("works", [name])[0].payload for copy in cluster.copies)
+    one, other = (node.engine.retrieve("works", [name])[0].payload for node in cluster[:2])
     assert one == other
 
 
-def test_pages_of_copies_that_differ_are_whole(cluster: QdrantServer, home: Path) -> None:
-    place = Place.parse(cluster.url("works", "?replicas=2"))
+def test_pages_of_copies_that_differ_are_whole(cluster: list[QdrantServer], home: Path) -> None:
+    place = Place.parse(cluster[2].url("works", "?replicas=2"))
     store = open_store(home, place, {"full": 2}, MAKER)
     vector = np.array([0.6, 0.8], dtype=np.float32)
     paths = [f"{number}.jpg" for number in range(1200)]  # three pages
     store.upsert([Record(painting_id(path), {"path": path}, vector) for path in paths])
     store.flush()
     ids = sorted(painting_id(path) for path in paths)
-    for copy, lacking in zip(cluster.copies, (ids[5:8], ids[100:700]), strict=True):
-        copy.delete("works", lacking)
+    for node, lacking in zip(cluster[:2], (ids[5:8], ids[100:700]), strict=True):
+        node.engine.delete("works", lacking)
     found = list(store.scroll(vectors=True))
     assert [record.id for record in found] == ids[:5] + ids[8:100] + ids[700:]
     assert all(record.vector is not None and record.payload for record in found)
@@ -339,21 +331,21 @@ def test_pages_of_copies_that_differ_are_whole(cluster: QdrantServer, home: Path
 
 
 def test_a_copy_that_is_away_is_said_and_the_other_is_read_and_written(
-    cluster: QdrantServer, home: Path, cli: Cli, caplog: pytest.LogCaptureFixture
+    cluster: list[QdrantServer], home: Path, cli: Cli, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = cluster.url("works", "?replicas=2")
+    url = cluster[0].url_of_all("works", "?replicas=2")
     cli.ok("index", "paintings", "--store", url, "--backbone", "descriptors")
-    name, away = _first(cli), cluster.copies[0]
-    cluster.inactive = [away]
+    name, away = _first(cli), cluster[0]
+    away.die()
     assert len(cli.ok("list", "--json").json["paintings"]) == 30
     (said,) = caplog.messages
     assert "is read from one copy, since another does not answer" in said
     cli.ok("remove", name)
     assert cli.ok("index", "paintings", "--json").json["new"] == 1
-    away.delete("works", [name])  # it came back without
-    cluster.inactive = []
+    away.start()
+    away.engine.delete("works", [name])
     assert cli.ok("index", "paintings", "--json").json["new"] == 1
-    assert [copy.count("works").count for copy in cluster.copies] == [30, 30]
+    assert [node.count("works") for node in cluster] == [30, 30, 0]
 
 
 def test_a_strict_server_is_asked_within_its_limits(home: Path, cli: Cli, museum: Path) -> None:

@@ -5,15 +5,27 @@ Where PAINT_SEARCH_TEST_QDRANT names real ones, they answer alike.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as wire
 from qdrant_server import QdrantServer
 
+from paint_search import Index
+from paint_search.errors import StoreError
+
 REFUSED = grpc.StatusCode.PERMISSION_DENIED
+INTERNAL = grpc.StatusCode.INTERNAL
 
 
 def connected(server: QdrantServer, key: str | None = None) -> QdrantClient:
@@ -34,9 +46,17 @@ def client(server: QdrantServer) -> Iterator[QdrantClient]:
     made.close()
 
 
-def make(client: QdrantClient, name: str, *kinds: str, **metadata: object) -> None:
+def make(
+    client: QdrantClient, name: str, *kinds: str, replicas: int = 1, consistency: int = 1
+) -> None:
     vectors = {kind: models.VectorParams(size=2, distance=models.Distance.COSINE) for kind in kinds}
-    client.create_collection(name, vectors_config=vectors, metadata=metadata or None)
+    client.create_collection(
+        name,
+        vectors_config=vectors,
+        replication_factor=replicas,
+        write_consistency_factor=consistency,
+        metadata={"maker": "a", "state": "whole"},
+    )
 
 
 def point(number: int, **vectors: list[float]) -> models.PointStruct:
@@ -71,7 +91,7 @@ def refused(action: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
 
 
 def test_an_alias_is_a_collection_to_all_who_read_and_write(client: QdrantClient) -> None:
-    make(client, "works-1", "full-1", maker="a", state="whole")
+    make(client, "works-1", "full-1")
     make(client, "works-2", "full-2")
     client.update_collection_aliases([alias("works", "works-1")])
     assert client.collection_exists("works")
@@ -191,3 +211,188 @@ def test_keys_have_rights_by_the_names_they_ask_for() -> None:
     code, _ = refused(lambda: connected(server, "another").count("works"))
     assert code == grpc.StatusCode.UNAUTHENTICATED
     server.die()
+
+
+def copies(cluster: list[QdrantServer], name: str) -> list[int]:
+    return [node.count(name) for node in cluster]
+
+
+def states(client: QdrantClient, name: str) -> dict[int, str]:
+    """Return the state of each copy by its peer."""
+    told = client.grpc_collections.CollectionClusterInfo(
+        wire.CollectionClusterInfoRequest(collection_name=name)
+    )
+    shards = [(told.peer_id, one) for one in told.local_shards]
+    shards += [(one.peer_id, one) for one in told.remote_shards]
+    return {peer: wire.ReplicaState.Name(one.state) for peer, one in shards}
+
+
+def test_a_copy_that_misses_a_write_is_dead_until_its_node_is_back(
+    cluster: list[QdrantServer],
+) -> None:
+    client = connected(cluster[2])
+    make(client, "works", "full", replicas=2)
+    cluster[1].die()
+    client.upsert("works", [point(1, full=[1, 0])])
+    assert copies(cluster, "works") == [1, 0, 0]
+    assert states(client, "works") == {1: "Active", 2: "Dead"}
+    assert nearest(client, "works", "full") == [{"n": 1}]
+    every = models.ReadConsistencyType.ALL
+    code, words = refused(lambda: client.scroll("works", consistency=every))
+    assert (code, "not have enough active replicas" in words) == (INTERNAL, True)
+    cluster[1].start()
+    assert copies(cluster, "works") == [1, 1, 0]
+    assert states(client, "works") == {1: "Active", 2: "Active"}
+    assert len(client.scroll("works", consistency=every)[0]) == 1
+
+
+def test_a_write_that_too_few_copies_take_stays_in_those(cluster: list[QdrantServer]) -> None:
+    client = connected(cluster[0])
+    make(client, "works", "full", replicas=2, consistency=2)
+    cluster[1].die()
+    code, words = refused(lambda: client.upsert("works", [point(1, full=[1, 0])]))
+    assert (code, "tcp connect error" in words) == (INTERNAL, True)
+    every = models.ReadConsistencyType.ALL
+    code, words = refused(lambda: client.scroll("works", consistency=every))
+    assert (code, "1 of 2 read operations failed" in words) == (INTERNAL, True)
+    cluster[1].start()
+    assert copies(cluster, "works") == [1, 0, 0]
+    assert set(states(client, "works").values()) == {"Active"}
+    assert client.scroll("works", consistency=every)[0] == []
+    counts = [connected(node).count("works").count for node in cluster]
+    assert counts[:2] == [1, 0]
+
+
+def test_less_than_half_of_the_nodes_agree_on_nothing(cluster: list[QdrantServer]) -> None:
+    client = connected(cluster[0])
+    make(client, "works", "full", replicas=3)
+    for node in cluster[1:]:
+        node.die()
+    for action in (
+        lambda: make(client, "other", "full"),
+        lambda: client.update_collection_aliases([alias("a", "works")]),
+        lambda: client.upsert("works", [point(1, full=[1, 0])]),
+    ):
+        code, words = refused(action)
+        assert code == INTERNAL
+        assert "leader is not established" in words or "deactivation timed out" in words
+    assert client.count("works").count == 1
+
+
+#: What happens: a node dies or comes back, a picture is painted anew, and ``index`` runs: to its
+#: end, or until its user stops it, or while a node dies of the nth thing that another asks of it.
+NODE = st.integers(0, 2)
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("die"), NODE, st.just(0)),
+        st.tuples(st.just("start"), NODE, st.just(0)),
+        st.tuples(st.just("paint"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("run"), st.just(0), st.just(0)),
+        st.tuples(st.just("stopped"), st.integers(1, 6), st.just(0)),
+        st.tuples(st.just("struck"), NODE, st.integers(1, 9)),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+class Stopped(Exception):  # noqa: N818
+    """The user's Ctrl-C, in the midst of a run."""
+
+
+class Campaign:
+    """An index of six pictures on a cluster, and what befalls them."""
+
+    def __init__(self, folder: Path, replicas: int, consistency: int) -> None:
+        self.folder, self.rng = folder, np.random.default_rng(replicas)
+        strict = models.StrictModeConfigOutput(enabled=True, upsert_max_batchsize=2)
+        first = QdrantServer(strict=strict)
+        self.nodes = [first, *(QdrantServer(strict=strict, joins=first) for _ in range(2))]
+        (folder / "paintings").mkdir()
+        for number in range(6):
+            self.paint(number)
+        url = first.url_of_all("works", f"?replicas={replicas}&consistency={consistency}")
+        self.index = Index.create(
+            folder / "paintings", folder / "index", store=url, backbone="descriptors"
+        )
+
+    def paint(self, number: int, _: int = 0) -> None:
+        pixels = self.rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(self.folder / "paintings" / f"{number}.png")
+
+    def die(self, node: int, _: int) -> None:
+        self.nodes[node].die()
+
+    def start(self, node: int, _: int = 0) -> None:
+        if not self.nodes[node].alive:
+            self.nodes[node].start()
+
+    def run(self, *_: int) -> None:
+        with suppress(StoreError):
+            self.index.add()
+
+    def stopped(self, after: int, _: int) -> None:
+        def report(progress: object) -> None:
+            nonlocal after
+            after -= 1
+            if not after:
+                raise Stopped
+
+        with suppress(StoreError, Stopped):
+            self.index.add(report=report)
+
+    def struck(self, victim: int, nth: int) -> None:
+        asked = itertools.count(1)
+
+        def strike(method: str) -> None:
+            if next(asked) == nth:
+                self.nodes[victim].die(wait=False)
+
+        for node in self.nodes:
+            node.within = strike
+        self.run()
+        for node in self.nodes:
+            node.within = lambda method: None
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
+@given(events=EVENTS, replicas=st.integers(2, 3), consistency=st.integers(1, 2))
+def test_whatever_befalls_a_cluster_one_more_index_makes_its_copies_whole(
+    events: list[tuple[str, int, int]],
+    replicas: int,
+    consistency: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with pytest.MonkeyPatch.context() as patched, ExitStack() as ending:
+        patched.setenv("PAINT_SEARCH_PATIENCE", "0.2")
+        campaign = Campaign(tmp_path_factory.mktemp("campaign"), replicas, consistency)
+        for node in campaign.nodes:
+            ending.callback(node.die)
+        for what, *which in events:
+            getattr(campaign, what)(*which)
+        for number in range(3):
+            campaign.start(number)
+        campaign.index.close()
+        patched.setenv("PAINT_SEARCH_PATIENCE", "20")
+        with Index.open(campaign.folder / "index") as index:
+            index.add()
+            assert len(index) == 6
+        _assert_alike(campaign.nodes, replicas)
+
+
+def _assert_alike(nodes: list[QdrantServer], replicas: int) -> None:
+    """Every copy has the six pictures, and whichever node is asked answers alike."""
+    name = nodes[0].real("works")
+    found = [node.engine.scroll(name, limit=99, with_vectors=True)[0] for node in nodes]
+    assert [len(records) for records in found] == [6] * replicas + [0] * (3 - replicas)
+    assert all(records == found[0] for records in found[:replicas])
+    (kind, vector), *_ = found[0][0].vector.items()
+    query = models.NearestQuery(nearest=vector)
+    asked = [models.QueryRequest(query=query, using=kind, limit=9, with_payload=True)]
+    answers = []
+    for node in nodes:
+        client = connected(node)
+        (answer,) = client.query_batch_points(name, asked)
+        answers.append((answer.points, client.count(name).count))
+        client.close()
+    assert answers == [answers[0]] * 3
