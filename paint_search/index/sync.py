@@ -150,7 +150,8 @@ def sync(collection: Collection, request: Request) -> Summary:
     if not summary.interrupted:
         own = partial(_is_own, scope, part)
         _settle_gone(store, root, own, run, request.prune, summary)
-        summary.notes += repair(store, before, root, own, thorough=request.repair)
+        if part.count == 1 or request.repair:  # other machines' parts are counted as they arrive
+            summary.notes += repair(store, before, root, own, thorough=request.repair)
         store.optimize()
     if isinstance(entrance, CachingStore):
         summary.notes.append(entrance.remark())
