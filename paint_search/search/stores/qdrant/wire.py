@@ -526,7 +526,7 @@ def _probe(server: str, place: Place) -> str | None:
         return None
     except (ConnectionResetError, BrokenPipeError, ssl.SSLError) as error:
         hangs_up = not isinstance(error, ssl.SSLError) or "ALERT" in str(error)
-    except OSError:
+    except (OSError, ValueError):
         return None
     if not (safe and hangs_up):
         return None
