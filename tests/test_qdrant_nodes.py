@@ -129,6 +129,13 @@ def test_copies_that_differ_are_made_alike(
     assert cli.ok("info")
 
 
+def test_one_copy_is_compared_with_nothing(home: Path, cli: Cli) -> None:
+    assert cli.ok(*MAKE, "--repair").json["notes"] == [
+        "no copies were compared: the store has one, or the key may not ask for more"
+    ]
+    assert cli.ok("info", "--json").json["nodes"] == []
+
+
 class Told(HTTPServer):
     """The HTTP port of a node, which tells of others."""
 

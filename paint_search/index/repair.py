@@ -45,8 +45,9 @@ def repair(
         StoreError: the server failed.
     """
     nodes = nodes_of(store)
-    if not nodes and not thorough:
-        return []
+    if not nodes:
+        why = "no copies were compared: the store has one, or the key may not ask for more"
+        return [why] if thorough else []
     notes = []
     if faults := [fault for node in nodes for fault in node.faults]:
         notes += [f"{fault}; run index --repair when all nodes run" for fault in faults]
