@@ -259,7 +259,7 @@ def _nodes(facts: "IndexInfo") -> list[tuple[str, str]]:
         if node.peer and node.address
         else f"{node.address} (no answer)"
         if node.address
-        else f"{node.peer} (no address)"
+        else f"{node.peer} (as others say)"
         for node in facts.nodes
     )
     return [
