@@ -106,7 +106,8 @@ def share(folder: Path, shared: Shared, manifest: Manifest, *fresh: str) -> bool
         for name, file in _files(folder, prefix):
             content = read_bytes(file, _MOST_BYTES)
             parts[name] = Part.of(content)
-            shared.send(parts[name], content)
+            if not shared.send(parts[name], content):
+                return False
             sent["files"][name] = parts[name].sha256
     _keep(folder, sent)
     return shared.describe(manifest.shared(), parts)

@@ -113,8 +113,8 @@ class Shared(Protocol):
         """Say something else from now on; False where the key has no right to that."""
         ...
 
-    def send(self, part: Part, content: bytes) -> None:
-        """Keep the content of a file, unless it is kept already."""
+    def send(self, part: Part, content: bytes) -> bool:
+        """Keep the content of a file, unless it is kept already; False where the key may not."""
         ...
 
     def fetch(self, part: Part) -> bytes:

@@ -274,8 +274,8 @@ class ServedCollection:
             raise
         return True
 
-    def send(self, part: Part, content: bytes) -> None:
-        """Keep the content of a file, unless it is kept already."""
+    def send(self, part: Part, content: bytes) -> bool:
+        """Keep the content of a file, unless it is kept already; False where the key may not."""
         ids = _pieces(part)
         there = self.wire.call(
             lambda client: client.retrieve(self._companion, ids, with_payload=False)
@@ -286,7 +286,13 @@ class ServedCollection:
                 continue
             data = base64.b64encode(content[number * _PIECE : (number + 1) * _PIECE]).decode()
             point = models.PointStruct(id=one, vector={}, payload={"data": data})
-            self.wire.call(partial(_upsert, name=self._companion, point=point))
+            try:
+                self.wire.call(partial(_upsert, name=self._companion, point=point))
+            except StoreError as error:
+                if code_of(error) == grpc.StatusCode.PERMISSION_DENIED:
+                    return False
+                raise
+        return True
 
     def fetch(self, part: Part) -> bytes:
         """Return the content of a file.
