@@ -173,7 +173,7 @@ class QdrantStore(Engine):
             for record in records
         ]
         request = grpc.UpsertPoints(collection_name=self._name, points=points, wait=True)
-        self._wire.call(lambda client: client.grpc_points.Upsert(request, timeout=CALL_SECONDS))
+        self._call(lambda client: client.grpc_points.Upsert(request, timeout=CALL_SECONDS))
 
     def set_payloads(self, records: Sequence[Record]) -> None:
         """Replace the payloads of existing points and leave their vectors alone."""
