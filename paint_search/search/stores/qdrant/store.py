@@ -274,7 +274,9 @@ class QdrantStore(Engine):
         """
         info, begun, stopped = self._info(), True, False
         if self._threshold == 0 or _status(info) == "grey":
-            self._configure(optimizers_config=self._plan.optimizers(models.OptimizersConfigDiff))
+            threshold = self._threshold or self._plan.indexing_threshold
+            told = models.OptimizersConfigDiff(indexing_threshold=threshold)
+            self._configure(optimizers_config=told)
             info, begun = self._info(), not self._is_due(info)
         pause, longest = _LOOKS
         latest = time.monotonic() + _BEGINS
