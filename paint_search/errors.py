@@ -9,7 +9,8 @@ PaintSearchError
 ├── IndexMissingError  there is no index where one was looked for
 ├── ManifestError      the index's manifest is damaged or newer than this program
 ├── StoreError         the vector store failed
-│   └── StoreBusyError another process holds it
+│   ├── StoreBusyError another process holds it
+│   └── StoreMovedError another machine has replaced what was asked
 ├── CompressError      a compressor cannot be fitted, loaded or used
 └── EvalError          an evaluation was given data it cannot judge
 
@@ -129,6 +130,10 @@ class StoreError(PaintSearchError):
 
 class StoreBusyError(StoreError):
     """Another process holds the store."""
+
+
+class StoreMovedError(StoreError):
+    """Another machine has replaced the points by a new generation; opened anew, they are found."""
 
 
 class CompressError(PaintSearchError):

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import settings
@@ -60,6 +60,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 #: No property is a timed test: machines are shared.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+#: Real Qdrant servers that tests run against instead of the stand-in: ``HOST:PORT`` of the gRPC
+#: ports, separated by commas; several are the nodes of one cluster.
+REAL_SERVERS = [one for one in os.environ.get("PAINT_SEARCH_TEST_QDRANT", "").split(",") if one]
 
 WORKS = 3
 TINY = "timm:test_resnet"
@@ -212,12 +216,33 @@ def holder(studio: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def server() -> Iterator[QdrantServer]:
-    """A stand-in for a Qdrant server, of one node."""
-    from qdrant_server import QdrantServer  # two seconds, which most tests need not wait
+    """A stand-in for a Qdrant server, of one node; or the first that the environment names."""
+    from qdrant_server import QdrantServer, RealServer  # two seconds, which few tests need wait
 
+    if REAL_SERVERS:
+        real = RealServer(*REAL_SERVERS)
+        yield cast("QdrantServer", real)
+        real.clean()
+        return
     made = QdrantServer()
     yield made
     made.die()
+
+
+@pytest.fixture
+def cluster(server: QdrantServer) -> Iterator[list[QdrantServer]]:
+    """A cluster of three, the server among them."""
+    from qdrant_server import QdrantServer, RealServer
+
+    if isinstance(server, RealServer):
+        if len(REAL_SERVERS) < 3:
+            pytest.skip("needs a cluster; name its three nodes with PAINT_SEARCH_TEST_QDRANT")
+        yield server.nodes()
+        return
+    nodes = [server, QdrantServer(joins=server), QdrantServer(joins=server)]
+    yield nodes
+    for node in nodes:
+        node.die()
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,7 @@ MAKE = ("index", "paintings", "--backbone", "descriptors", "--store")
 @pytest.fixture
 def second(server: QdrantServer) -> Iterator[QdrantServer]:
     """Another node of the server's cluster."""
-    made = QdrantServer()
-    made.join(server)
+    made = QdrantServer(joins=server)
     yield made
     made.die()
 
@@ -173,8 +172,7 @@ def test_keys_that_cannot_be_read_are_not_shown(
 def test_another_node_is_asked_when_one_dies(
     server: QdrantServer, second: QdrantServer, home: Path, cli: Cli
 ) -> None:
-    url = f"qdrant://127.0.0.1:{server.port},127.0.0.1:{second.port}/works"
-
+    url = server.url_of_all("works", "?replicas=2")
     server.faults = [Fault("Upsert", grpc.StatusCode.UNAVAILABLE, times=99)]
     assert cli.ok(*MAKE, url, "--json").json["new"] == 3
     assert "Upsert" in second.calls
@@ -203,9 +201,9 @@ def test_each_node_has_its_key(
         f"qdrant://{node}={key}" for node, key in zip(nodes, ("one", "two"), strict=True)
     )
     monkeypatch.setenv("PAINT_SEARCH_QDRANT_KEYS", keys)
-    cli.ok(*MAKE, f"qdrant://{','.join(nodes)}/works")
+    cli.ok(*MAKE, server.url_of_all("works", "?replicas=2"))
     server.die()
-    assert cli.ok("info")
+    assert cli.ok("list")
     assert (server.keys, second.keys) == ({"one"}, {"two"})
 
 

@@ -12,7 +12,7 @@ import typer
 import paint_search
 from paint_search.cli.output import (
     CsvOption,
-    IndexOption,
+    Opening,
     Output,
     PageOption,
     SheetOption,
@@ -62,7 +62,7 @@ def similar(
     sheet: SheetOption = None,
     html: PageOption = None,
     table: CsvOption = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Find the paintings most like one or more others.
@@ -71,7 +71,7 @@ def similar(
     """
     like = [(query, _picture(query, fetch)) for query in queries]
     other = [(query, _picture(query, fetch)) for query in unlike or ()]
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         hits = collection.recommend(
             [picture for _, picture in like],
             [picture for _, picture in other],
@@ -109,7 +109,7 @@ def verify(
     fetch: FetchOption = False,
     sheet: SheetOption = None,
     table: CsvOption = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Say how likely one artist made both paintings.
@@ -121,7 +121,7 @@ def verify(
     Example: `paint-search verify a.jpg b.jpg`
     """
     both = [(query, _picture(query, fetch)) for query in (one, other)]
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         verdict = collection.verifier(output.note).verify(both[0][1], both[1][1])
         asked = [_asked(collection, *query) for query in both] if sheet else []
         pairs = [

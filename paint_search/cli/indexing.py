@@ -5,7 +5,7 @@ import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,13 +16,13 @@ import paint_search
 from paint_search.cli.output import (
     CsvOption,
     Exit,
-    IndexOption,
+    Opening,
     Output,
     TableEncodingOption,
     command,
     shows_steps,
 )
-from paint_search.errors import UsageError, counted
+from paint_search.errors import IndexMissingError, UsageError, counted
 
 _SHOWN = 3  # files of which a pattern's labels are shown
 
@@ -33,7 +33,7 @@ def index(
     folder: Annotated[
         Path, typer.Argument(help="Folder of paintings, searched at any depth.", metavar="FOLDER")
     ],
-    index: IndexOption = None,
+    index: Opening,
     store: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +89,14 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Drop paintings whose files are gone.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Compare each painting on all nodes of a server, and make the copies alike; "
+            "without it they are compared where their numbers differ.",
+        ),
+    ] = False,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Skip images that need more pixels decoded than this.")
     ] = 200_000_000,
@@ -111,21 +119,22 @@ def index(
     if fit is not None and fit not in FITS:
         raise UsageError(f"unknown --fit {fit!r}: use {', '.join(FITS)}")
     share = None if part is None else Part.parse(part)
-    existing = find_index(index)
-    if existing is None:
+    collection = None
+    if find_index(index.index) is not None:
+        with suppress(IndexMissingError):  # such as a collection that is yet to be made
+            collection = index.open(store)
+    if collection is None:
         check_options(labels, table, device, table_encoding)
         collection = paint_search.Index.create(
             folder,
-            named_index(index) or FOLDER,
-            store=store or "edge",
+            named_index(index.index) or FOLDER,
+            store=store,
             backbone=backbone or "auto",
             weights=weights,
             fit=fit,
             trim=trim or "auto",
             note=output.note,
         )
-    else:
-        collection = paint_search.Index.open(existing, store=store)
     with collection, _interruptible() as cancelled, shows_steps(output, "images") as report:
         collection.check_made(backbone, fit, trim)
         if labels is not None:
@@ -141,10 +150,12 @@ def index(
             weights=weights,
             device=device,
             part=share,
+            repair=repair,
             report=partial(report, "indexing"),
             cancelled=cancelled,
         )
-        _print_summary(output, collection.info(), summary)
+        facts = collection.info()
+        _print_summary(output, facts, summary)
         from paint_search.studies import grey_warning
 
         if summary.embedded and (warning := grey_warning(collection)):
@@ -152,6 +163,8 @@ def index(
     if summary.interrupted:
         return Exit.INTERRUPTED
     lacking = summary.skipped or summary.damaged or summary.refused_labels
+    if repair and facts.faults:
+        return Exit.SOME_SKIPPED
     return Exit.SOME_SKIPPED if lacking else Exit.DONE
 
 

@@ -1,15 +1,16 @@
 """``info``, ``list``, ``remove``, ``export``, ``compress``, ``copy``: an index seen or changed."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import paint_search
 from paint_search.cli.output import (
     CsvOption,
-    IndexOption,
+    Exit,
+    Opening,
     Output,
     WhereOption,
     Works,
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 
 
 @command
-def info(*, table: CsvOption = None, index: IndexOption = None, output: Output) -> None:
+def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
     """Say what an index holds, how it was made and how it is searched.
+
+    Of a server, also which nodes answer and which copies of its shards are active; where one is
+    dead, or a node cannot be reached, the exit code is 3.
 
     Example: `paint-search info`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         facts = collection.info()
     manifest = facts.manifest
-    output.json(dataclasses.asdict(facts))
+    output.json(dataclasses.asdict(facts) | {"faults": facts.faults})
     backbone, engine, background = manifest.backbone, manifest.engine, manifest.background
     compression = manifest.compression
     dimensions = manifest.dimensions | {"full": backbone.dimension}
@@ -56,6 +60,7 @@ def info(*, table: CsvOption = None, index: IndexOption = None, output: Output) 
         *([("compressor", compression.describe())] if compression else []),
         *([("drift", compression.describe_drift())] if compression else []),
         ("store", str(manifest.store)),
+        *_nodes(facts),
         ("search", _search(facts)),
         ("scores", background.describe() if background else "too few labels to say"),
         ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB {where}"),
@@ -69,17 +74,20 @@ def info(*, table: CsvOption = None, index: IndexOption = None, output: Output) 
             ["way to search", ">median", ">recall@10"],
             [[way.name, f"{way.milliseconds:.2f} ms", _recall(way.recall)] for way in facts.ways],
         )
+    for fault in facts.faults:
+        output.line(fault)
+    return Exit.SOME_SKIPPED if facts.faults else Exit.DONE
 
 
 @command
 def list_paintings(
-    *, works: Works, table: CsvOption = None, index: IndexOption = None, output: Output
+    *, works: Works, table: CsvOption = None, index: Opening, output: Output
 ) -> None:
     """List the paintings of an index.
 
     Example: `paint-search list --where movement=Cubism --where year=1907..1914`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         conditions = works.conditions
         paintings = sorted(collection.paintings(conditions), key=lambda painting: painting.path)
     told = [painting.to_dict() for painting in paintings]
@@ -99,14 +107,14 @@ def remove(
         list[str] | None, typer.Argument(metavar="[PAINTING]...", help="Indexed paths or ids.")
     ] = None,
     where: WhereOption = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Take paintings out of an index; no file is deleted, and indexing again brings them back.
 
     Example: `paint-search remove --where genre=sketch`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         count = collection.remove(*(paintings or ()), where=Works(where).conditions)
     output.json({"removed": count})
     output.line(f"{counted(count, 'painting')} removed from the index; no file was touched")
@@ -123,14 +131,14 @@ def export(
         ),
     ] = "npy",
     works: Works,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Write vectors and labels in a form that other tools read.
 
     Example: `paint-search export paintings.parquet --to parquet`
     """
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         files, count = collection.export(out, to, works.conditions)
     output.json({"files": [str(file) for file in files], "paintings": count})
     output.line(f"{counted(count, 'painting')} written to {' and '.join(map(str, files))}")
@@ -166,8 +174,16 @@ def compress(
             help="Keep compact vectors alone, to save space; what it costs is said first.",
         ),
     ] = False,
+    keep: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long a server keeps the vectors of before, for those who are reading them.",
+        ),
+    ] = 600.0,
     table: CsvOption = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Shorten the vectors of an index, and search it in two steps from then on.
@@ -177,12 +193,13 @@ def compress(
 
     Example: `paint-search compress --method pca --dims 128`
     """
-    with paint_search.Index.open(index) as collection, shows_steps(output) as report:
+    with index.open() as collection, shows_steps(output) as report:
         summary = collection.compress(
             method,
             dims,
             seed=seed,
             drop_full=drop_full,
+            keep=keep,
             label=label,
             report=report,
             note=output.note,
@@ -215,7 +232,7 @@ def copy(
             help="Index folder of the copy.  [default: the index folder's name and the store's]",
         ),
     ] = None,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Copy an index into another store: vectors, labels and compressor; nothing is embedded again.
@@ -225,7 +242,7 @@ def copy(
 
     Example: `paint-search copy --to qdrant://localhost:6334/paintings`
     """
-    with paint_search.Index.open(index) as collection, shows_steps(output) as report:
+    with index.open() as collection, shows_steps(output) as report:
         summary = collection.copy(to, folder, report=report)
     output.json(dataclasses.asdict(summary))
     output.line(
@@ -235,6 +252,28 @@ def copy(
         f"of vectors differ by at most {summary.difference:.5f}"
     )
     output.note(f"the copy is {summary.folder}: use it with --index, or move it in place")
+
+
+def _nodes(facts: "IndexInfo") -> list[tuple[str, str]]:
+    """Say of a server which nodes answer, and what has become of the copies."""
+    if not facts.nodes:
+        return []
+    copies = [copy for node in facts.nodes for copy in node.copies]
+    states = Counter(copy.state.lower() for copy in copies)
+    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    shards = counted(len({copy.shard for copy in copies}), "shard")
+    nodes = ", ".join(
+        node.address
+        if node.peer and node.address
+        else f"{node.address} (no answer)"
+        if node.address
+        else f"{node.peer} (as others say)"
+        for node in facts.nodes
+    )
+    return [
+        ("nodes", nodes),
+        ("copies", f"{counted(len(copies), 'copy', 'copies')} of {shards}: {told}"),
+    ]
 
 
 def _recall(value: float | None) -> str:

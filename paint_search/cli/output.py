@@ -26,6 +26,7 @@ from paint_search.errors import PaintSearchError, readable
 from paint_search.files import FIGURES, PAGES, SHEETS, TABLES, write_csv
 
 if TYPE_CHECKING:
+    from paint_search.index.index import Index
     from paint_search.painting import Progress
     from paint_search.report.tables import Part
     from paint_search.search.filters import Condition
@@ -47,13 +48,6 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-IndexOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--index",
-        help="Index folder.  [default: $PAINT_SEARCH_INDEX, else .paint-search here or above]",
-    ),
-]
 WhereOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -101,6 +95,35 @@ CsvOption = Annotated[
     typer.Option("--csv", metavar="FILE", help="Write all rows and digits as CSV."),
     Written(TABLES),
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """Which index a command is about."""
+
+    index: Annotated[
+        str | None,
+        typer.Option(
+            "--index",
+            metavar="FOLDER|URL",
+            help="Index folder, or qdrant://HOST:6334/COLLECTION for one that others share.  "
+            "[default: $PAINT_SEARCH_INDEX, else .paint-search here or above]",
+        ),
+    ] = None
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the paintings are on this machine, if not where the index says; kept for "
+            "an index opened by its URL.",
+        ),
+    ] = None
+
+    def open(self, store: str | None = None) -> "Index":
+        """Open it; see ``Index.open``."""
+        import paint_search
+
+        return paint_search.Index.open(self.index, store=store, images=self.images)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from paint_search.cli.output import (
     ByOption,
     CsvOption,
     Exit,
-    IndexOption,
+    Opening,
     Output,
     PageOption,
     PlotOption,
@@ -88,13 +88,14 @@ class Asked:
     """Which works of which index a study is about, and how to speak."""
 
     works: Works
-    index: IndexOption = None
+    index: Opening
     output: Output
 
     def ask(self, study: "Callable[..., R]", **options: Any) -> R:
         """Ask a study of the works that meet the conditions."""
         where = self.works.conditions
-        return study(self.index, where=where, note=self.output.note, **options)
+        with self.index.open() as opened:
+            return study(opened, where=where, note=self.output.note, **options)
 
 
 def answered(shape: "Callable[..., None]") -> None:
@@ -368,7 +369,7 @@ def verify(
     seed: Annotated[int, typer.Option(help="Of the pairs, the folds and the intervals.")] = 0,
     top: TopOption = 10,
     files: Files,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Measure how well `paint-search verify` tells; the plot is a reliability diagram.
@@ -377,7 +378,9 @@ def verify(
 
     Example: `paint-search eval verify --plot reliability.png --csv artists.csv`
     """
-    files.show(paint_search.studies.verify(index, seed=seed, top=top), output)
+    with index.open() as opened:
+        result = paint_search.studies.verify(opened, seed=seed, top=top)
+    files.show(result, output)
 
 
 @command
@@ -409,21 +412,22 @@ def map_paintings(
     ] = None,
     table: CsvOption = None,
     works: Works,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Lay the paintings out by likeness, on a page that opens anywhere; the plot is its first view.
 
     Example: `paint-search map map.html --method umap --method pca --by movement`
     """
-    result = paint_search.studies.maps(
-        index,
-        by,
-        where=works.conditions,
-        method=cast("list[Method]", method or ["umap"]),
-        dims=cast("list[Literal[2, 3]]", dims or [2]),
-        seed=seed,
-    )
+    with index.open() as opened:
+        result = paint_search.studies.maps(
+            opened,
+            by,
+            where=works.conditions,
+            method=cast("list[Method]", method or ["umap"]),
+            dims=cast("list[Literal[2, 3]]", dims or [2]),
+            seed=seed,
+        )
     with shows_steps(output, "pictures") as report:
         result.write_page(out, report)
     output.note(f"wrote {out}")
@@ -444,7 +448,7 @@ def report(
     ],
     by: ByOption = "artist",
     works: Works,
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> None:
     """Write a report on the collection, and beside it OUT-map.html, the map to explore.
@@ -453,8 +457,8 @@ def report(
     Example: `paint-search report report.html`
     """
     study = paint_search.studies.report
-    with shows_steps(output) as progress:
-        written = study(index, out, by, where=works.conditions, progress=progress)
+    with index.open() as opened, shows_steps(output) as progress:
+        written = study(opened, out, by, where=works.conditions, progress=progress)
     for file in written.files:
         output.note(f"wrote {file}")
     output.json(written.to_dict())

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import paint_search
 from paint_search.cli.output import (
     Exit,
-    IndexOption,
+    Opening,
     Output,
     TableEncodingOption,
     command,
@@ -55,7 +54,7 @@ def train(
     ] = 1e-3,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    index: IndexOption = None,
+    index: Opening,
     output: Output,
 ) -> Exit:
     """Train a twin network end to end: works of one artist together, of two artists apart.
@@ -130,12 +129,12 @@ def train(
     return Exit.SOME_SKIPPED if pictures.unreadable or pictures.refused else Exit.DONE
 
 
-def _indexed(index: Path | None, label: str, *, given: object) -> "Pictures":
+def _indexed(index: Opening, label: str, *, given: object) -> "Pictures":
     from paint_search.train import Pictures
 
     if given:
         raise UsageError("--labels and --table are of a FOLDER; an index has its labels already")
-    with paint_search.Index.open(index) as collection:
+    with index.open() as collection:
         works = [(collection.locate(work), work.to_dict()) for work in collection.paintings()]
     return Pictures.of(works, label)
 

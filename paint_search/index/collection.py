@@ -8,34 +8,56 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from paint_search import compress
-from paint_search.errors import BackboneError, StoreError, UsageError, argument, counted
+from paint_search.errors import (
+    BackboneError,
+    StoreError,
+    StoreMovedError,
+    UsageError,
+    argument,
+    counted,
+)
 from paint_search.files import copy_files
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import MANIFEST, Manifest, is_index
 from paint_search.index.paths import NOWHERE, find_picture, read_path, write_path
+from paint_search.index.shared import BACKBONE, cache_folder, fetch, is_cache, receive, share
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import AUTO
+from paint_search.indexer.corpus.scan import find_file
 from paint_search.indexer.images.preprocessing import Fit
 from paint_search.indexer.images.trim import Trim
 from paint_search.painting import Painting
 from paint_search.search.background import measure_backgrounds
 from paint_search.search.recall import choose_oversampling, measure_recall
 from paint_search.search.stores.base import Store
-from paint_search.search.stores.opening import check_reach, open_store
+from paint_search.search.stores.description import Shared
+from paint_search.search.stores.opening import open_store, reach
 from paint_search.search.stores.uri import Place
 
 #: Seconds to wait for another process that has the index.
 PATIENCE: Final = 5.0
 
+#: Seconds for which a server keeps points that were replaced, for those who are reading them.
+KEEP: Final = 600.0
+
+#: Seconds between two looks at whether a shared collection has been replaced.
+_LOOKS: Final = 1.0
+
+#: Times that something is begun anew because it was.
+_TRIES: Final = 2
+
 _LOG: Final = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 class Collection:
@@ -44,7 +66,6 @@ class Collection:
     Attributes:
         folder: the index.
         manifest: what it says of itself.
-        backbone: what turns pixels into its vectors.
     """
 
     def __init__(
@@ -54,10 +75,16 @@ class Collection:
         store: Store | None,
         backbone: Model,
         lock: IndexLock,
+        images: Path | None = None,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.backbone = backbone
+        self._backbone = backbone
+        self._images = images
+        self._cached = is_cache(folder)  # of a collection that was opened by its address
+        self._looked = time.monotonic()  # when its server was asked what it is
+        self._fetched: set[str] = set()  # what of the server's files is in the folder
+        self._told = True  # whether the server takes what is said to it
         self._store = store  # None for a private copy, made when it is asked for
         self._lock = lock
         self._forget: Callable[[], object] | None = None  # deletes the private copy
@@ -85,7 +112,7 @@ class Collection:
         another = argument("folder", option="--index")
         if is_index(folder):
             raise UsageError(f"{folder} is an index already; open it, or give another {another}")
-        check_reach(place)
+        shared = reach(place, named=True)
         made = not folder.exists()
         undo = ExitStack()
         try:
@@ -93,6 +120,8 @@ class Collection:
             lock = IndexLock(folder, alone=place.embedded, patience=PATIENCE)
             undo.callback(lock.release)
             with lock.writing():
+                if shared is not None and (said := shared.description) and said.manifest:
+                    return cls._join(root, folder, shared, lock, note, backbone=backbone, fit=fit)
                 model = Model.create(backbone, folder, weights_file=weights, fit=fit, note=note)
                 seen = replace(model.record.preprocessing, trim=trim)
                 model.record = replace(model.record, preprocessing=seen)
@@ -106,12 +135,13 @@ class Collection:
                     )
                 if place.embedded:
                     manifest.write(folder)  # first, so that a store never lacks it
-                store = open_store(folder, place, manifest.dimensions, manifest.maker)
-                if not place.embedded:
+                store = open_store(folder, place, manifest.dimensions, manifest.maker, shared)
+                if store.shared is not None:
+                    share(folder, store.shared, manifest, BACKBONE)
                     manifest.write(folder)  # last: what a server refuses was never an index
                     if count := store.count():
-                        shared = counted(count, "painting")
-                        note(f"{place} holds {shared} already; this index shares them")
+                        held = counted(count, "painting")
+                        note(f"{place} holds {held} already; this index shares them")
         except OSError as error:
             undo.close()
             raise StoreError(
@@ -126,27 +156,76 @@ class Collection:
         return cls(folder, manifest, store, model, lock)
 
     @classmethod
-    def open(cls, folder: Path, patience: float = PATIENCE, store: str | None = None) -> Self:
-        """Open the index in ``folder``; see ``Index.open``."""
-        place = Manifest.read(folder).store  # a damaged one is said at once, and not after waiting
+    def _join(
+        cls,
+        root: Path,
+        folder: Path,
+        shared: Shared,
+        lock: IndexLock,
+        note: Callable[[str], None],
+        *,
+        backbone: str,
+        fit: Fit | None,
+    ) -> Self:
+        """Make an index in ``folder`` of a collection that another machine has made."""
+        manifest = receive(folder, shared, root)
+        made = manifest.backbone
+        for what, wanted, has in (
+            ("backbone", None if backbone == AUTO else backbone, made.name),
+            ("fit", fit, made.preprocessing.fit),
+        ):
+            if wanted not in (None, has):
+                raise StoreError(
+                    f"{shared.place} holds vectors made with {what} {has!r}, not {wanted!r}; leave "
+                    f"out {argument(what)}, or name another collection in {argument('store')}"
+                )
+        store = open_store(folder, manifest.store, manifest.dimensions, manifest.maker, shared)
+        held = counted(store.count(), "painting")
+        note(f"{shared.place} holds {held} already; this index shares them")
+        return cls(folder, manifest, store, Model(made, folder), lock)
+
+    @classmethod
+    def open(
+        cls,
+        at: Path | Place,
+        patience: float = PATIENCE,
+        store: str | None = None,
+        images: Path | None = None,
+    ) -> Self:
+        """Open the index in a folder, or that of a collection; see ``Index.open``."""
+        folder = cache_folder(at) if isinstance(at, Place) else at
+        if isinstance(at, Place):
+            place = at
+            if store is not None:
+                raise UsageError(f"{at} is a store itself; leave out {argument('store')}")
+        else:
+            # A damaged one is said at once, and not after waiting.
+            place = Manifest.read(folder).store
         if store is not None:
-            if not Place.parse(store).same_as(place):
+            said = Place.parse(store)
+            if not said.same_as(place):
                 raise UsageError(
                     f"{folder} keeps its points in {place}, not in {store}; leave out "
                     f"{argument('store')}, or move them with paint-search copy"
                 )
-            check_reach(place)
+            place = place.as_named(said)  # by other files, perhaps
+        shared = reach(place, named=store is not None or isinstance(at, Place))
+        manifest: Manifest | None = None
+        if shared is not None:
+            manifest = receive(folder, shared, images if is_cache(folder) else None)
         lock = IndexLock(folder, alone=place.embedded, patience=patience, reading=True)
         points = None
         with ExitStack() as undo:
             undo.callback(lock.release)
-            manifest = Manifest.read(folder)
+            manifest = manifest or Manifest.read(folder)
             if lock.refusal is None:
                 if place.embedded:
                     sweep(folder, manifest)
-                points = open_store(folder, manifest.store, manifest.dimensions, manifest.maker)
+                points = open_store(
+                    folder, manifest.store, manifest.dimensions, manifest.maker, shared
+                )
             undo.pop_all()
-        return cls(folder, manifest, points, Model(manifest.backbone, folder), lock)
+        return cls(folder, manifest, points, Model(manifest.backbone, folder), lock, images)
 
     @property
     def store(self) -> Store:
@@ -162,13 +241,49 @@ class Collection:
         return self._store
 
     @property
+    def called(self) -> str:
+        """What to call it in a sentence: its folder, or the address that it was opened by."""
+        return str(self.manifest.store if self._cached else self.folder)
+
+    @property
+    def backbone(self) -> Model:
+        """What turns pixels into its vectors.
+
+        Raises:
+            StoreError: it has to come from the server, and does not.
+        """
+        self.fetch(BACKBONE)
+        return self._backbone
+
+    @property
     def root(self) -> Path:
-        """The corpus folder."""
-        return read_path(self.manifest.root, self.folder)
+        """The corpus folder; of a collection opened by its address ``NOWHERE`` until it is told."""
+        return self._images or read_path(self.manifest.root, self.folder)
+
+    def fetch(self, prefix: str) -> None:
+        """Have the index's files whose paths begin so in its folder, wherever they were made."""
+        shared = self._store.shared if self._store is not None else None
+        if shared is not None and prefix not in self._fetched:
+            fetch(self.folder, shared, prefix)
+            self._fetched.add(prefix)
 
     def locate(self, painting: Painting) -> Path:
         """Return where the file of a painting is, or would be; see ``find_picture``."""
-        file = find_picture(painting, self.root, self.folder)
+        root = self.root
+        if root == NOWHERE:
+            if not self._withheld:
+                _LOG.warning(
+                    "%s has no pictures on this machine; name their folder with --images",
+                    self.called,
+                )
+            self._withheld = True
+            return NOWHERE / Path(painting.path).name
+        if self._images is not None or self._cached:
+            # The user has named it: what is there is shown, and nothing that lies elsewhere.
+            named = find_file(root, painting.path)
+            inside = named.resolve().is_relative_to(root.resolve())
+            return named if inside else NOWHERE / Path(painting.path).name
+        file = find_picture(painting, root, self.folder)
         if file is None:
             if not self._withheld:
                 _LOG.warning(
@@ -191,6 +306,7 @@ class Collection:
         """
         made = self.manifest.compression
         if self._compressor is None and made is not None:
+            self.fetch(made.folder)
             self._compressor = compress.load_compressor(
                 self.folder / made.folder, self.manifest.backbone.fingerprint
             )
@@ -204,9 +320,36 @@ class Collection:
             StoreError: it is closed, or its store is out of reach.
         """
         self._check_open()
-        if _stamp(self.folder) != self._read_as:
+        if _stamp(self.folder) != self._read_as or self._moved_on():
             self._refresh()
         yield self
+
+    def ask(self, question: Callable[[Self], _T]) -> _T:
+        """Return what a question finds in the collection as it is now, whoever replaces it."""
+        return self._again(self.reading, question)
+
+    def change(self, action: Callable[[Self], _T]) -> _T:
+        """Return what an action did while ``writing``, begun anew where the points moved."""
+        return self._again(self.writing, action)
+
+    def _again(
+        self, entered: Callable[[], AbstractContextManager[Self]], action: Callable[[Self], _T]
+    ) -> _T:
+        for _ in range(_TRIES):
+            with entered(), suppress(StoreMovedError):
+                return action(self)
+            self._refresh()
+        with entered():
+            return action(self)
+
+    def _moved_on(self) -> bool:
+        """Tell whether a shared collection says something else than it did; asked once a second."""
+        shared = self._store.shared if self._store is not None else None
+        if shared is None or time.monotonic() - self._looked < _LOOKS:
+            return False
+        self._looked = time.monotonic()
+        known = shared.description
+        return shared.look() != known
 
     @contextmanager
     def writing(self) -> Iterator[Self]:
@@ -227,15 +370,34 @@ class Collection:
         Raises:
             StoreError: the folder cannot be written.
         """
+        self._tell(manifest)
         manifest.write(self.folder)
         self.manifest = manifest
         self._read_as = _stamp(self.folder)
+
+    def _tell(self, manifest: Manifest, *fresh: str) -> None:
+        """Say what the manifest does, and send files, to all who share the collection."""
+        shared = self._store.shared if self._store is not None else None
+        if shared is None or share(self.folder, shared, manifest, *fresh) or not self._told:
+            return
+        self._told = False
+        _LOG.warning(
+            "this key may not say anew what %s is: others who open it know its background of "
+            "scores and its labels' origin as they were",
+            manifest.store,
+        )
+
+    def send(self, *prefixes: str) -> None:
+        """Let all who share the collection have files of this index."""
+        self._tell(self.manifest, *prefixes)
 
     def settle(self, manifest: Manifest, *, changed: bool) -> None:
         """Make what was written durable, and measure anew what depends on the paintings."""
         manifest = measured(manifest, self.store) if changed else manifest
         self.store.flush()
         self.save(replace(manifest, paintings=self.store.count()))
+        if self.store.shared is not None:
+            self.store.shared.sweep()
 
     def adopt(self, manifest: Manifest, store: Store | None) -> None:
         """Go on with another store and the manifest, written already, that names it."""
@@ -254,7 +416,7 @@ class Collection:
         ):
             if wanted not in (None, has):
                 raise BackboneError(
-                    f"{self.folder} was made with {what} {has!r}, not {wanted!r}; vectors of two "
+                    f"{self.called} was made with {what} {has!r}, not {wanted!r}; vectors of two "
                     f"kinds cannot be compared: leave out {argument(what)}, or make another "
                     f"{argument('folder', option='--index')}"
                 )
@@ -306,14 +468,21 @@ class Collection:
 
     def _refresh(self) -> None:
         """Read the manifest anew, and with it whatever it names otherwise than before."""
-        stamp, manifest, before = _stamp(self.folder), Manifest.read(self.folder), self.manifest
+        before, shared = self.manifest, self._store.shared if self._store is not None else None
+        stamp = _stamp(self.folder)
+        if shared is None:
+            manifest = Manifest.read(self.folder)
+        else:
+            shared.look()
+            manifest, stamp = receive(self.folder, shared), _stamp(self.folder)
+            self._looked, self._fetched = time.monotonic(), set()
         if self._lock.refusal is not None:
             self.adopt(manifest, None)  # somebody else has written since it was copied
         elif manifest.maker != before.maker or manifest.store != before.store:
             fresh = open_store(self.folder, manifest.store, manifest.dimensions, manifest.maker)
             self.adopt(manifest, fresh)
         if manifest.backbone != before.backbone:
-            self.backbone = Model(manifest.backbone, self.folder)
+            self._backbone = Model(manifest.backbone, self.folder)
         self.manifest, self._read_as = manifest, stamp
 
 

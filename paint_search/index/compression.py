@@ -24,10 +24,11 @@ from paint_search.index.collection import Collection, measured, sweep
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
 from paint_search.index.select import rows_of
+from paint_search.index.shared import BACKBONE, claim_of, share
 from paint_search.indexer.feature_cache import FeatureCache
 from paint_search.painting import Progress, Record
 from paint_search.search.stores.base import Store, VectorName
-from paint_search.search.stores.opening import delete_store, next_place, open_store
+from paint_search.search.stores.opening import delete_store, open_next
 
 AUTO: Final = "auto"
 
@@ -61,6 +62,7 @@ class CompressRequest:
     seed: int
     drop_full: bool
     label: str | None
+    keep: float
     report: Report
     note: Callable[[str], None]
 
@@ -193,11 +195,7 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
     if request.drop_full or features is not None:
         kinds = ("compact",)
     compression = Compression(
-        folder=next(
-            name
-            for number in itertools.count(2)
-            if not (folder / (name := f"compressor-{number}")).exists()
-        ),
+        folder="",
         method=compressor.method,
         dims=compressor.dims,
         seed=request.seed,
@@ -207,13 +205,7 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
         told=kept.told,
         held_out=Loss.measure(compressor, sample.held_out),
     )
-    place = next_place(folder, manifest.store)
-    if not place.embedded and place.generation > manifest.store.generation + 1:
-        request.note(
-            f"the vectors go into the collection {place.name}; of those numbered before it, delete "
-            "what no index uses: a run that is killed leaves one behind"
-        )
-    new = replace(manifest, store=place, vectors=kinds, compression=compression)
+    new = replace(manifest, vectors=kinds, compression=compression)
     before, after = (store.count() * 2 * sum(m.dimensions.values()) for m in (manifest, new))
     if features is not None:
         before += features.bytes_on_disk
@@ -226,15 +218,26 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
             f"{before / 1e6:.1f} MB{found}; they come back only by indexing the paintings anew"
         )
     paintings = store.count()
+    if store.shared is not None:
+        store.shared.sweep()
+        claim = claim_of(folder)
+    else:
+        claim = ""
+    place, target = open_next(folder, store, manifest.store, new.dimensions, new.maker, claim)
+    named = next(
+        name
+        for number in itertools.count(place.generation)
+        if not (folder / (name := f"compressor-{number}")).exists()
+    )
+    new = replace(new, store=place, compression=replace(compression, folder=named))
     try:
-        new = _rewrite(collection, new, features, compressor, request.report)
+        new = _rewrite(collection, new, target, features, compressor, request)
     except BaseException:
         # The new manifest may be in place already, if Ctrl-C came right after it.
         current = Manifest.read(folder)
         sweep(folder, manifest, current)
-        if current.store != place:
-            with suppress(StoreError):  # a server that is away; what is left there goes next time
-                delete_store(folder, place)
+        if place.embedded and current.store != place:
+            delete_store(folder, place)
         raise
     if features is not None and (missing := paintings - new.paintings) > 0:
         request.note(
@@ -243,10 +246,6 @@ def compress(collection: Collection, request: CompressRequest) -> CompressSummar
         )
     if features is not None and request.drop_full:
         features.delete()
-    try:
-        delete_store(folder, manifest.store)
-    except StoreError as error:  # the index has its new store all the same
-        request.note(f"the collection {manifest.store.name} is still there: {error}")
     sweep(folder, new)
     return CompressSummary(
         compression=new.compression or compression,
@@ -335,32 +334,111 @@ def _told(label: str, sample: Sample, codes: NDArray[np.float32]) -> Told:
 def _rewrite(
     collection: Collection,
     manifest: Manifest,
+    new: Store,
     features: FeatureCache | None,
     compressor: Compressor,
-    report: Report,
+    request: CompressRequest,
 ) -> Manifest:
     """Write the new store and compressor, then the manifest that makes them the index's own."""
-    made = manifest.compression
+    made, before = manifest.compression, collection.store
     assert made is not None  # noqa: S101 - the caller has just made it
     page_size = max(1, min(_PAGE, _CELLS // 8 // manifest.backbone.dimension))
-    total, done = collection.store.count(), 0
-    new = open_store(collection.folder, manifest.store, manifest.dimensions, manifest.maker)
+    total, done = before.count(), 0
+
+    def report(what: str, progress: Progress) -> None:
+        request.report(what, progress)
+        if new.shared is not None:
+            new.shared.renew()
+
+    def shortened(records: Sequence[Record]) -> list[Record]:
+        return shorten(records, compressor, keeps_full="full" in manifest.vectors)
+
     try:
-        records = _with_full_vectors(collection.store, features)
+        records = _with_full_vectors(before, features)
         while page := list(itertools.islice(records, page_size)):
-            new.upsert(shorten(page, compressor, keeps_full="full" in manifest.vectors))
+            new.upsert(shortened(page))
             done += len(page)
             report("writing vectors", Progress(done, total))
         new.flush()
         new.optimize(partial(report, "building the graph"))
         compressor.save(collection.folder / made.folder, manifest.backbone.fingerprint)
-        manifest = measured(manifest, new)
+        if new.shared is not None and before.shared is not None:
+            known = _carry_over(before, new, shortened) if features is None else None
+            manifest = measured(manifest, new)
+            sent = BACKBONE, made.folder
+            share(collection.folder, new.shared, manifest, *sent)
+            new.shared.publish(before.shared)
+            _part_with(before, new, shortened, known, request)
+        else:
+            manifest = measured(manifest, new)
         manifest.write(collection.folder)
     except BaseException:
+        with suppress(StoreError):  # a server that is away: what is left there goes next time
+            if new.shared is not None:
+                new.shared.discard()
         new.close()
         raise
     collection.adopt(manifest, new)
     return manifest
+
+
+def _part_with(
+    before: Store,
+    new: Store,
+    shortened: Callable[[Sequence[Record]], list[Record]],
+    known: set[str] | None,
+    request: CompressRequest,
+) -> None:
+    """Take what was written until the last moment from a generation, and let it go."""
+    if before.shared is None:
+        return
+    try:
+        if known is not None and before.shared.description is not None:
+            _carry_over(before, new, shortened, known)
+        before.shared.retire(request.keep)
+    except StoreError as error:  # the index has its new points all the same
+        request.note(f"the points of before are still on the server: {error}")
+
+
+def _carry_over(
+    before: Store,
+    new: Store,
+    shortened: Callable[[Sequence[Record]], list[Record]],
+    known: set[str] | None = None,
+) -> set[str]:
+    """Write what others have written since the points were read, and delete what they have deleted.
+
+    Args:
+        before: the store that they were read from.
+        new: the one that they were written to.
+        shortened: makes their compact vectors.
+        known: ids that were there when this was last done; None where it was not, and nobody else
+            writes to the new store.
+
+    Returns:
+        The ids that are there.
+    """
+    ids: set[str] = set()
+    records = before.scroll()
+    while page := list(itertools.islice(records, _PAGE)):
+        ids |= (here := {record.id for record in page})
+        there = new.get(list(here))
+        late = [record.id for record in page if _is_newer(record, there.get(record.id))]
+        if late:
+            new.upsert(shortened(list(before.get(late, vectors=True).values())))
+    gone = [r.id for r in new.scroll() if r.id not in ids and (known is None or r.id in known)]
+    if gone:
+        new.delete(gone)
+    new.flush()
+    return ids
+
+
+def _is_newer(record: Record, other: Record | None) -> bool:
+    """Tell whether a record was written after what another store has of it."""
+    if other is None:
+        return True
+    runs = (dict(one.payload).get("_run", 0) for one in (record, other))
+    return record.payload != other.payload and next(runs) >= next(runs)
 
 
 def _with_full_vectors(store: Store, features: FeatureCache | None) -> Iterator[Record]:

@@ -22,16 +22,17 @@ from paint_search.index.collection import PATIENCE, Collection, measured
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import Manifest, is_index
 from paint_search.index.paths import read_path, write_path
+from paint_search.index.shared import BACKBONE, CALIBRATION, share
 from paint_search.painting import Progress, Record
 from paint_search.search.stores.base import Store
-from paint_search.search.stores.opening import check_reach, open_store
+from paint_search.search.stores.opening import open_store, reach
 from paint_search.search.stores.uri import Place
 
 #: Points read and written at once.
 BATCH: Final = 512
 
 #: What belongs to one folder alone; the rest of an index travels as it is.
-_OWN: Final = ("manifest*.json*", "store*", "lock*", "copy.json")
+_OWN: Final = ("manifest*.json*", "store*", "lock*", "copy.json", "shared.json")
 
 #: Says whose copy an unfinished folder is, so that no other is taken for it.
 _UNFINISHED: Final = "copy.json"
@@ -64,7 +65,8 @@ def copy_index(
         raise UsageError("the copy needs another place than the index that is copied")
     if is_index(folder):
         raise UsageError(f"{folder} is an index already; name another folder for the copy")
-    check_reach(to)
+    reach(to, named=True)
+    collection.fetch("")  # all files that travel
     _claim(folder, to, manifest)
     with ExitStack() as stack:
         lock = IndexLock(folder, alone=to.embedded, patience=PATIENCE)
@@ -84,6 +86,10 @@ def copy_index(
             table=manifest.table and write_path(read_path(manifest.table, index), folder),
         )
         made = measured(made, target)
+        if target.shared is not None:
+            made = replace(made, store=target.shared.place)
+            compressor = [made.compression.folder] if made.compression else []
+            share(folder, target.shared, made, BACKBONE, CALIBRATION, *compressor)
         made.write(folder)
     (folder / _UNFINISHED).unlink(missing_ok=True)
     return CopySummary(folder, str(to), made.paintings, written, checksum, difference)

@@ -15,13 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from paint_search.compress.base import Compressor
 from paint_search.errors import IndexMissingError, UsageError, argument
 from paint_search.index import examples, search
-from paint_search.index.collection import PATIENCE, Collection
+from paint_search.index.collection import KEEP, PATIENCE, Collection
 from paint_search.index.copy import BATCH, CopySummary, copy_index
 from paint_search.index.examples import Picture, Query
 from paint_search.index.manifest import Manifest
-from paint_search.index.paths import FOLDER, corpus_folder, find_index
+from paint_search.index.paths import FOLDER, corpus_folder, find_index, named_index
 from paint_search.index.search import SearchOptions
 from paint_search.index.select import Where, check_field, read_vectors, select
+from paint_search.index.shared import cache_folder
 from paint_search.index.verification import UNSURE, Verdict, Verifier
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.scan import Part
@@ -57,9 +58,9 @@ class Index:
     def create(
         cls,
         root: str | Path,
-        folder: str | Path = FOLDER,
+        folder: str | Path | Place = FOLDER,
         *,
-        store: str = "edge",
+        store: str | None = None,
         backbone: str = AUTO,
         weights: str | Path | None = None,
         fit: Fit | None = None,
@@ -72,8 +73,9 @@ class Index:
 
         Args:
             root: the corpus; painting paths are relative to it.
-            folder: where the index goes; made if need be.
-            store: where its points go: ``edge``, ``faiss``, or ``qdrant://host:port/collection``,
+            folder: where the index goes, made if need be; or the address of a collection of a
+                server, which needs no folder.
+            store: where its points go: ``edge``, the default, ``faiss``, or ``qdrant://host:port/collection``,
                 with settings behind a ``?``.
             backbone: a name from ``paint-search backbones``, or ``auto``.
             weights: the backbone's weights, instead of the local cache and the model hub.
@@ -96,10 +98,16 @@ class Index:
             raise UsageError(f"unknown {argument('trim', trim)}: use {' or '.join(TRIMS)}")
         root = corpus_folder(root)
         require_images(root)
+        at = folder if isinstance(folder, Place) else named_index(folder)
+        place = Place.parse(store or "edge")
+        if isinstance(at, Place):
+            if store is not None:
+                raise UsageError(f"{at} is a store itself; leave out {argument('store')}")
+            place, at = at, cache_folder(at)
         made = Collection.create(
             root,
-            Path(folder).absolute(),
-            Place.parse(store),
+            at or Path(FOLDER).absolute(),
+            place,
             backbone=backbone,
             weights=None if weights is None else Path(weights),
             fit=fit,
@@ -117,16 +125,20 @@ class Index:
         *,
         patience: float = PATIENCE,
         store: str | None = None,
+        images: str | Path | None = None,
     ) -> Self:
         """Open an index: ``folder``, else ``$PAINT_SEARCH_INDEX``, else the nearest one above here.
 
         One in a folder that cannot be written is read, from a private copy of its store.
 
         Args:
-            folder: of the index.
+            folder: of the index; or, as ``qdrant://host:port/collection``, the address of its
+                collection, which needs no folder: a server that is named so is one that you trust.
             patience: seconds to wait for another process that holds it.
             store: where its points are, as for ``create``; a server that is named so is one that
                 you trust, now and later. None for what the index says.
+            images: folder of the paintings on this machine, where it is not the one that the index
+                names; of an index opened by its address it is remembered.
 
         Raises:
             IndexMissingError: there is none.
@@ -141,7 +153,8 @@ class Index:
                 f"there is no index {folder or FOLDER} here or in a folder above; make one with "
                 f"paint-search index FOLDER, or name one: {argument('folder', option='--index')}"
             )
-        return cls(Collection.open(path, patience, store))
+        folder_of_images = None if images is None else corpus_folder(images)
+        return cls(Collection.open(path, patience, store, folder_of_images))
 
     def __enter__(self) -> Self:
         return self
@@ -195,6 +208,7 @@ class Index:
         weights: str | Path | None = None,
         device: str = "auto",
         part: Part | None = None,
+        repair: bool = False,
         report: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> "Summary":
@@ -211,6 +225,8 @@ class Index:
             weights: the backbone's weights, where torch is to embed and the cache lacks them.
             device: ``auto``, ``cpu`` or ``cuda``.
             part: index only this part of the files, where several machines share the work.
+            repair: compare each painting on all nodes of a server, even where all count as many,
+                and make the copies alike. Else they are compared where the counts differ.
             report: called with the progress after each batch.
             cancelled: asked between batches; once true, the run saves and ends.
 
@@ -220,22 +236,22 @@ class Index:
         """
         from paint_search.index.sync import Request, sync
 
-        with self._collection.writing() as collection:
-            request = Request(
-                folder=corpus_folder(folder or collection.root),
-                labels=labels,
-                table=None if table is None else Path(table),
-                table_encoding=table_encoding,
-                prune=prune,
-                max_pixels=max_pixels,
-                damaged=damaged,
-                weights=None if weights is None else Path(weights),
-                device=device,
-                part=part,
-                report=report,
-                cancelled=cancelled,
-            )
-            return sync(collection, request)
+        request = Request(
+            folder=corpus_folder(folder or self.root),
+            labels=labels,
+            table=None if table is None else Path(table),
+            table_encoding=table_encoding,
+            prune=prune,
+            max_pixels=max_pixels,
+            damaged=damaged,
+            weights=None if weights is None else Path(weights),
+            device=device,
+            part=part,
+            repair=repair,
+            report=report,
+            cancelled=cancelled,
+        )
+        return self._collection.change(lambda collection: sync(collection, request))
 
     def embed(self, images: Iterable[Picture]) -> NDArray[np.float32]:
         """Return the embedding of each picture by the index's backbone, (n, d), with unit norms.
@@ -299,8 +315,7 @@ class Index:
         from paint_search.index.upsert import Handed, upsert
 
         handed = Handed(paths_or_ids, vectors, images, labels, fingerprint)
-        with self._collection.writing() as collection:
-            return upsert(collection, handed)
+        return self._collection.change(lambda collection: upsert(collection, handed))
 
     def remove(self, *paintings: str | Path | Painting, where: Where | None = None) -> int:
         """Take paintings out of the index, by path, id or filter, and return how many; files stay.
@@ -330,6 +345,7 @@ class Index:
         seed: int = 0,
         drop_full: bool = False,
         label: str | None = None,
+        keep: float = KEEP,
         report: Callable[[str, Progress], None] = lambda words, progress: None,
         note: Callable[[str], None] = lambda line: None,
     ) -> "CompressSummary":
@@ -344,6 +360,8 @@ class Index:
             seed: of the fit, and of which paintings are held out.
             drop_full: keep compact vectors alone, to save space; ``note`` is told what it costs.
             label: field that ``siamese`` learns from; None for the artist.
+            keep: seconds for which a server keeps the points of before, for those who are reading
+                them; 0 for none.
             report: called with what is being done and how far it is.
             note: takes lines for the user.
 
@@ -355,7 +373,7 @@ class Index:
         """
         from paint_search.index.compression import CompressRequest, compress
 
-        request = CompressRequest(method, dims, seed, drop_full, label, report, note)
+        request = CompressRequest(method, dims, seed, drop_full, label, keep, report, note)
         with self._collection.writing() as collection:
             return compress(collection, request)
 
@@ -384,8 +402,7 @@ class Index:
         place = Place.parse(to)
         beside = self.folder.with_name(f"{self.folder.name}-{place.kind}")
         target = beside if folder is None else Path(folder).absolute()
-        with self._collection.reading() as collection:
-            return copy_index(collection, place, target, report, batch)
+        return self._collection.ask(lambda now: copy_index(now, place, target, report, batch))
 
     def export(
         self, out: str | Path, form: str, where: Where | None = None
@@ -405,8 +422,8 @@ class Index:
         """
         from paint_search.index.export import export
 
-        with self._collection.reading() as collection:
-            return export(collection, Path(out), form, select(collection, where))
+        file = Path(out)
+        return self._collection.ask(lambda now: export(now, file, form, select(now, where)))
 
     def check_made(self, backbone: str | None, fit: str | None, trim: str | None = None) -> None:
         """Raise a BackboneError if the index was made with another backbone, fit or trim."""
@@ -452,8 +469,8 @@ class Index:
             isinstance(query, np.ndarray) and query.ndim == 2
         )
         queries: list[Query] = list(query) if many else [query]  # type: ignore[list-item, arg-type]
-        with self._collection.reading() as collection:
-            hits = search.similar(collection, queries, search.Search(k, **options))
+        wanted = search.Search(k, **options)
+        hits = self._collection.ask(lambda now: search.similar(now, queries, wanted))
         return hits if many else hits[0]
 
     def recommend(
@@ -481,9 +498,9 @@ class Index:
         for name, given in (("positive", positive), ("negative", negative)):
             if isinstance(given, str | bytes | Path):
                 raise UsageError(f"give a list of examples as {argument(name)}")
-        with self._collection.reading() as collection:
-            wanted = search.Search(k, **options)
-            return search.recommend(collection, list(positive), list(negative), wanted)
+        wanted = search.Search(k, **options)
+        liked, disliked = list(positive), list(negative)
+        return self._collection.ask(lambda now: search.recommend(now, liked, disliked, wanted))
 
     def get(self, painting: str | Path) -> Painting:
         """Return the painting with this id or path.
@@ -491,16 +508,16 @@ class Index:
         Raises:
             UsageError: it is not indexed; ``painting in index`` asks without raising.
         """
-        with self._collection.reading() as collection:
-            return Painting.from_payload(examples.require_indexed(collection, painting).payload)
+        found = self._collection.ask(lambda now: examples.require_indexed(now, painting))
+        return Painting.from_payload(found.payload)
 
     def __contains__(self, painting: object) -> bool:
         if isinstance(painting, Painting):
             painting = painting.id
         if not isinstance(painting, str | Path):
             return False
-        with self._collection.reading() as collection:
-            return examples.find_indexed(collection, painting) is not None
+        named = painting
+        return self._collection.ask(lambda now: examples.find_indexed(now, named)) is not None
 
     def __iter__(self) -> Iterator[Painting]:
         return self.paintings()
@@ -527,10 +544,12 @@ class Index:
         Raises:
             UsageError: unknown field, or vectors that this index does not keep.
         """
-        with self._collection.reading() as collection:
-            name = collection.manifest.kept(which)
-            conditions = select(collection, where)
-            return read_vectors(collection, name, conditions, lambda record: record.id)
+
+        def read(now: Collection) -> tuple[list[str], NDArray[np.float32]]:
+            name = now.manifest.kept(which)
+            return read_vectors(now, name, select(now, where), lambda record: record.id)
+
+        return self._collection.ask(read)
 
     def field(self, name: str, where: Where | None = None) -> list[Value | None]:
         """Return one field of every painting, None where it lacks it, in the order of ``vectors``.
@@ -564,8 +583,7 @@ class Index:
         """
         from paint_search.index.export import to_arrow
 
-        with self._collection.reading() as collection:
-            return to_arrow(collection, select(collection, where))
+        return self._collection.ask(lambda now: to_arrow(now, select(now, where)))
 
     def faiss(self, where: Where | None = None) -> "tuple[faiss.Index, dict[int, str]]":
         """Return a FAISS index (inner product, unit vectors) for other tools, and label -> id.
@@ -578,8 +596,7 @@ class Index:
         """
         from paint_search.index.export import to_faiss
 
-        with self._collection.reading() as collection:
-            return to_faiss(collection, select(collection, where))
+        return self._collection.ask(lambda now: to_faiss(now, select(now, where)))
 
     def verifier(
         self,
@@ -598,14 +615,13 @@ class Index:
 
     def verify(self, one: Query, other: Query) -> Verdict:
         """Say how likely one artist made both paintings; see ``Verifier.verify``."""
-        return self.verifier().verify(one, other)
+        return self._collection.ask(lambda now: self.verifier().verify(one, other))
 
     def info(self) -> "IndexInfo":
         """Return what there is to know about this index."""
         from paint_search.index.info import inspect
 
-        with self._collection.reading() as collection:
-            return inspect(collection)
+        return self._collection.ask(inspect)
 
     def skipped(self) -> list[tuple[str, str]]:
         """Return (path, reason) of every file that the last runs could not index."""
@@ -624,8 +640,7 @@ class Index:
 
     def locate_query(self, query: str | Path) -> Path:
         """Return the file of a path or id that ``similar`` takes as a query."""
-        with self._collection.reading() as collection:
-            record = examples.find_indexed(collection, query)
+        record = self._collection.ask(lambda now: examples.find_indexed(now, query))
         if record is None or Path(query).is_file():
             return Path(query)
         return self.locate(Painting.from_payload(record.payload))

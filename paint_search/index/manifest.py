@@ -21,13 +21,20 @@ from paint_search.indexer.backbones.registry import BackboneRecord
 from paint_search.indexer.corpus.labels import FOLDER
 from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.search.background import Background
-from paint_search.search.stores.base import LONGEST, Maker, VectorName
-from paint_search.search.stores.uri import Place
+from paint_search.search.stores.base import LONGEST, VectorName
+from paint_search.search.stores.description import Maker
+from paint_search.search.stores.uri import LOCAL, Place
 
-#: 4 since borders may be cut off, 3 since the points may be elsewhere, 2 since there may be compact
-#: vectors; all are read.
-FORMAT: Final = 4
+#: 5 since a collection on a server has generations, 4 since borders may be cut off, 3 since the
+#: points may be elsewhere, 2 since there may be compact vectors; all are read.
+FORMAT: Final = 5
 MANIFEST: Final = "manifest.json"
+
+#: What of it belongs to one machine, and is told to no other.
+_OWN: Final = ("root", "table", "table_encoding", "store")
+
+
+_DAMAGE: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Manifest:
     table: str | None = None  #: the table of labels, written like ``root``; None without one
     #: of the table, as the user said it; None to find it out
     table_encoding: str | None = None
+    #: the file of the table that labels came from on another machine, which this one has not.
+    from_table: str | None = None
     #: what embedded last; None before the first run, and for a formula.
     engine: EngineChoice | None = None
     #: what scores usually are; None where the index has too few labels to say.
@@ -163,21 +172,8 @@ class Manifest:
         """
         file = folder / MANIFEST
         try:
-            record = read_json(file)
-            if record["format"] > FORMAT:
-                raise ManifestError(
-                    f"{file} has format {record['format']}, this version of paint-search reads up "
-                    f"to {FORMAT}; upgrade with pip install --upgrade paint-search"
-                )
-            return cls._from_dict(record)
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-        ) as error:
+            return cls._checked(read_json(file), str(file))
+        except (OSError, *_DAMAGE) as error:
             raise ManifestError(
                 f"{file} is damaged ({type(error).__name__}: {error}); restore it from a backup, "
                 f"or delete {folder} and index again"
@@ -198,6 +194,59 @@ class Manifest:
         except OSError as error:
             raise StoreError(f"{file} cannot be written: {error.strerror}") from error
 
+    def shared(self) -> dict[str, Any]:
+        """Return what all are told who open its collection by address: nothing of this machine."""
+        record = {n: v for n, v in dataclasses.asdict(self).items() if n not in _OWN}
+        record |= {
+            "format": FORMAT,
+            "settings": {n: v for n, v in self.store.settings.items() if n not in LOCAL},
+            "from_table": Path(self.table).name if self.table else self.from_table,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(record))
+        return plain
+
+    @classmethod
+    def of_shared(
+        cls, record: dict[str, Any], place: Place, root: str, here: "Manifest | None"
+    ) -> "Manifest":
+        """Return the manifest of a collection, as ``shared`` told it, on this machine.
+
+        Args:
+            record: what was told.
+            place: where the collection is.
+            root: the corpus folder on this machine, as ``write_path`` writes it.
+            here: what this machine has known of the index so far.
+
+        Raises:
+            ManifestError: damaged, or of a newer format than this program knows.
+        """
+        own = {
+            "root": root,
+            "table": here and here.table,
+            "table_encoding": here and here.table_encoding,
+        }
+        try:
+            theirs = {n: v for n, v in record.get("settings", {}).items() if n not in LOCAL}
+            settings = {**theirs, **place.settings}
+            store = dataclasses.replace(place, settings=settings)
+            whole = record | own | {"store": dataclasses.asdict(store)}
+            return cls._checked(whole, f"the description of {place}")
+        except _DAMAGE as error:
+            raise ManifestError(
+                f"what {place} says of itself is damaged ({type(error).__name__}: {error}); "
+                "restore it from a snapshot, or upgrade paint-search"
+            ) from error
+
+    @classmethod
+    def _checked(cls, record: dict[str, Any], called: str) -> "Manifest":
+        """Return a manifest; raise ManifestError where it is of a newer format."""
+        if record["format"] > FORMAT:
+            raise ManifestError(
+                f"{called} has format {record['format']}, this version of paint-search reads up "
+                f"to {FORMAT}; upgrade with pip install --upgrade paint-search"
+            )
+        return cls._from_dict(record)
+
     @classmethod
     def _from_dict(cls, record: dict[str, Any]) -> "Manifest":
         engine = record["engine"]
@@ -217,6 +266,7 @@ class Manifest:
             labels=str(record["labels"]),
             table=None if record["table"] is None else str(record["table"]),
             table_encoding=None if (of := record.get("table_encoding")) is None else str(of),
+            from_table=None if (name := record.get("from_table")) is None else str(name),
             engine=EngineChoice.from_dict(engine) if engine else None,
             background=_background(record["background"]),
             compact_background=_background(record.get("compact_background")),

@@ -5,30 +5,46 @@ Never creates or changes anything.
 
 import itertools
 import os
+import re
 from pathlib import Path
 from typing import Final
 
-from paint_search.errors import UsageError
+from paint_search.errors import UsageError, argument
 from paint_search.index.manifest import is_index
 from paint_search.indexer.corpus.scan import find_file
 from paint_search.painting import Painting
+from paint_search.search.stores.uri import Place
 
 FOLDER: Final = ".paint-search"
 VARIABLE: Final = "PAINT_SEARCH_INDEX"
+
+#: How the address of a collection begins, also where a path was made of it.
+_ADDRESS: Final = re.compile("(qdrants?):/{1,2}")
 
 #: No file is below it.
 NOWHERE: Final = Path(os.devnull)
 
 
-def named_index(folder: str | Path | None) -> Path | None:
-    """Return the index folder that was named, by argument or environment, or None."""
-    named = folder or os.path.expanduser(os.environ.get(VARIABLE, ""))  # noqa: PTH111
-    return Path(named).absolute() if named else None
+def named_index(folder: str | Path | None) -> Path | Place | None:
+    """Return the index folder that was named, or a collection by its address, or None.
+
+    Raises:
+        UsageError: an address that cannot be read.
+    """
+    named = str(folder or os.environ.get(VARIABLE, ""))
+    if match := _ADDRESS.match(named):
+        try:
+            return Place.parse(f"{match[1]}://{named[match.end() :]}")
+        except UsageError as error:
+            raise UsageError(f"{argument('folder', named, '--index')}: {error.args[0]}") from error
+    return Path(os.path.expanduser(named)).absolute() if named else None  # noqa: PTH111
 
 
-def find_index(folder: str | Path | None = None) -> Path | None:
+def find_index(folder: str | Path | None = None) -> Path | Place | None:
     """Return the index that is named, else the nearest one here or above, or None."""
     named = named_index(folder)
+    if isinstance(named, Place):
+        return named
     if named:
         return named if is_index(named) else None
     here = Path.cwd()

@@ -23,7 +23,8 @@ from paint_search.index.collection import Collection
 from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
 from paint_search.index.manifest import Manifest
-from paint_search.index.paths import read_path, write_path
+from paint_search.index.paths import NOWHERE, read_path, write_path
+from paint_search.index.repair import counts_of, repair
 from paint_search.indexer.backbones.engines import DEVICES, Embedder
 from paint_search.indexer.corpus.labels import label_source
 from paint_search.indexer.corpus.scan import Part, Walk, scan
@@ -35,6 +36,7 @@ from paint_search.indexer.pipeline import Pipeline, Summary, gone
 from paint_search.painting import Painting, Progress, Record, composed
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
+from paint_search.search.stores.opening import nodes_of
 
 SKIPPED: Final = "skipped.csv"
 UNMATCHED: Final = "unmatched.csv"
@@ -57,6 +59,7 @@ class Request:
     weights: Path | None
     device: str
     part: Part | None
+    repair: bool
     report: Callable[[Progress], None]
     cancelled: Callable[[], bool]
 
@@ -113,6 +116,7 @@ def sync(collection: Collection, request: Request) -> Summary:
     if request.weights is not None:
         collection.backbone.check_weights(request.weights)
     run = time.time_ns()
+    before = counts_of(nodes_of(store))
     engine = _Engine(collection, request, summary.notes.append)
     walk: Walk = partial(scan, folder, root)
     part = request.part or Part()
@@ -149,6 +153,8 @@ def sync(collection: Collection, request: Request) -> Summary:
     if not summary.interrupted:
         own = partial(_is_own, scope, part)
         _settle_gone(store, root, own, run, request.prune, summary)
+        if part.count == 1 or request.repair:  # other machines' parts are counted as they arrive
+            summary.notes += repair(store, before, root, own, thorough=request.repair)
         building = partial(replace, words="building the graph")
         store.optimize(lambda progress: request.report(building(progress)), request.cancelled)
     if isinstance(entrance, CachingStore):
@@ -226,6 +232,8 @@ def _enter_corpus(collection: Collection, folder: Path, summary: Summary) -> tup
     for spelling, base in ((folder, root), (folder.resolve(), root.resolve())):
         if spelling.is_relative_to(base):
             return manifest, root / spelling.relative_to(base)
+    if root == NOWHERE:  # of a collection that was opened by its address
+        return replace(manifest, root=write_path(folder, index)), folder
     if root.exists():
         raise UsageError(
             f"{index} is the index of {root}, and {folder} is not inside it; make another index "
@@ -240,11 +248,20 @@ def _enter_corpus(collection: Collection, folder: Path, summary: Summary) -> tup
 
 
 def _remember_labels(index: Path, manifest: Manifest, request: Request) -> Manifest:
+    unsaid = request.table is None and request.labels is None
+    if manifest.from_table and manifest.table is None and unsaid:
+        raise UsageError(
+            f"labels of this index come from a table, {manifest.from_table}, on another machine; "
+            f"name it with {argument('table')}, or say where they come from now with "
+            f"{argument('labels')}"
+        )
     if request.table is not None:
         table = write_path(request.table.absolute(), index)
         return replace(manifest, table=table, table_encoding=request.table_encoding)
     if request.labels is not None:
-        return replace(manifest, labels=request.labels, table=None, table_encoding=None)
+        return replace(
+            manifest, labels=request.labels, table=None, table_encoding=None, from_table=None
+        )
     return manifest
 
 

@@ -21,13 +21,13 @@ from paint_search.eval.inputs import plain_fields
 from paint_search.files import UNWRITABLE, read_arrays, read_json, replacing
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, name_query, read_examples
+from paint_search.index.shared import CALIBRATION
 from paint_search.painting import Painting, Value
 from paint_search.search.stores.base import VectorName, VectorQuery
 
 if TYPE_CHECKING:
     from paint_search.verify import Judge, Material
 
-FOLDER: Final = "verification"
 FORMAT: Final = 1
 _SETTINGS: Final = "calibration.json"
 _ARRAYS: Final = "calibration.safetensors"
@@ -188,7 +188,8 @@ class Verifier:
 
     def calibration(self) -> Calibration:
         """Return the calibration of the index, made where there is none that fits."""
-        found = Calibration.load(self.collection.folder / FOLDER)
+        self.collection.fetch(CALIBRATION)
+        found = Calibration.load(self.collection.folder / CALIBRATION)
         count = self.collection.store.count()
         length = self.collection.manifest.dimensions[self._kinds()[0]]
         fits = (
@@ -201,7 +202,8 @@ class Verifier:
         self.note("calibrating on pairs of paintings by known artists; later runs reuse it")
         made = self._calibrate(count)
         try:
-            made.save(self.collection.folder / FOLDER)
+            made.save(self.collection.folder / CALIBRATION)
+            self.collection.send(CALIBRATION)
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise

@@ -5,31 +5,34 @@ knows alone. Called by the index.
 """
 
 from paint_search.search.stores.base import (
-    Maker,
     Match,
     Store,
     VectorName,
     VectorQuery,
 )
+from paint_search.search.stores.description import Description, Maker, Part, Shared
 from paint_search.search.stores.opening import (
-    check_reach,
     delete_store,
     faiss_of,
-    next_place,
+    open_next,
     open_store,
+    reach,
 )
 from paint_search.search.stores.uri import Place
 
 __all__ = [
+    "Description",
     "Maker",
     "Match",
+    "Part",
     "Place",
+    "Shared",
     "Store",
     "VectorName",
     "VectorQuery",
-    "check_reach",
     "delete_store",
     "faiss_of",
-    "next_place",
+    "open_next",
     "open_store",
+    "reach",
 ]

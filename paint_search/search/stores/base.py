@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from paint_search.errors import StoreError
 from paint_search.painting import Progress, Record
 from paint_search.search.filters import Filter
+from paint_search.search.stores.description import Shared
 
 Report = Callable[[Progress], None]
 
@@ -132,17 +133,6 @@ class Match:
         object.__setattr__(self, "score", min(1.0, max(-1.0, self.score)))
 
 
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """What made the vectors of a store: a name to read, and a fingerprint to compare.
-
-    Vectors of two fingerprints must never meet in one store.
-    """
-
-    name: str
-    fingerprint: str
-
-
 def silent(progress: Progress) -> None:
     """Report nothing."""
 
@@ -152,11 +142,44 @@ def never() -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One of the copies of a shard, as the node says that keeps it, or another of it."""
+
+    shard: int  #: its number
+    state: str  #: such as Active, Partial or Dead, as Qdrant calls it
+    points: int | None  #: about how many it has; None where its node was not asked
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the server that keeps the points, as it says itself, or another says of it."""
+
+    address: str | None  #: None where it is not known, and the node was not asked
+    peer: int | None  #: its number in the cluster; None where it does not answer
+    copies: list[Copy]
+    points: int | None  #: how many it counts, by its own copies; None where it does not answer
+    fault: str | None = None  #: why it does not answer
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with it, in sentences."""
+        name = self.address or f"node {self.peer}"
+        dead = (copy.shard for copy in self.copies if copy.state == "Dead")
+        found = [f"the copy of shard {shard} on {name} is dead" for shard in dead]
+        return found if self.fault is None else [self.fault, *found]
+
+
 class Store(Protocol):
     """A collection of points with unit-norm vectors, full, compact or both.
 
     Every method raises StoreError when the storage fails.
     """
+
+    @property
+    def shared(self) -> Shared | None:
+        """The collection that others open by its address; None of points in an index folder."""
+        ...
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced."""

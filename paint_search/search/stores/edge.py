@@ -65,6 +65,7 @@ class EdgeStore(Engine):
         StoreError: it is damaged, or its folder cannot be written.
     """
 
+    shared = None
     dialect = Dialect(
         filter=edge.Filter,
         field=edge.FieldCondition,

@@ -140,6 +140,8 @@ class FaissStore:
         UsageError: FAISS knows no such index as is wanted.
     """
 
+    shared = None
+
     def __init__(
         self,
         folder: Path,

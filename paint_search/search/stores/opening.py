@@ -4,17 +4,21 @@ The only module that knows every kind of store. Imports one when it is asked for
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from paint_search.errors import StoreError, missing_libraries
-from paint_search.search.stores.base import Maker, Store, VectorName
+from paint_search.painting import Record
+from paint_search.search.stores.base import Node, Store, VectorName
+from paint_search.search.stores.description import Maker, Shared
 from paint_search.search.stores.uri import Place
 
 if TYPE_CHECKING:
     import faiss
+
+    from paint_search.search.stores.qdrant.collection import ServedCollection
 
 
 def open_store(
@@ -22,6 +26,7 @@ def open_store(
     place: Place,
     dimensions: Mapping[VectorName, int],
     maker: Maker,
+    shared: Shared | None = None,
     **tuning: Any,
 ) -> Store:
     """Return the store at ``place``, empty where there was none.
@@ -31,6 +36,7 @@ def open_store(
         place: where its points are.
         dimensions: of each kind of vector that it keeps.
         maker: of those vectors; a server's collection says whose it holds.
+        shared: that collection, where it was asked for already.
         tuning: thresholds of that kind of store, as its class takes them by keyword; by them a
             small collection can be measured, or tested, as a large one.
 
@@ -56,28 +62,45 @@ def open_store(
         case "qdrant":
             from paint_search.search.stores.qdrant.store import QdrantStore
 
-            return QdrantStore(place, dimensions, maker, **tuning)
+            served = cast("ServedCollection", shared or reach(place))
+            return QdrantStore(served, dimensions, maker, **tuning)
 
 
-def next_place(index: Path, place: Place) -> Place:
-    """Return a free place beside this one, for the same points written anew.
+def open_next(
+    index: Path,
+    before: Store,
+    place: Place,
+    dimensions: Mapping[VectorName, int],
+    maker: Maker,
+    claim: str,
+) -> tuple[Place, Store]:
+    """Return an empty store for the points of another written anew, and where it is.
+
+    Args:
+        index: folder of the index.
+        before: the store whose points they are.
+        place: where that is.
+        dimensions: of each kind of vector that the new one keeps.
+        maker: of those vectors.
+        claim: who makes it, where others may be about to.
 
     Raises:
         StoreError: the server is out of reach.
+        StoreBusyError: another machine is making one.
     """
-    return place.successor(lambda made: _taken(index, made))
+    if before.shared is None:
+        made = place.successor(lambda made: (index / made.name).exists())
+        return made, open_store(index, made, dimensions, maker)
+    from paint_search.search.stores.qdrant.collection import ServedCollection
 
-
-def _taken(index: Path, place: Place) -> bool:
-    if place.embedded:
-        return (index / place.name).exists()
-    from paint_search.search.stores.qdrant.collection import exists
-
-    return exists(place)
+    if not isinstance(before.shared, ServedCollection):
+        raise TypeError(type(before.shared))
+    served = before.shared.next(place, dimensions, maker, claim)
+    return served.place, open_store(index, served.place, dimensions, maker, served)
 
 
 def delete_store(index: Path, place: Place) -> None:
-    """Delete the points at ``place``; nothing happens where there are none.
+    """Delete the points at ``place``, of a server all that was kept with them, if there are any.
 
     Raises:
         StoreError: the server is out of reach.
@@ -85,25 +108,32 @@ def delete_store(index: Path, place: Place) -> None:
     if place.embedded:
         shutil.rmtree(index / place.name, ignore_errors=True)
         return
-    from paint_search.search.stores.qdrant.collection import delete_collection
+    from paint_search.search.stores.qdrant.collection import ServedCollection
 
-    delete_collection(place)
+    ServedCollection(place).delete()
 
 
-def check_reach(place: Place) -> None:
-    """Raise StoreError if a server cannot be reached or a library is missing; create nothing.
+def reach(place: Place, *, named: bool = False) -> Shared | None:
+    """Connect to the server of a place, and ask what is there; None for a place in an index folder.
 
-    Only for a place that the user has named: its server is trusted from now on.
+    Args:
+        place: where the points are, or are to be.
+        named: the user has named it, so that its server is trusted from now on.
+
+    Raises:
+        StoreError: the server cannot be reached, or was never named; or a library is missing.
     """
     if place.kind == "faiss":
         require_faiss()
-    if place.server is not None:
-        from paint_search.search.stores.qdrant.servers import named
+    if place.server is None:
+        return None
+    from paint_search.search.stores.qdrant.collection import ServedCollection
+    from paint_search.search.stores.qdrant.servers import named as naming
 
-        with ExitStack() as all_named:
-            for server in place.servers:
-                all_named.enter_context(named(server))
-            _taken(Path(), place)
+    with ExitStack() as all_named:
+        for server in place.servers if named else ():
+            all_named.enter_context(naming(server, place.files))
+        return ServedCollection(place)
 
 
 def require_faiss() -> None:
@@ -116,3 +146,15 @@ def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":
     """Return the FAISS index that a store searches, with label -> id; None of any other store."""
     raw = getattr(store, "raw", None)  # FAISS may not be installed
     return raw() if raw else None
+
+
+def nodes_of(store: Store) -> list[Node]:
+    """Return the nodes that keep the points, with the copies of each; of an embedded store none."""
+    nodes = getattr(store, "nodes", None)  # of a server alone
+    return nodes() if nodes else []
+
+
+def uneven_of(store: Store) -> Iterable[Record]:
+    """Return the points that some copies have, and others lack or have otherwise."""
+    uneven = getattr(store, "uneven", None)
+    return uneven() if uneven else ()

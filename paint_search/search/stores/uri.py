@@ -4,9 +4,11 @@ Settings stand behind a ``?``, as in ``faiss?factory=HNSW32`` or ``qdrant://host
 Reads and writes text, never touches a store. Secrets have no place in it.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Literal, Self, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -18,6 +20,9 @@ Setting = str | int | bool
 #: Port of Qdrant's gRPC interface.
 PORT: Final = 6334
 
+#: Settings that are files of this machine, and belong nowhere else.
+LOCAL: Final = ("ca", "cert", "key")
+
 _SCHEMES: Final = ("qdrant", "qdrants")
 _COLLECTION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -28,7 +33,7 @@ class Place:
 
     Attributes:
         kind: of the store.
-        base: name of the folder in the index, or of the collection.
+        base: name of the folder in the index, or public name of the collection.
         generation: counts up whenever the points are written anew, as ``compress`` does.
         server: scheme, host and port, of several nodes separated by commas; None for stores in a
             folder of the index.
@@ -75,24 +80,43 @@ class Place:
                 f"{argument('store', text)} names no host or no collection: write "
                 f"qdrant://HOST:{PORT}/COLLECTION, with letters, digits, '_', '-' and '.'"
             )
+        settings = _settings("qdrant", query, text)
+        if scheme == "qdrant" and not settings.keys().isdisjoint(LOCAL):
+            raise UsageError(
+                f"{argument('store', head)}: {', '.join(LOCAL)} name files for TLS; write qdrants://"
+            )
+        if ("cert" in settings) != ("key" in settings):
+            raise UsageError(
+                f"{argument('store', head)}: cert and key, this machine's certificate and the file "
+                "of its private key, go together; an API key goes into QDRANT_API_KEY"
+            )
         shown = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
         return cls(
             "qdrant",
             base=name,
             server=f"{scheme}://{','.join(dict.fromkeys(shown))}",
-            settings=_settings("qdrant", query, text),
+            settings=settings,
         )
 
     @property
     def name(self) -> str:
-        """Name of the folder in the index, or of the collection."""
-        return self.base if self.generation == 1 else f"{self.base}-{self.generation}"
+        """Name of the folder in the index, or of the collection of this generation.
+
+        The public name of a collection is ``base``, which leads to the newest generation.
+        """
+        first = self.embedded and self.generation == 1
+        return self.base if first else f"{self.base}-{self.generation}"
 
     @property
     def servers(self) -> list[str]:
         """Scheme, host and port of each node of the server."""
         scheme, _, addresses = (self.server or "").partition("://")
         return [f"{scheme}://{address}" for address in addresses.split(",") if address]
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """The files of this machine that its settings name."""
+        return {name: Path(str(self.settings[name])) for name in LOCAL if name in self.settings}
 
     @property
     def embedded(self) -> bool:
@@ -103,6 +127,14 @@ class Place:
         """Tell whether both name one place, whatever their settings and generations."""
         return (self.kind, self.base, self.server) == (other.kind, other.base, other.server)
 
+    def as_named(self, named: Self) -> Self:
+        """Return the same with the files that a user has named now, if any."""
+        if not named.files:
+            return self
+        kept = {name: v for name, v in self.settings.items() if name not in LOCAL}
+        files = {name: str(file) for name, file in named.files.items()}
+        return replace(self, settings=kept | files)
+
     def successor(self, taken: Callable[[Self], bool]) -> Self:
         """Return the place of the next generation that is not taken."""
         made = replace(self, generation=self.generation + 1)
@@ -111,7 +143,7 @@ class Place:
         return made
 
     def __str__(self) -> str:
-        head = self.kind if self.server is None else f"{self.server}/{quote(self.name)}"
+        head = self.kind if self.server is None else f"{self.server}/{quote(self.base)}"
         return f"{head}?{urlencode(self.settings)}" if self.settings else head
 
     @classmethod
@@ -169,6 +201,12 @@ def _flag(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
+def _file(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return str(Path(os.path.expanduser(text)).absolute())  # noqa: PTH111
+
+
 _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
     "edge": {},
     "faiss": {"factory": str},
@@ -178,6 +216,7 @@ _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
         "consistency": _positive,
         "on_disk": _flag,
         "quantization": {"int8": "int8", "binary": "binary"}.__getitem__,
+        **dict.fromkeys(LOCAL, _file),
     },
 }
 

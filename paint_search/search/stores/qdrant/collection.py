@@ -1,19 +1,28 @@
-"""Collections of a Qdrant server: made for an index, checked, replaced and deleted.
+"""Collections of a Qdrant server: found by their public name, made, described, replaced.
 
-A collection says whose vectors it holds, so that those of two models never meet in one.
+The public name is an alias of the newest of some generations, ``paintings`` of ``paintings-2``. All
+calls name the alias, so that a key for that name will do; names of vectors tell generations apart,
+so that what was meant for another one is refused. Each generation says what it is in its metadata.
 """
 
+import base64
 import logging
+import re
+import time
+import uuid
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+import grpc
 from qdrant_client import QdrantClient, models
 
-from paint_search.errors import StoreError, argument
+from paint_search.errors import StoreBusyError, StoreError, StoreMovedError, argument
 from paint_search.painting import Value
-from paint_search.search.stores.base import Maker, VectorName
+from paint_search.search.stores.base import VectorName
+from paint_search.search.stores.description import Description, Maker, Part
 from paint_search.search.stores.engine import Plan
 from paint_search.search.stores.qdrant.wire import Wire
 from paint_search.search.stores.uri import Place, Setting
@@ -41,90 +50,415 @@ _UNIQUE: Final = frozenset({"path", "title", "_hash"})
 #: of which a server may take a few only.
 _BOOKKEEPING: Final[Mapping[str, Value]] = {"_hash": "", "path": "", "_trimmed": 0.0}
 
-#: Where a collection says whose vectors it holds.
+#: Where a collection says what it is.
 _METADATA: Final = "paint_search"
+
+#: Names of vectors: their kind, and the generation but in collections of before there were any.
+_VECTOR: Final = re.compile(r"(full|compact)(-\d+)?")
+
+#: Seconds for which the claim of somebody who fills a generation holds without being renewed.
+_LEASE: Final = 300.0
+
+#: Bytes of a file in one point of the companion collection: far below what a server takes at once.
+_PIECE: Final = 2**20
+_PIECES: Final = 8  # read at once
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-def enter(
-    wire: Wire, place: Place, dimensions: Mapping[VectorName, int], maker: Maker, plan: Plan
-) -> models.CollectionInfo:
-    """Make the collection or check that it is ours; return what the server says of it.
+class ServedCollection:
+    """The collection at ``place`` on its server, found or yet to be made; see ``Shared``.
 
-    Raises:
-        StoreError: the server is out of reach, or the collection holds other vectors.
+    Args:
+        place: where it is; the generation is the one that is found there.
+        follows: for one that is still being filled, the generation that it is to replace.
+
+    Attributes:
+        place: where, of the generation that was found.
+        wire: the line to the server.
+        name: what calls name.
+        info: what the server said of it last; None where it is not there.
+        description: what it said of itself then.
     """
-    name = place.name
-    # Every collection has a kind of vectors, even where no point comes with one.
-    lengths = dict(dimensions) or {"compact": 1}
-    if not wire.call(lambda client: client.collection_exists(name)):
+
+    def __init__(self, place: Place, follows: int | None = None) -> None:
+        self.place = place
+        self.wire = Wire(place)
+        self.name = place.base if follows is None else place.name
+        self.info: models.CollectionInfo | None = None
+        self._follows = follows
+        self.description: Description | None = None
         try:
-            _create(wire, place, lengths, maker, plan)
+            self.look()
+        except BaseException:
+            self.wire.close()
+            raise
+
+    @property
+    def vectors(self) -> dict[VectorName, str]:
+        """What each kind of vectors is called in it."""
+        return {kind: name for kind, (name, _) in self._kinds().items()}
+
+    def look(self) -> Description | None:
+        """Ask what the public name leads to now, and what that says of itself."""
+        self.info = self._ask_for(self.name)
+        if self.info is None and self.name == self.place.base and self.place.generation > 1:
+            # Of before there were aliases, or still being filled.
+            self.info = self._ask_for(self.place.name)
+            if self.info is not None:
+                self.name = self.place.name
+        self.description = None if self.info is None else self._read(self.info)
+        if self.description is not None and self.description.generation:
+            self.place = replace(self.place, generation=self.description.generation)
+        return self.description
+
+    def enter(
+        self, dimensions: Mapping[VectorName, int], maker: Maker, plan: Plan
+    ) -> models.CollectionInfo:
+        """Make the collection if it is not there; check that it is for such vectors.
+
+        Raises:
+            StoreError: the server is out of reach, or the collection holds other vectors.
+        """
+        # Every collection has a kind of vectors, even where no point comes with one.
+        lengths: dict[VectorName, int] = dict(dimensions) or {"compact": 1}
+        if self.info is None:
+            self._make(lengths, Description(maker, generation=1), plan)
+        theirs = {kind: length for kind, (_, length) in self._kinds().items()}
+        name, remedy = self._called, f"name another collection in {argument('store')}"
+        if self.info is None or self.description is None:
+            raise StoreError(f"{name} was not made by paint-search; {remedy}")
+        made = self.description.maker
+        if theirs != lengths or made.fingerprint != maker.fingerprint:
+            raise StoreError(
+                f"{name} holds vectors {_shape(theirs)} of {made.name}, not "
+                f"{_shape(lengths)} of {maker.name}; {remedy}, or use the index folder that made it"
+            )
+        return self.info
+
+    def _make(
+        self, lengths: Mapping[VectorName, int], description: Description, plan: Plan
+    ) -> None:
+        first = replace(self.place, generation=1)
+        try:
+            self._create(first, lengths, description, plan)
         except StoreError:
             # Another machine may have been quicker; then its collection is checked.
-            if not wire.call(lambda client: client.collection_exists(name)):
+            if self._ask_for(first.name) is None:
                 raise
-    info = wire.call(lambda client: client.get_collection(name))
-    _check(info, place, lengths, maker)
-    return info
+        self._create_companion()
+        self._lead_to(first)
+        self.look()
 
+    def next(
+        self, place: Place, dimensions: Mapping[VectorName, int], maker: Maker, claim: str
+    ) -> "ServedCollection":
+        """Make the next generation, which the public name does not lead to before ``publish``.
 
-def _create(wire: Wire, place: Place, lengths: Mapping[Any, int], maker: Maker, plan: Plan) -> None:
-    settings, name = place.settings, place.name
-    first = "compact" if "compact" in lengths else "full"
-    codes = _QUANTIZATIONS[settings.get("quantization")]
-    vectors = {
-        kind: models.VectorParams(
-            size=length,
-            distance=models.Distance.COSINE,
-            datatype=models.Datatype.FLOAT16,
-            on_disk=bool(settings.get("on_disk", False)),
-            hnsw_config=plan.links(models.HnswConfigDiff, graph=kind == first),
-            quantization_config=codes if kind == first else None,
+        Args:
+            place: where this one is, with the settings that it was made with.
+            dimensions: of each kind of vector that it keeps.
+            maker: of those vectors.
+            claim: who makes it; what was left unfinished under the same claim is deleted first.
+
+        Raises:
+            StoreBusyError: another machine is making one.
+            StoreError: the server failed.
+        """
+        made = replace(place, generation=self.place.generation + 1)
+        while (info := self._ask_for(made.name)) is not None:
+            found = self._read(info)
+            if found is not None and found.claim:
+                if found.claim != claim and found.until > time.time():
+                    raise StoreBusyError(
+                        f"another machine is writing {self.place.server}'s {made.name} for the "
+                        "same index; wait until it has finished, or, if it was killed, for "
+                        f"{found.until - time.time():.0f} s, and run the same command again"
+                    )
+                self._delete(made.name)
+            made = replace(made, generation=made.generation + 1)
+        described = Description(
+            maker, generation=made.generation, claim=claim, until=time.time() + _LEASE
         )
-        for kind, length in lengths.items()
-    }
-    made = partial(
-        QdrantClient.create_collection,
-        collection_name=name,
-        vectors_config=vectors,
-        optimizers_config=plan.optimizers(models.OptimizersConfigDiff),
-        shard_number=_number(settings, "shards"),
-        replication_factor=_number(settings, "replicas"),
-        write_consistency_factor=_number(settings, "consistency"),
-        on_disk_payload=True,
-        metadata={
-            _METADATA: {
-                "maker": maker.name,
-                "fingerprint": maker.fingerprint,
-            }
-        },
-    )
-    try:
-        wire.call(made)
-    except StoreError as error:
-        if "quantization" not in str(error) or settings.get("quantization"):
-            raise
-        _LOG.warning(
-            "%s is older than Qdrant 1.18 and knows no codes of 4 bits: %r is searched by codes of "
-            "8 bits, which take twice the memory",
-            place.server,
-            name,
-        )
-        vectors[first].quantization_config = _QUANTIZATIONS["int8"]
-        wire.call(made)
-    for field, value in _BOOKKEEPING.items():
-        kind = field_kind(field, value)
-        wire.call(
-            partial(
-                QdrantClient.create_payload_index,
-                collection_name=name,
-                field_name=field,
-                field_schema=kind,
-                wait=True,
+        self._create(made, dict(dimensions) or {"compact": 1}, described, Plan())
+        return ServedCollection(made, follows=self.place.generation)
+
+    def renew(self) -> None:
+        """Say that it is still being filled.
+
+        Raises:
+            StoreError: somebody has taken it for left behind.
+        """
+        described = self.description
+        if described is not None and described.until - time.time() < _LEASE / 2:
+            self._say(replace(described, until=time.time() + _LEASE))
+
+    def publish(self, before: "ServedCollection") -> None:
+        """Let the public name lead here instead of to the generation of before, in one step.
+
+        Raises:
+            StoreError: it leads elsewhere already, since another machine was quicker.
+        """
+        newest = before.look()
+        if newest is None or before.place.generation != self._follows:
+            raise StoreError(
+                f"another machine has replaced {before._called} meanwhile; what it made stays: run "
+                "the same command again to replace that"
             )
+        if self.description is not None:
+            self._say(replace(self.description, claim="", until=0.0))
+        self._lead_to(self.place, before)
+        self.name, self._follows = self.place.base, None
+        before.name = before.own_name
+        self.look()
+
+    def discard(self) -> None:
+        """Delete this generation, unless it was published."""
+        if self._follows is not None:
+            self._delete(self.name)
+
+    def retire(self, seconds: float) -> None:
+        """Leave this generation to those who are reading it, for some time, and then delete it."""
+        if self.is_plain:
+            return  # its name was needed
+        if seconds > 0 and self.description is not None:
+            self._say(replace(self.description, until=time.time() + seconds))
+        else:
+            self._delete(self.own_name)
+
+    def delete(self) -> None:
+        """Delete the collection and the files that travel with it, and hang up."""
+        with closing(self.wire):
+            for name in (self.own_name, self._companion):
+                if self._ask_for(name) is not None:
+                    self._delete(name)
+
+    def sweep(self) -> None:
+        """Delete generations of before whose time is over, as far as the key may."""
+        for number in range(self.place.generation - 1, 0, -1):
+            name = replace(self.place, generation=number).name
+            try:
+                info = self._ask_for(name)
+                if info is None:
+                    return
+                found = self._read(info)
+                if found is not None and 0 < found.until < time.time():
+                    self._delete(name)
+            except StoreError as error:
+                if code_of(error) == grpc.StatusCode.PERMISSION_DENIED:
+                    return
+                raise
+
+    def describe(self, manifest: Mapping[str, Any], parts: Mapping[str, Part]) -> bool:
+        """Say something else from now on; False where the key has no right to that."""
+        described = self.description
+        if described is None:
+            return False
+        if (described.manifest, described.parts) == (manifest, parts):
+            return True
+        said = replace(described, manifest=manifest, parts=parts)
+        if not described.generation:  # of before collections said what they are
+            said = replace(said, generation=self.place.generation)
+        try:
+            if not described.generation:
+                self._create_companion()
+            self._say(said)
+            if not described.generation and self.name != self.place.base:
+                self._lead_to(self.place)
+                self.name = self.place.base
+        except StoreError as error:
+            if code_of(error) == grpc.StatusCode.PERMISSION_DENIED:
+                return False
+            if code_of(error) == grpc.StatusCode.NOT_FOUND:
+                raise StoreMovedError(f"another machine has replaced {self._called}") from error
+            raise
+        return True
+
+    def send(self, part: Part, content: bytes) -> None:
+        """Keep the content of a file, unless it is kept already."""
+        ids = _pieces(part)
+        there = self.wire.call(
+            lambda client: client.retrieve(self._companion, ids, with_payload=False)
         )
+        kept = {str(point.id) for point in there}
+        for number, one in enumerate(ids):
+            if one in kept:
+                continue
+            data = base64.b64encode(content[number * _PIECE : (number + 1) * _PIECE]).decode()
+            point = models.PointStruct(id=one, vector={}, payload={"data": data})
+            self.wire.call(partial(_upsert, name=self._companion, point=point))
+
+    def fetch(self, part: Part) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            StoreError: it is not there, or not what was described.
+        """
+        content, ids = bytearray(), _pieces(part)
+        for start in range(0, len(ids), _PIECES):
+            asked = ids[start : start + _PIECES]
+            points = self.wire.call(partial(_retrieve, name=self._companion, ids=asked))
+            found = {str(point.id): point.payload or {} for point in points}
+            for one in asked:
+                piece = str(found.get(one, {}).get("data", ""))[: 2 * _PIECE]
+                with suppress(ValueError):  # which the checksum tells
+                    content += base64.b64decode(piece)
+        if Part.of(bytes(content)) != part:
+            raise StoreError(
+                f"a file of {self._called} is damaged or not there (SHA-256 {part.sha256[:16]}): "
+                f"its collection {self._companion!r} lacks it; write it again with "
+                "paint-search index from the folder that has it"
+            )
+        return bytes(content)
+
+    @property
+    def _companion(self) -> str:
+        return f"{self.place.base}.parts"
+
+    @property
+    def _called(self) -> str:
+        return f"the collection {self.name!r} of {self.place.server}"
+
+    def _kinds(self) -> dict[VectorName, tuple[str, int]]:
+        """Return what each kind of vectors is called, and its length."""
+        made: dict[VectorName, tuple[str, int]] = {}
+        vectors = self.info and self.info.config.params.vectors
+        for name, params in vectors.items() if isinstance(vectors, dict) else ():
+            if match := _VECTOR.fullmatch(name):
+                kind: VectorName = "full" if match[1] == "full" else "compact"
+                made[kind] = name, params.size
+        return made
+
+    def _read(self, info: models.CollectionInfo) -> Description | None:
+        record = (info.config.metadata or {}).get(_METADATA)
+        if record is None:
+            return None
+        try:
+            return Description.from_metadata(record)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{self._called} does not say what it is in a way that can be read ({error}); "
+                "restore it from a snapshot, or upgrade paint-search"
+            ) from error
+
+    def _ask_for(self, name: str) -> models.CollectionInfo | None:
+        try:
+            return self.wire.call(lambda client: client.get_collection(name))
+        except StoreError as error:
+            if code_of(error) == grpc.StatusCode.NOT_FOUND:
+                return None
+            raise
+
+    def _say(self, description: Description) -> None:
+        said = replace(description, revision=uuid.uuid4().hex)
+        metadata = {_METADATA: said.to_metadata()}
+        # By its own name: another generation may have become the public one.
+        name = self.own_name
+        self.wire.call(lambda client: client.update_collection(name, metadata=metadata))
+        self.description = said
+
+    def _delete(self, name: str) -> None:
+        self.wire.call(lambda client: client.delete_collection(name))
+
+    def _lead_to(self, place: Place, before: "ServedCollection | None" = None) -> None:
+        """Let the public name lead to a generation."""
+        alias = models.CreateAlias(collection_name=place.name, alias_name=place.base)
+        steps: list[models.CreateAliasOperation | models.DeleteAliasOperation] = [
+            models.CreateAliasOperation(create_alias=alias)
+        ]
+        if before is not None and before.is_plain:
+            # A collection of before there were aliases has that name itself.
+            before._delete(place.base)
+        elif before is not None and before.name == place.base:
+            old = models.DeleteAlias(alias_name=place.base)
+            steps.insert(0, models.DeleteAliasOperation(delete_alias=old))
+        self.wire.call(lambda client: client.update_collection_aliases(steps))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the public name is the collection's own, as before there were aliases."""
+        return self.place.generation == 1 and all(k == name for k, name in self.vectors.items())
+
+    @property
+    def own_name(self) -> str:
+        """What the collection is called, whatever the public name leads to."""
+        return self.place.base if self.is_plain else self.place.name
+
+    def _create_companion(self) -> None:
+        """Make the collection of the files that travel with this one."""
+        if self._ask_for(self._companion) is not None:
+            return
+        replicas = self.info and self.info.config.params.replication_factor
+        try:
+            self.wire.call(
+                lambda client: client.create_collection(
+                    self._companion,
+                    vectors_config={},
+                    shard_number=1,
+                    replication_factor=replicas or _number(self.place.settings, "replicas"),
+                    on_disk_payload=True,
+                )
+            )
+        except StoreError:
+            if self._ask_for(self._companion) is None:
+                raise
+
+    def _create(
+        self,
+        place: Place,
+        lengths: Mapping[VectorName, int],
+        description: Description,
+        plan: Plan,
+    ) -> None:
+        settings, name = place.settings, place.name
+        first = "compact" if "compact" in lengths else "full"
+        codes = _QUANTIZATIONS[settings.get("quantization")]
+        vectors = {
+            f"{kind}-{place.generation}": models.VectorParams(
+                size=length,
+                distance=models.Distance.COSINE,
+                datatype=models.Datatype.FLOAT16,
+                on_disk=bool(settings.get("on_disk", False)),
+                hnsw_config=plan.links(models.HnswConfigDiff, graph=kind == first),
+                quantization_config=codes if kind == first else None,
+            )
+            for kind, length in lengths.items()
+        }
+        made = partial(
+            QdrantClient.create_collection,
+            collection_name=name,
+            vectors_config=vectors,
+            optimizers_config=plan.optimizers(models.OptimizersConfigDiff),
+            shard_number=_number(settings, "shards"),
+            replication_factor=_number(settings, "replicas"),
+            write_consistency_factor=_number(settings, "consistency"),
+            on_disk_payload=True,
+            metadata={_METADATA: description.to_metadata()},
+        )
+        try:
+            self.wire.call(made)
+        except StoreError as error:
+            if "quantization" not in str(error) or settings.get("quantization"):
+                raise
+            _LOG.warning(
+                "%s is older than Qdrant 1.18 and knows no codes of 4 bits: %r is searched by "
+                "codes of 8 bits, which take twice the memory",
+                place.server,
+                name,
+            )
+            vectors[f"{first}-{place.generation}"].quantization_config = _QUANTIZATIONS["int8"]
+            self.wire.call(made)
+        for field, value in _BOOKKEEPING.items():
+            kind = field_kind(field, value)
+            self.wire.call(
+                partial(
+                    QdrantClient.create_payload_index,
+                    collection_name=name,
+                    field_name=field,
+                    field_schema=kind,
+                    wait=True,
+                )
+            )
 
 
 def field_kind(field: str, value: Value) -> models.KeywordIndexParams | models.FloatIndexParams:
@@ -135,36 +469,24 @@ def field_kind(field: str, value: Value) -> models.KeywordIndexParams | models.F
     return models.FloatIndexParams(type=models.FloatIndexType.FLOAT, on_disk=True)
 
 
-def _check(
-    info: models.CollectionInfo, place: Place, ours: Mapping[Any, int], maker: Maker
-) -> None:
-    """Raise StoreError unless the collection was made for such vectors as ours."""
-    name = f"the collection {place.name!r} of {place.server}"
-    remedy = f"name another collection in {argument('store')}"
-    theirs = (info.config.metadata or {}).get(_METADATA)
-    if theirs is None:
-        raise StoreError(f"{name} was not made by paint-search; {remedy}")
-    vectors = info.config.params.vectors
-    lengths = (
-        {kind: params.size for kind, params in vectors.items()} if isinstance(vectors, dict) else {}
-    )
-    if lengths != ours or theirs.get("fingerprint") != maker.fingerprint:
-        raise StoreError(
-            f"{name} holds vectors {_shape(lengths)} of {theirs.get('maker')}, not "
-            f"{_shape(ours)} of {maker.name}; {remedy}, or use the index folder that made it"
-        )
+def code_of(error: StoreError) -> grpc.StatusCode | None:
+    """Return the code of what the server answered."""
+    cause = error.__cause__
+    return cause.code() if isinstance(cause, grpc.RpcError) else None
 
 
-def exists(place: Place) -> bool:
-    """Tell whether there is a collection; raise StoreError unless the server takes the API key."""
-    with closing(Wire(place)) as wire:
-        return bool(wire.call(lambda client: client.collection_exists(place.name)))
+def _pieces(part: Part) -> list[str]:
+    """Return the ids of the points that keep a file's content, in order."""
+    count = max(1, -(-part.size // _PIECE))
+    return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{part.sha256}/{n}")) for n in range(count)]
 
 
-def delete_collection(place: Place) -> None:
-    """Delete the collection at ``place``, if there is one."""
-    with closing(Wire(place)) as wire:
-        wire.call(lambda client: client.delete_collection(place.name))
+def _upsert(client: QdrantClient, name: str, point: models.PointStruct) -> None:
+    client.upsert(name, [point], wait=True)
+
+
+def _retrieve(client: QdrantClient, name: str, ids: list[str]) -> list[models.Record]:
+    return client.retrieve(name, ids)
 
 
 def _number(settings: Mapping[str, Any], name: str) -> int | None:

@@ -9,27 +9,31 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar, cast
 
+from grpc import StatusCode
 from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from paint_search.errors import StoreError
+from paint_search.errors import StoreError, StoreMovedError
 from paint_search.painting import Progress, Record, Value
 from paint_search.search.filters import Filter
 from paint_search.search.recall import choose_effort
 from paint_search.search.stores.base import (
-    Maker,
+    Copy,
     Match,
+    Node,
     Report,
     VectorName,
     VectorQuery,
     never,
     silent,
 )
+from paint_search.search.stores.description import Maker
 from paint_search.search.stores.engine import (
+    PAGE,
     Dialect,
     Engine,
     Plan,
@@ -38,9 +42,8 @@ from paint_search.search.stores.engine import (
     as_matches,
     as_record,
 )
-from paint_search.search.stores.qdrant.collection import enter, field_kind
-from paint_search.search.stores.qdrant.wire import CALL_SECONDS, Wire
-from paint_search.search.stores.uri import Place
+from paint_search.search.stores.qdrant.collection import ServedCollection, code_of, field_kind
+from paint_search.search.stores.qdrant.wire import CALL_SECONDS
 
 _UPLOAD: Final = 128  # 1.3 MB at 2,048 dimensions
 _PARALLEL: Final = 4
@@ -64,6 +67,9 @@ _MOST_EF: Final = 2**16
 #: What is chosen anew when the collection has grown by so large a share.
 _GROWN: Final = 0.1
 
+#: What says that a key may not ask for the nodes, or that the server knows of none.
+_MAY_NOT: Final = (StatusCode.PERMISSION_DENIED, StatusCode.UNIMPLEMENTED)
+
 _NUMBERS: Final = models.PayloadSchemaType.FLOAT
 
 _LOG: Final = logging.getLogger(__name__)
@@ -73,10 +79,10 @@ _N = TypeVar("_N", int, float)
 
 
 class QdrantStore(Engine):
-    """The collection at ``place``; made there where none exists.
+    """A collection of a server; made there where it is missing.
 
     Args:
-        place: server, collection and settings; those matter only where it is made.
+        served: the collection.
         dimensions: of each kind of vector that it keeps.
         maker: of those vectors.
         upload: points of one request.
@@ -101,7 +107,7 @@ class QdrantStore(Engine):
 
     def __init__(
         self,
-        place: Place,
+        served: ServedCollection,
         dimensions: Mapping[VectorName, int],
         maker: Maker,
         *,
@@ -109,11 +115,10 @@ class QdrantStore(Engine):
         parallel: int = _PARALLEL,
         **plan: Any,
     ) -> None:
-        self._place = place
         self._parallel = parallel
-        self._name = place.name
         self._dimensions = dimensions
-        self._wire = Wire(place)
+        self.shared = served
+        self._wire = served.wire
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
@@ -122,10 +127,13 @@ class QdrantStore(Engine):
         # A graph that was begun would have to be finished before the collection takes any settings.
         self._bulk = self._plan.exact_bytes // 2 // (2 * longest)
         try:
-            info = self._keep(enter(self._wire, place, dimensions, maker, self._plan))
+            info = self._keep(served.enter(dimensions, maker, self._plan))
         except BaseException:
             self._hang_up()
             raise
+        self._vectors: dict[str, str] = dict(
+            served.vectors.items()
+        )  # which stay those of this generation
         self._indexed = set(info.payload_schema)
         self._replicated = (info.config.params.replication_factor or 1) > 1
         strict = info.config.strict_mode_config
@@ -163,8 +171,10 @@ class QdrantStore(Engine):
                 vectors=grpc.Vectors(
                     vectors=grpc.NamedVectors(
                         vectors={
-                            name: grpc.Vector(dense=grpc.DenseVector(data=vector.tolist()))
-                            for name, vector in self._vectors_of(record).items()
+                            self._vectors[kind]: grpc.Vector(
+                                dense=grpc.DenseVector(data=vector.tolist())
+                            )
+                            for kind, vector in self._vectors_of(record).items()
                         }
                     )
                 ),
@@ -209,7 +219,7 @@ class QdrantStore(Engine):
         most = _least(query.limit, self._limits.max_query_limit)
         if query.spread > 0 and most < query.limit:
             raise StoreError(
-                f"{self._place.server} answers with at most {most:,} paintings at a time "
+                f"{self.shared.place.server} answers with at most {most:,} paintings at a time "
                 "(max_query_limit), and no more than these can be spread; ask for fewer"
             )
         found: list[dict[str, Any]] = [{} for _ in query.vectors]
@@ -242,7 +252,7 @@ class QdrantStore(Engine):
             candidates = _least(query.candidates, self._limits.max_query_limit)
             prefetch = models.Prefetch(
                 query=query.codes[row].tolist(),
-                using="compact",
+                using=self._vectors["compact"],
                 limit=candidates,
                 filter=route.condition,
                 params=self._params(route, candidates),
@@ -253,7 +263,7 @@ class QdrantStore(Engine):
         )
         return models.QueryRequest(
             query=nearest,
-            using=query.using,
+            using=self._vectors[query.using],
             prefetch=prefetch,
             filter=route.condition,
             params=self._params(route, offset + limit),
@@ -293,7 +303,7 @@ class QdrantStore(Engine):
         if stopped:
             _LOG.warning(
                 "%s goes on building the graph of %r by itself; searches are slower until it has",
-                self._place.server,
+                self.shared.place.server,
                 self._name,
             )
         elif self.approximate():
@@ -334,7 +344,7 @@ class QdrantStore(Engine):
 
     def describe(self) -> str:
         """Say in a few words how searches go, and how much of the graph there is."""
-        quantization = self._place.settings.get("quantization")
+        quantization = self.shared.place.settings.get("quantization")
         how = super().describe()
         if self._threshold == 0:
             how += ", and the graph waits for a load to end: run paint-search index again"
@@ -382,20 +392,35 @@ class QdrantStore(Engine):
             limit=_least(limit, self._limits.max_query_limit),
             offset=offset,
             with_payload=not self._replicated,
-            with_vectors=vectors and not self._replicated,
+            with_vectors=self._wanted(vectors and not self._replicated),
         )
         if self._replicated and page:
             ids = [point.id for point in page]
             found = {point.id: point for point in self._retrieve(ids, vectors)}
             page = [found[name] for name in ids if name in found]
+        else:
+            page = self._by_kind(page)
         return page, after
 
     def _retrieve(self, ids: Sequence[str], vectors: bool) -> Sequence[Any]:
-        return self._wire.read(
+        found = self._read(
             lambda client, copies: client.retrieve(
-                self._name, list(ids), with_vectors=vectors, consistency=copies
+                self._name, list(ids), with_vectors=self._wanted(vectors), consistency=copies
             )
         )
+        return self._by_kind(found)
+
+    def _wanted(self, vectors: bool) -> list[str] | bool:
+        """Return the names of all vectors: those of another generation are refused."""
+        return list(self._vectors.values()) if vectors else False
+
+    def _by_kind(self, points: Sequence[Any]) -> Sequence[Any]:
+        """Call the vectors of points by their kind alone."""
+        for point in points:
+            if isinstance(point.vector, dict):
+                kinds = self._vectors.items()
+                point.vector = {k: point.vector[n] for k, n in kinds if n in point.vector}
+        return points
 
     def _schema(self) -> Mapping[str, Any]:
         return self._info().payload_schema
@@ -413,7 +438,7 @@ class QdrantStore(Engine):
             _LOG.warning(
                 "%s takes no more than %d payload indexes (max_payload_index_count): paintings of "
                 "%s cannot be chosen by %r",
-                self._place.server,
+                self.shared.place.server,
                 len(schema),
                 self._name,
                 field,
@@ -432,9 +457,9 @@ class QdrantStore(Engine):
         schema = self._schema()
         if name not in schema and not name.startswith("_") and self._is_full(schema):
             raise StoreError(
-                f"{self._place.server} takes no more than {len(schema)} payload indexes of the "
-                f"collection {self._name!r} (max_payload_index_count), and has none of {name!r}: "
-                "choose paintings by another field, or ask for that index on the server"
+                f"{self.shared.place.server} takes no more than {len(schema)} payload indexes of "
+                f"the collection {self._name!r} (max_payload_index_count), and has none of "
+                f"{name!r}: choose paintings by another field, or ask for that index on the server"
             )
         return super().has_field(name)
 
@@ -468,7 +493,7 @@ class QdrantStore(Engine):
                 return condition
             if info.points < self._count_having(condition.key):
                 raise StoreError(
-                    f"{self._place.server} chooses by indexed values only "
+                    f"{self.shared.place.server} chooses by indexed values only "
                     f"(unindexed_filtering_retrieve), and {condition.key!r} has texts and numbers, "
                     "of which one kind can be indexed; choose paintings by another field"
                 )
@@ -497,11 +522,94 @@ class QdrantStore(Engine):
             return client.grpc_points.Count(request, timeout=CALL_SECONDS)
 
         self._drain()
-        return int(self._wire.read(count).result.count)
+        return int(self._read(count).result.count)
 
     def _estimate(self, condition: Any) -> int:
         answer = self._call(QdrantClient.count, self._name, count_filter=condition, exact=False)
         return int(answer.count)
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes of the server, as each that can be reached from here tells.
+
+        Those that are not known by an address yet are asked for, and remembered if they answer.
+        None where the key may not ask.
+        """
+        self._drain()
+        found = self._nodes()
+        if any(node.address is None or node.fault for node in found):
+            self._wire.learn()
+            found = self._nodes()
+        return found
+
+    def _nodes(self) -> list[Node]:
+        def ask(client: QdrantClient) -> tuple[Any, int]:
+            return self._wire.cluster(client), client.count(self._name).count
+
+        found: list[Node] = []
+        others: dict[int, dict[int, Copy]] = {}
+        answers = self._wire.each(ask)
+        for server, said in answers.items():
+            if isinstance(said, StoreError):
+                if getattr(said.__cause__, "code", lambda: None)() in _MAY_NOT:
+                    return []
+                found.append(Node(server, None, [], None, str(said)))
+                continue
+            cluster, points = said
+            if cluster.peer_id not in {node.peer for node in found}:  # by another address
+                copies = [_copy(shard, shard.points_count) for shard in cluster.local_shards]
+                found.append(Node(server, cluster.peer_id, copies, points))
+            for shard in cluster.remote_shards:
+                others.setdefault(shard.peer_id, {})[shard.shard_id] = _copy(shard, None)
+        away = others.keys() - {node.peer for node in found}
+        fault = None
+        if away and not any(node.fault for node in found):
+            self._count(None)
+            if not self._wire.whole:
+                fault = (
+                    "a node that is known by no address does not answer, or a copy is not active"
+                )
+        return [
+            *found,
+            *(Node(None, n, list(others[n].values()), None, fault) for n in sorted(away)),
+        ]
+
+    def uneven(self) -> Iterator[Record]:
+        """Yield the points that some copies have, and others lack or have otherwise.
+
+        Each node is asked for what its own copies have, so that copies on nodes that cannot be
+        reached from here are not seen. Of two versions the one of the later run is given.
+
+        Raises:
+            StoreError: not all copies answer.
+        """
+        self._drain()
+        found: dict[str, Record] = {}
+        for said in self._wire.each(self._uneven_of).values():
+            if isinstance(said, StoreError):
+                raise said
+            for record in said:
+                before = found.get(record.id)
+                if before is None or record.payload.get("_run", 0) > before.payload.get("_run", 0):
+                    found[record.id] = record
+        yield from found.values()
+
+    def _uneven_of(self, client: QdrantClient) -> list[Record]:
+        """Return what the copies of one node have, and not all others."""
+        found: list[Record] = []
+        offset, limit = None, _least(PAGE, self._limits.max_query_limit)
+        while True:
+            page, offset = client.scroll(
+                self._name, limit=limit, offset=offset, with_payload=False, with_vectors=False
+            )
+            ids = [point.id for point in page]
+            same = client.retrieve(self._name, ids, consistency=models.ReadConsistencyType.ALL)
+            if lacking := set(ids).difference(point.id for point in same):
+                points = client.retrieve(
+                    self._name, list(lacking), with_vectors=self._wanted(vectors=True)
+                )
+                found += map(as_record, self._by_kind(points))
+            if offset is None:
+                return found
 
     def _drain(self, left: int = 0) -> None:
         """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""
@@ -522,12 +630,36 @@ class QdrantStore(Engine):
         return self._call(method, *args, **options)
 
     def _call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        return self._wire.call(lambda client: method(client, *args, **options))
+        try:
+            return self._wire.call(lambda client: method(client, *args, **options))
+        except StoreError as error:
+            raise _moved(error) from error.__cause__
+
+    def _read(self, action: Callable[..., Any]) -> Any:
+        try:
+            return self._wire.read(action)
+        except StoreError as error:
+            raise _moved(error) from error.__cause__
+
+    @property
+    def _name(self) -> str:
+        return self.shared.name
+
+
+def _moved(error: StoreError) -> StoreError:
+    """Return the error of a question that was meant for another generation, or what it was."""
+    if code_of(error) == StatusCode.INVALID_ARGUMENT and "vector name" in str(error):
+        return StoreMovedError(f"another machine has replaced this index meanwhile ({error})")
+    return error
 
 
 def _status(info: models.CollectionInfo) -> str:
     """Return what the optimizers do: nothing in green, work in yellow, wait to be told in grey."""
     return str(info.status.value)
+
+
+def _copy(shard: Any, points: int | None) -> Copy:
+    return Copy(shard.shard_id, grpc.ReplicaState.Name(shard.state), points)
 
 
 def _least(wanted: _N, limit: _N | None) -> _N:
