@@ -64,7 +64,7 @@ def store(server: QdrantServer, tmp_path: Path) -> Iterator[Store]:
 def test_a_collection_is_made_by_the_embedded_engines_plan(
     server: QdrantServer, store: Store
 ) -> None:
-    (request,) = (made for made in server.created.values() if made.HasField("vectors_config"))
+    request = server.created["works-1"]
     (vectors,) = request.vectors_config.params_map.map.values()
     links = vectors.hnsw_config
     assert (links.m, links.payload_m, links.ef_construct) == (16, 0, 128)
@@ -79,7 +79,7 @@ def test_an_older_server_gets_other_codes_and_a_sentence(
     refusal = "Unable to convert quantization config"
     server.faults.append(Fault("Create", grpc.StatusCode.INVALID_ARGUMENT, refusal))
     opened(server, tmp_path).close()
-    (request,) = (made for made in server.created.values() if made.HasField("vectors_config"))
+    request = server.created["works-1"]
     (vectors,) = request.vectors_config.params_map.map.values()
     assert vectors.quantization_config.HasField("scalar")
     assert "older than Qdrant 1.18" in caplog.text
@@ -141,23 +141,23 @@ def test_the_effort_is_chosen_once_and_kept_by_the_collection(
 
 
 def test_a_graph_waits_for_the_end_of_a_long_load(server: QdrantServer, tmp_path: Path) -> None:
-    store, points = opened(server, tmp_path, bulk=50), records(120)
+    store, points = opened(server, tmp_path, exact_bytes=4096), records(120)
     for start in range(0, 120, 40):
         store.upsert(points[start : start + 40])
     store.flush()
     assert server.thresholds == [0]
     store.optimize()
-    assert server.thresholds == [0, 64 * 1024]
+    assert server.thresholds == [0, 4]
     store.optimize()
-    assert server.thresholds == [0, 64 * 1024], "it is back"
+    assert server.thresholds == [0, 4], "it is back"
     store.close()
 
 
 def test_the_run_after_a_killed_load_lets_the_graph_be_built(
     server: QdrantServer, tmp_path: Path
 ) -> None:
-    killed = opened(server, tmp_path, bulk=5)
-    killed.upsert(records(10))
+    killed = opened(server, tmp_path, exact_bytes=1024)
+    killed.upsert(records(30))
     killed.flush()
     assert "run paint-search index again" in opened(server, tmp_path).describe()
     later = opened(server, tmp_path)
@@ -167,11 +167,32 @@ def test_the_run_after_a_killed_load_lets_the_graph_be_built(
     later.close()
 
 
+def test_a_graph_that_is_due_is_waited_for_before_it_is_begun(
+    server: QdrantServer, tmp_path: Path
+) -> None:
+    """A server is still green for a moment after it was told to build one."""
+    store = opened(server, tmp_path, exact_bytes=1024)
+    store.upsert(records(100))
+    builder = Builder(0.0, 0.0, 0.5, 1.0)
+
+    def tell(info: models.CollectionInfo) -> None:
+        idle = len(builder.shares) > 2
+        builder(info)
+        if idle:
+            info.status = models.CollectionStatus.GREEN
+
+    server.tell = tell
+    seen: list[int] = []
+    store.optimize(lambda progress: seen.append(progress.done))
+    assert seen == [0, 50]
+    store.close()
+
+
 def test_a_key_that_may_not_change_a_collection_loads_all_the_same(
     server: QdrantServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    store = opened(server, tmp_path, bulk=5)
+    store = opened(server, tmp_path, exact_bytes=1024)
     denied = grpc.StatusCode.PERMISSION_DENIED
     server.faults.append(Fault("Update", denied, "Global manage access is required", times=100))
     server.tell = Builder(1.0)

@@ -51,14 +51,14 @@ _PARALLEL: Final = 4
 #: Vectors that are asked at once: a million exact comparisons of each take a core ten seconds.
 _QUERIES: Final = 256
 
-#: Once a run has written more points than this, the graph waits for its end.
-_BULK: Final = 100_000
-
 #: Seconds for which it is taken for granted how much of the graph is built.
 _FRESH: Final = 10.0
 
 #: Seconds between two looks at a graph that is being built: short at first.
 _LOOKS: Final = (0.05, 1.0)
+
+#: Seconds within which a server that was told to build one has begun.
+_BEGINS: Final = 10.0
 
 #: Where a collection keeps the effort that was chosen, and at how many points.
 _EFFORT: Final = "paint_search_effort"
@@ -87,8 +87,6 @@ class QdrantStore(Engine):
         maker: of those vectors.
         upload: points of one request.
         parallel: requests under way at a time while points are written.
-        bulk: after so many points written, the graph waits until ``optimize``, if the key may
-            say so.
         plan: what the graph is built and walked by, as ``Plan`` takes it by keyword.
 
     Raises:
@@ -115,7 +113,6 @@ class QdrantStore(Engine):
         *,
         upload: int = _UPLOAD,
         parallel: int = _PARALLEL,
-        bulk: int = _BULK,
         **plan: Any,
     ) -> None:
         self._parallel = parallel
@@ -125,8 +122,10 @@ class QdrantStore(Engine):
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
         self._uploads: deque[Future[Any]] = deque()
         self._afloat: set[str] = set()
-        self._bulk, self._written = bulk, 0
         self._plan = Plan(**plan)
+        self._written, longest = 0, max(dimensions.values(), default=1)
+        # A graph that was begun would have to be finished before the collection takes any settings.
+        self._bulk = self._plan.exact_bytes // 2 // (2 * longest)
         try:
             info = self._keep(served.enter(dimensions, maker, self._plan))
         except BaseException:
@@ -148,7 +147,8 @@ class QdrantStore(Engine):
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced.
 
-        Returns before all is written; ``flush`` and every search wait for it.
+        Returns before all is written; ``flush`` and every search wait for it. In a long load the
+        graph waits until ``optimize``, if the key may say so: it is built once, not bit by bit.
         """
         self._index_fields(records)
         ids = {record.id for record in records}
@@ -282,17 +282,22 @@ class QdrantStore(Engine):
 
         A graph that waits for the end of a load, this or one that was killed, is begun.
         """
-        info, stopped, (pause, longest) = self._info(), False, _LOOKS
+        info, begun, stopped = self._info(), True, False
         if self._threshold == 0 or _status(info) == "grey":
-            self._configure(optimizers_config=self._plan.optimizers(models.OptimizersConfigDiff))
-            info = self._info()
+            threshold = self._threshold or self._plan.indexing_threshold
+            told = models.OptimizersConfigDiff(indexing_threshold=threshold)
+            self._configure(optimizers_config=told)
+            info, begun = self._info(), not self._is_due(info)
+        pause, longest = _LOOKS
+        latest = time.monotonic() + _BEGINS
         try:
-            while _status(info) == "yellow" and not stopped:
+            while (_status(info) == "yellow" or not begun) and not stopped:
                 size = self._size()
                 report(Progress(size.indexed, size.vectors))
                 time.sleep(pause)
                 pause = min(longest, 2 * pause)
                 info, stopped = self._info(), cancelled()
+                begun = begun or _status(info) == "yellow" or time.monotonic() > latest
         except KeyboardInterrupt:
             stopped = True
         if stopped:
@@ -303,6 +308,12 @@ class QdrantStore(Engine):
             )
         elif self.approximate():
             self._settle_effort(info)
+
+    def _is_due(self, info: models.CollectionInfo) -> bool:
+        """Tell whether a shard has more vectors outside of a graph than are ever left there."""
+        size, shards = self._size(), info.config.params.shard_number or 1
+        outside = size.points * (1 - size.indexed / max(1, size.vectors))
+        return outside / shards > 2 * self._bulk
 
     def _settle_effort(self, info: models.CollectionInfo) -> None:
         """Choose the effort where the collection has none or has grown, and the key may keep it."""
