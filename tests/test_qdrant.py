@@ -146,12 +146,12 @@ def test_how_a_collection_is_made(server: QdrantServer, home: Path) -> None:
     assert (request.shard_number, request.replication_factor) == (3, 2)
     assert request.write_consistency_factor == 2
     vectors = request.vectors_config.params_map.map
-    assert set(vectors) == {"full", "compact"}
+    assert set(vectors) == {"full-1", "compact-1"}
     assert all(params.on_disk for params in vectors.values())
-    assert not vectors["full"].HasField("quantization_config"), "those only rescore"
-    assert vectors["compact"].quantization_config.HasField("scalar")
-    assert vectors["full"].hnsw_config.m == 0
-    assert vectors["compact"].hnsw_config.m == 16
+    assert not vectors["full-1"].HasField("quantization_config"), "those only rescore"
+    assert vectors["compact-1"].quantization_config.HasField("scalar")
+    assert vectors["full-1"].hnsw_config.m == 0
+    assert vectors["compact-1"].hnsw_config.m == 16
 
 
 def test_fields_are_indexed_before_their_first_value_is_uploaded(

@@ -64,7 +64,7 @@ def store(server: QdrantServer, tmp_path: Path) -> Iterator[Store]:
 def test_a_collection_is_made_by_the_embedded_engines_plan(
     server: QdrantServer, store: Store
 ) -> None:
-    (request,) = (made for made in server.created.values() if made.HasField("vectors_config"))
+    request = server.created["works-1"]
     (vectors,) = request.vectors_config.params_map.map.values()
     links = vectors.hnsw_config
     assert (links.m, links.payload_m, links.ef_construct) == (16, 0, 128)
@@ -79,7 +79,7 @@ def test_an_older_server_gets_other_codes_and_a_sentence(
     refusal = "Unable to convert quantization config"
     server.faults.append(Fault("Create", grpc.StatusCode.INVALID_ARGUMENT, refusal))
     opened(server, tmp_path).close()
-    (request,) = (made for made in server.created.values() if made.HasField("vectors_config"))
+    request = server.created["works-1"]
     (vectors,) = request.vectors_config.params_map.map.values()
     assert vectors.quantization_config.HasField("scalar")
     assert "older than Qdrant 1.18" in caplog.text
