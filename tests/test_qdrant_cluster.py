@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from qdrant_client import QdrantClient, models
@@ -348,7 +348,8 @@ class Campaign:
             node.within = lambda method: None
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
+@example(events=[("die", 1, 0), ("run", 0, 0)], replicas=2, consistency=2)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, replicas=st.integers(2, 3), consistency=st.integers(1, 2))
 def test_whatever_befalls_a_cluster_one_more_index_makes_its_copies_whole(
     events: list[tuple[str, int, int]],
