@@ -223,53 +223,53 @@ def states(client: QdrantClient, name: str) -> dict[int, str]:
 def test_a_copy_that_misses_a_write_is_dead_until_its_node_is_back(
     cluster: list[QdrantServer],
 ) -> None:
-    client = cluster[2].client()
-    make(client, "works", "full", replicas=2)
+    client, works = cluster[2].client(), cluster[2].named("works")
+    make(client, works, "full", replicas=2)
     cluster[1].die()
-    client.upsert("works", [point(1, full=[1, 0])])
+    client.upsert(works, [point(1, full=[1, 0])])
     assert copies(cluster, "works") == [1, 0, 0]
-    assert states(client, "works") == {1: "Active", 2: "Dead"}
-    assert nearest(client, "works", "full") == [{"n": 1}]
+    assert states(client, works) == {1: "Active", 2: "Dead"}
+    assert nearest(client, works, "full") == [{"n": 1}]
     every = models.ReadConsistencyType.ALL
-    code, words = refused(lambda: client.scroll("works", consistency=every))
+    code, words = refused(lambda: client.scroll(works, consistency=every))
     assert (code, "not have enough active replicas" in words) == (INTERNAL, True)
     cluster[1].start()
     assert copies(cluster, "works") == [1, 1, 0]
-    assert states(client, "works") == {1: "Active", 2: "Active"}
-    assert len(client.scroll("works", consistency=every)[0]) == 1
+    assert states(client, works) == {1: "Active", 2: "Active"}
+    assert len(client.scroll(works, consistency=every)[0]) == 1
 
 
 def test_a_write_that_too_few_copies_take_stays_in_those(cluster: list[QdrantServer]) -> None:
-    client = cluster[0].client()
-    make(client, "works", "full", replicas=2, consistency=2)
+    client, works = cluster[0].client(), cluster[0].named("works")
+    make(client, works, "full", replicas=2, consistency=2)
     cluster[1].die()
-    code, words = refused(lambda: client.upsert("works", [point(1, full=[1, 0])]))
+    code, words = refused(lambda: client.upsert(works, [point(1, full=[1, 0])]))
     assert (code, "tcp connect error" in words) == (INTERNAL, True)
     every = models.ReadConsistencyType.ALL
-    code, words = refused(lambda: client.scroll("works", consistency=every))
+    code, words = refused(lambda: client.scroll(works, consistency=every))
     assert (code, "1 of 2 read operations failed" in words) == (INTERNAL, True)
     cluster[1].start()
     assert copies(cluster, "works") == [1, 0, 0]
-    assert set(states(client, "works").values()) == {"Active"}
-    assert client.scroll("works", consistency=every)[0] == []
-    counts = [node.client().count("works").count for node in cluster]
+    assert set(states(client, works).values()) == {"Active"}
+    assert client.scroll(works, consistency=every)[0] == []
+    counts = [node.client().count(works).count for node in cluster]
     assert counts[:2] == [1, 0]
 
 
 def test_less_than_half_of_the_nodes_agree_on_nothing(cluster: list[QdrantServer]) -> None:
-    client = cluster[0].client()
-    make(client, "works", "full", replicas=3)
+    client, works = cluster[0].client(), cluster[0].named("works")
+    make(client, works, "full", replicas=3)
     for node in cluster[1:]:
         node.die()
     for action in (
-        lambda: make(client, "other", "full"),
-        lambda: client.update_collection_aliases([alias("a", "works")]),
-        lambda: client.upsert("works", [point(1, full=[1, 0])]),
+        lambda: make(client, cluster[0].named("other"), "full"),
+        lambda: client.update_collection_aliases([alias(cluster[0].named("a"), works)]),
+        lambda: client.upsert(works, [point(1, full=[1, 0])]),
     ):
         code, words = refused(action)
         assert code == INTERNAL
         assert "leader is not established" in words or "deactivation timed out" in words
-    assert client.count("works").count == 1
+    assert client.count(works).count == 1
 
 
 #: What happens: a node dies or comes back, a picture is painted anew, and ``index`` runs: to its
