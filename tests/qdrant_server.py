@@ -105,6 +105,7 @@ class QdrantServer:
         rights: of keys; None where none is asked for.
         strict: what it allows.
         certificate: with the key before it; None for no TLS.
+        clients: who has to have signed a client's certificate; None to ask for none.
         joins: a node of the cluster that it belongs to from now on; None for one of its own.
     """
 
@@ -114,9 +115,10 @@ class QdrantServer:
         rights: Mapping[str, Rights] | None = None,
         strict: models.StrictModeConfigOutput | None = None,
         certificate: tuple[bytes, bytes] | None = None,
+        clients: bytes | None = None,
         joins: QdrantServer | None = None,
     ) -> None:
-        self.rights, self.certificate = rights, certificate
+        self.rights, self.certificate, self.clients = rights, certificate, clients
         self.strict = strict or models.StrictModeConfigOutput()
         self.cluster = joins.cluster if joins else Cluster()
         self.cluster.nodes.append(self)
@@ -171,7 +173,9 @@ class QdrantServer:
                 if self.certificate is None:
                     self.port = server.add_insecure_port(address)
                 else:
-                    secured = grpc.ssl_server_credentials([self.certificate])
+                    secured = grpc.ssl_server_credentials(
+                        [self.certificate], self.clients, self.clients is not None
+                    )
                     self.port = server.add_secure_port(address, secured)
                 break
             except RuntimeError:  # the port of before is not free yet

@@ -1,5 +1,7 @@
 """Where points are, as users write it."""
 
+from pathlib import Path
+
 import pytest
 
 from paint_search.errors import UsageError
@@ -52,6 +54,16 @@ def test_what_is_written(
     assert Place.parse(str(place)) == place
 
 
+def test_files_are_those_of_this_machine() -> None:
+    place = Place.parse("qdrants://host/works?shards=2&ca=a%20b.pem&cert=~/c.pem&key=/k.pem")
+    files = {"ca": Path.cwd() / "a b.pem", "cert": Path.home() / "c.pem", "key": Path("/k.pem")}
+    assert place.files == files
+    assert Place.parse(str(place)) == place
+    other = place.as_named(Place.parse("qdrants://host/works?ca=/other.pem"))
+    assert (other.files, other.settings["shards"]) == ({"ca": Path("/other.pem")}, 2)
+    assert place.as_named(Place.parse("qdrants://host/works")) == place
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -73,6 +85,10 @@ def test_what_is_written(
         ("faiss?memory=4GB", "faiss takes no memory any more"),
         ("faiss?memor=4GB", "no setting 'memor'; faiss has factory"),
         ("edge?memory=1GB", "edge has none"),
+        ("qdrant://host/works?ca=ca.pem", "name files for TLS; write qdrants://"),
+        ("qdrants://host/works?ca=", "'' is no value of ca"),
+        ("qdrants://host/works?cert=mine.pem", "go together"),
+        ("qdrants://host/works?key=pa55", "an API key goes into QDRANT_API_KEY"),
         ("faiss?factory", "cannot read the settings"),
     ],
 )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -87,7 +88,7 @@ def test_a_wrong_api_key(
     assert refused.code == 1
     assert "set QDRANT_API_KEY" in refused.json["error"]
     assert _is_left_alone(home)
-    assert guarded.calls.count("CollectionExists") == 1  # what is refused is not sent again
+    assert guarded.calls.count("Get") == 1  # what is refused is not sent again
     monkeypatch.setenv("QDRANT_API_KEY", "right")
     done = cli.ok("index", "paintings", "--store", guarded.url("works"), *MAKE)
     assert done.json["new"] == 30
@@ -101,7 +102,7 @@ def test_a_wrong_api_key(
         ("Create", "Manage access for this operation is required", "may not make collections"),
         ("Upsert", "Write access to collection works is required", "may not write"),
         ("Upsert", "Global manage access is required", "may not write"),
-        ("CollectionExists", "Access to collection works is required", "may not use"),
+        ("Get", "Access to collection works is required", "may not use"),
     ],
 )
 def test_a_key_without_the_right(
@@ -170,6 +171,94 @@ def test_each_fault_of_tls_has_its_sentence(
     ):
         assert words in line
     assert ran.stderr == ""
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+def test_each_fault_of_files_for_tls_has_its_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.2")
+    here, name = "subjectAltName=IP:127.0.0.1", "subjectAltName=DNS:elsewhere.example"
+    for signer in ("known", "unknown"):
+        _openssl("req", "-x509", *_NEW, f"{signer}.key", "-out", f"{signer}.pem", "-days", "2")
+    for client, signer in (("mine", "known"), ("theirs", "unknown")):
+        key, certificate = _certificate(signer, here, "2")
+        Path(f"{client}-key.pem").write_bytes(key)
+        Path(f"{client}.pem").write_bytes(certificate)
+    _openssl(
+        "ec", "-in", "mine-key.pem", "-aes256", "-passout", "pass:word", "-out", "locked.pem"
+    )  # fmt: skip
+    Path("text.pem").write_text("no certificate")
+    Path("damaged.pem").write_text("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")
+    own = _certificate("known", here, "2")
+    servers = {
+        "open": QdrantServer(certificate=own),
+        "other": QdrantServer(certificate=_certificate("known", name, "2")),
+        "old": QdrantServer(certificate=_certificate("known", here, "-1")),
+        "choosy": QdrantServer(certificate=own, clients=Path("known.pem").read_bytes()),
+        "plain": QdrantServer(),
+    }
+    ca = "?ca=known.pem"
+    for server, settings, words in (
+        ("open", ca, ""),
+        ("open", f"{ca}&cert=theirs.pem&key=theirs-key.pem", ""),  # asks for none
+        ("open", "?ca=unknown.pem", "is not trusted on this machine"),
+        ("other", ca, "is for another name"),
+        ("old", ca, "has expired"),
+        ("plain", ca, "does not speak TLS"),
+        ("choosy", f"{ca}&cert=mine.pem&key=mine-key.pem", ""),
+        ("choosy", ca, "hangs up on who has no certificate"),
+        ("choosy", f"{ca}&cert=theirs.pem&key=theirs-key.pem", "theirs.pem: see that it has not"),
+        ("open", "?ca=none.pem", "none.pem cannot be read (No such file or directory)"),
+        ("open", "?ca=text.pem", "text.pem holds no certificate in PEM"),
+        ("open", "?ca=mine-key.pem", "mine-key.pem holds no certificate in PEM"),
+        ("open", "?ca=damaged.pem", "damaged.pem are damaged"),
+        ("open", f"{ca}&cert=mine.pem&key=theirs-key.pem", "theirs-key.pem is not the private key"),
+        ("open", f"{ca}&cert=mine.pem&key=mine.pem", "mine.pem holds no private key"),
+        ("open", f"{ca}&cert=mine.pem&key=locked.pem", "locked.pem asks for a password"),
+        ("open", f"{ca}&cert=damaged.pem&key=mine-key.pem", "damaged.pem or its private key"),
+    ):
+        url = servers[server].url("works", settings).replace("qdrant:", "qdrants:")
+        said = ""
+        try:
+            store = open_store(tmp_path, Place.parse(url), {"full": 2}, Maker("test", "print"))
+            store.close()
+        except StoreError as error:
+            said = str(error)
+        assert (words in said, bool(words)) == (True, bool(said)), f"{server}{settings}: {said}"
+    for server in servers.values():
+        server.die()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+def test_files_for_tls_are_believed_where_they_were_named(
+    home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an index could bring an authority of its own, and have another take the key."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    for signer in ("known", "unknown"):
+        _openssl("req", "-x509", *_NEW, f"{signer}.key", "-out", f"{signer}.pem", "-days", "2")
+    server = QdrantServer(certificate=_certificate("known", "subjectAltName=IP:0.0.0.0", "2"))
+    address = f"qdrants://0.0.0.0:{server.port}"
+    small = ("index", next(Path("paintings").iterdir()), *MAKE[:2])
+    cli.ok(*small, "--store", f"{address}/works?ca=known.pem")
+    assert cli.ok("list")
+    (entry,) = (home / "state/paint-search/servers").read_text().split()
+    assert entry.startswith(f"{address}?ca=")
+
+    Path("known.pem").rename("moved.pem")
+    assert "known.pem cannot be read (No such file" in cli("list").err
+    file = home / ".paint-search/manifest.json"
+    file.write_text(file.read_text().replace("known.pem", "moved.pem"))
+    calls = len(server.calls)
+    monkeypatch.setenv("PAINT_SEARCH_QDRANT_KEYS", f"{address}=secret")
+    refused = cli("list")
+    assert f"{home / 'moved.pem'}), and you have not named them" in refused.err
+    assert (refused.code, len(server.calls)) == (1, calls)
+    cli.ok(*small, "--store", f"{address}/works?ca=moved.pem")
+    assert cli.ok("list")
+    server.die()
 
 
 _NEW = (
@@ -269,7 +358,7 @@ def test_what_befalls_other_nodes_of_a_cluster_is_tried_again(
     assert (server.faults[0].times, server.count("works")) == (0, 1)
 
     monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.2")
-    server.faults = [Fault("CollectionExists", grpc.StatusCode.INTERNAL, said, times=99)]
+    server.faults = [Fault("Get", grpc.StatusCode.INTERNAL, said, times=99)]
     with pytest.raises(StoreError, match="see that all of its nodes run"):
         open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))
 
@@ -324,6 +413,54 @@ def _restart(server: QdrantServer) -> None:
     server.start()
 
 
+class Relay:
+    """Hands on what is said to a server and what it says, until it is ``stalled``."""
+
+    def __init__(self, server: QdrantServer, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        self.stalled = threading.Event()
+        self._target = ("127.0.0.1", server.port)
+        self._listener = socket.create_server(address)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, far = self._listener.accept()[0], socket.create_connection(self._target)
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._hand_on, args=ends, daemon=True).start()
+
+    def _hand_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while said := source.recv(65536):
+                if not self.stalled.is_set():
+                    target.sendall(said)
+
+
+def test_a_connection_that_is_dead_without_a_word(
+    server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    from paint_search import Index
+
+    line = Relay(server)
+    url = f"qdrant://127.0.0.1:{line.port}/works"
+    cli.ok("index", next(Path("paintings").iterdir()), "--store", url, *MAKE)
+    with Index.open() as index:
+        assert len(index)
+        line.stalled.set()
+        with pytest.raises(StoreError, match=r"cannot be reached \(.*ping timeout"):
+            len(index)
+
+
+def test_the_next_node_is_asked_where_one_accepts_and_says_nothing(
+    server: QdrantServer, home: Path, cli: Cli
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        nodes = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{server.port}"
+        outcome = cli("index", "paintings", "--store", f"qdrant://{nodes}/works", *MAKE)
+    assert (outcome.code, server.count("works")) == (0, 30)
+
+
 def test_a_slow_server(server: QdrantServer, home: Path, cli: Cli) -> None:
     cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
     server.before = lambda method: time.sleep(0.2)
@@ -351,7 +488,7 @@ def test_a_collection_that_is_gone(server: QdrantServer, home: Path, cli: Cli) -
 
     cli.ok("index", "paintings", "--store", server.url("works"), *MAKE)
     with Index.open() as index:
-        server.engine.delete_collection("works")
+        server.engine.delete_collection("works-1")
         with pytest.raises(StoreError, match="has no collection 'works'"):
             list(index.paintings())
 

@@ -203,7 +203,7 @@ def test_each_node_has_its_key(
     monkeypatch.setenv("PAINT_SEARCH_QDRANT_KEYS", keys)
     cli.ok(*MAKE, server.url_of_all("works", "?replicas=2"))
     server.die()
-    assert cli.ok("info")
+    assert cli.ok("list")
     assert (server.keys, second.keys) == ({"one"}, {"two"})
 
 

@@ -54,8 +54,8 @@ app = typer.Typer(
         "Similarity search for paintings.\n\n"
         "`paint-search index ./paintings` embeds a folder of images; "
         "`paint-search similar query.jpg` finds the nearest.\n\n"
-        "Exit codes: 0 all done, 1 failed, 2 wrong usage, 3 done but some files were skipped or "
-        "labels refused, 130 interrupted."
+        "Exit codes: 0 all done, 1 failed, 2 wrong usage, 3 done but some files were skipped, "
+        "labels refused, or nodes of a server away, 130 interrupted."
     ),
 )
 app.command()(index)

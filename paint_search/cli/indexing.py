@@ -89,6 +89,14 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Drop paintings whose files are gone.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Compare each painting on all nodes of a server, and make the copies alike; "
+            "without it they are compared where their numbers differ.",
+        ),
+    ] = False,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Skip images that need more pixels decoded than this.")
     ] = 200_000_000,
@@ -142,10 +150,12 @@ def index(
             weights=weights,
             device=device,
             part=share,
+            repair=repair,
             report=partial(report, "indexing"),
             cancelled=cancelled,
         )
-        _print_summary(output, collection.info(), summary)
+        facts = collection.info()
+        _print_summary(output, facts, summary)
         from paint_search.studies import grey_warning
 
         if summary.embedded and (warning := grey_warning(collection)):
@@ -153,6 +163,8 @@ def index(
     if summary.interrupted:
         return Exit.INTERRUPTED
     lacking = summary.skipped or summary.damaged or summary.refused_labels
+    if repair and facts.faults:
+        return Exit.SOME_SKIPPED
     return Exit.SOME_SKIPPED if lacking else Exit.DONE
 
 

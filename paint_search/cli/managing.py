@@ -1,6 +1,7 @@
 """``info``, ``list``, ``remove``, ``export``, ``compress``, ``copy``: an index seen or changed."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from paint_search.cli.output import (
     CsvOption,
+    Exit,
     Opening,
     Output,
     WhereOption,
@@ -23,15 +25,18 @@ if TYPE_CHECKING:
 
 
 @command
-def info(*, table: CsvOption = None, index: Opening, output: Output) -> None:
+def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
     """Say what an index holds, how it was made and how it is searched.
+
+    Of a server, also which nodes answer and which copies of its shards are active; where one is
+    dead, or a node cannot be reached, the exit code is 3.
 
     Example: `paint-search info`
     """
     with index.open() as collection:
         facts = collection.info()
     manifest = facts.manifest
-    output.json(dataclasses.asdict(facts))
+    output.json(dataclasses.asdict(facts) | {"faults": facts.faults})
     backbone, engine, background = manifest.backbone, manifest.engine, manifest.background
     compression = manifest.compression
     dimensions = manifest.dimensions | {"full": backbone.dimension}
@@ -55,6 +60,7 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> None:
         *([("compressor", compression.describe())] if compression else []),
         *([("drift", compression.describe_drift())] if compression else []),
         ("store", str(manifest.store)),
+        *_nodes(facts),
         ("search", _search(facts)),
         ("scores", background.describe() if background else "too few labels to say"),
         ("size", f"{facts.bytes_on_disk / 1e6:.1f} MB {where}"),
@@ -68,6 +74,9 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> None:
             ["way to search", ">median", ">recall@10"],
             [[way.name, f"{way.milliseconds:.2f} ms", _recall(way.recall)] for way in facts.ways],
         )
+    for fault in facts.faults:
+        output.line(fault)
+    return Exit.SOME_SKIPPED if facts.faults else Exit.DONE
 
 
 @command
@@ -243,6 +252,28 @@ def copy(
         f"of vectors differ by at most {summary.difference:.5f}"
     )
     output.note(f"the copy is {summary.folder}: use it with --index, or move it in place")
+
+
+def _nodes(facts: "IndexInfo") -> list[tuple[str, str]]:
+    """Say of a server which nodes answer, and what has become of the copies."""
+    if not facts.nodes:
+        return []
+    copies = [copy for node in facts.nodes for copy in node.copies]
+    states = Counter(copy.state.lower() for copy in copies)
+    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    shards = counted(len({copy.shard for copy in copies}), "shard")
+    nodes = ", ".join(
+        node.address
+        if node.peer and node.address
+        else f"{node.address} (no answer)"
+        if node.address
+        else f"{node.peer} (as others say)"
+        for node in facts.nodes
+    )
+    return [
+        ("nodes", nodes),
+        ("copies", f"{counted(len(copies), 'copy', 'copies')} of {shards}: {told}"),
+    ]
 
 
 def _recall(value: float | None) -> str:

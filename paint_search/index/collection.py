@@ -201,11 +201,14 @@ class Collection:
         else:
             # A damaged one is said at once, and not after waiting.
             place = Manifest.read(folder).store
-        if store is not None and not Place.parse(store).same_as(place):
-            raise UsageError(
-                f"{folder} keeps its points in {place}, not in {store}; leave out "
-                f"{argument('store')}, or move them with paint-search copy"
-            )
+        if store is not None:
+            said = Place.parse(store)
+            if not said.same_as(place):
+                raise UsageError(
+                    f"{folder} keeps its points in {place}, not in {store}; leave out "
+                    f"{argument('store')}, or move them with paint-search copy"
+                )
+            place = place.as_named(said)  # by other files, perhaps
         shared = reach(place, named=store is not None or isinstance(at, Place))
         manifest: Manifest | None = None
         if shared is not None:

@@ -208,6 +208,7 @@ class Index:
         weights: str | Path | None = None,
         device: str = "auto",
         part: Part | None = None,
+        repair: bool = False,
         report: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> "Summary":
@@ -224,6 +225,8 @@ class Index:
             weights: the backbone's weights, where torch is to embed and the cache lacks them.
             device: ``auto``, ``cpu`` or ``cuda``.
             part: index only this part of the files, where several machines share the work.
+            repair: compare each painting on all nodes of a server, even where all count as many,
+                and make the copies alike. Else they are compared where the counts differ.
             report: called with the progress after each batch.
             cancelled: asked between batches; once true, the run saves and ends.
 
@@ -244,6 +247,7 @@ class Index:
             weights=None if weights is None else Path(weights),
             device=device,
             part=part,
+            repair=repair,
             report=report,
             cancelled=cancelled,
         )

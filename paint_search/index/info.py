@@ -13,7 +13,8 @@ from paint_search.index.sync import SKIPPED
 from paint_search.indexer.corpus.skips import USED_ALL_THE_SAME, read_skips
 from paint_search.search.filters import Condition
 from paint_search.search.recall import Way, measure_recall, measure_ways
-from paint_search.search.stores.base import Store, VectorName
+from paint_search.search.stores.base import Node, Store, VectorName
+from paint_search.search.stores.opening import nodes_of
 
 _BYTES: int = 2  # of a stored number, float16
 
@@ -37,6 +38,12 @@ class IndexInfo:
     #: the searches that full and compact vectors allow; empty without compact ones.
     ways: list[Way]
     bytes_on_disk: int  #: of the whole index
+    nodes: list[Node]  #: of the server, with the copies that each keeps; none of another store
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with the nodes and their copies."""
+        return [fault for node in self.nodes for fault in node.faults]
 
 
 def inspect(collection: Collection) -> IndexInfo:
@@ -63,6 +70,7 @@ def inspect(collection: Collection) -> IndexInfo:
         vector_bytes=vector_bytes,
         ways=measure_ways(store, manifest.oversampling) if manifest.two_steps else [],
         bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
+        nodes=nodes_of(store),
     )
 
 

@@ -23,7 +23,7 @@ from paint_search.indexer.feature_cache import CACHE_BYTES
 from paint_search.search.background import Background
 from paint_search.search.stores.base import LONGEST, VectorName
 from paint_search.search.stores.description import Maker
-from paint_search.search.stores.uri import Place
+from paint_search.search.stores.uri import LOCAL, Place
 
 #: 5 since a collection on a server has generations, 4 since borders may be cut off, 3 since the
 #: points may be elsewhere, 2 since there may be compact vectors; all are read.
@@ -199,7 +199,7 @@ class Manifest:
         record = {n: v for n, v in dataclasses.asdict(self).items() if n not in _OWN}
         record |= {
             "format": FORMAT,
-            "settings": dict(self.store.settings),
+            "settings": {n: v for n, v in self.store.settings.items() if n not in LOCAL},
             "from_table": Path(self.table).name if self.table else self.from_table,
         }
         plain: dict[str, Any] = json.loads(json.dumps(record))
@@ -226,7 +226,8 @@ class Manifest:
             "table_encoding": here and here.table_encoding,
         }
         try:
-            settings = {**record.get("settings", {}), **place.settings}
+            theirs = {n: v for n, v in record.get("settings", {}).items() if n not in LOCAL}
+            settings = {**theirs, **place.settings}
             store = dataclasses.replace(place, settings=settings)
             whole = record | own | {"store": dataclasses.asdict(store)}
             return cls._checked(whole, f"the description of {place}")

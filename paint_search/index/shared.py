@@ -9,6 +9,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,11 +69,12 @@ def receive(folder: Path, shared: Shared, images: Path | None = None) -> Manifes
                 f"{place} was made before collections said what they are; run paint-search index "
                 "with the index folder that made it, and any machine can open it"
             )
-        return here
-    root = here.root if here is not None else NOWHERE.as_posix()
-    if images is not None:
-        root = write_path(images, folder)
-    manifest = Manifest.of_shared(dict(described.manifest), place, root, here)
+        manifest = replace(here, store=place)
+    else:
+        root = here.root if here is not None else NOWHERE.as_posix()
+        if images is not None:
+            root = write_path(images, folder)
+        manifest = Manifest.of_shared(dict(described.manifest), place, root, here)
     if manifest != here:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from paint_search.index.compression import shorten
 from paint_search.index.long_vectors import CachingStore
 from paint_search.index.manifest import Manifest
 from paint_search.index.paths import NOWHERE, read_path, write_path
+from paint_search.index.repair import counts_of, repair
 from paint_search.indexer.backbones.engines import DEVICES, Embedder
 from paint_search.indexer.corpus.labels import label_source
 from paint_search.indexer.corpus.scan import Part, Walk, scan
@@ -35,6 +36,7 @@ from paint_search.indexer.pipeline import Pipeline, Summary, gone
 from paint_search.painting import Painting, Progress, Record, composed
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
+from paint_search.search.stores.opening import nodes_of
 
 SKIPPED: Final = "skipped.csv"
 UNMATCHED: Final = "unmatched.csv"
@@ -57,6 +59,7 @@ class Request:
     weights: Path | None
     device: str
     part: Part | None
+    repair: bool
     report: Callable[[Progress], None]
     cancelled: Callable[[], bool]
 
@@ -113,6 +116,7 @@ def sync(collection: Collection, request: Request) -> Summary:
     if request.weights is not None:
         collection.backbone.check_weights(request.weights)
     run = time.time_ns()
+    before = counts_of(nodes_of(store))
     engine = _Engine(collection, request, summary.notes.append)
     walk: Walk = partial(scan, folder, root)
     part = request.part or Part()
@@ -149,6 +153,8 @@ def sync(collection: Collection, request: Request) -> Summary:
     if not summary.interrupted:
         own = partial(_is_own, scope, part)
         _settle_gone(store, root, own, run, request.prune, summary)
+        if part.count == 1 or request.repair:  # other machines' parts are counted as they arrive
+            summary.notes += repair(store, before, root, own, thorough=request.repair)
         building = partial(replace, words="building the graph")
         store.optimize(lambda progress: request.report(building(progress)), request.cancelled)
     if isinstance(entrance, CachingStore):

@@ -142,6 +142,34 @@ def never() -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One of the copies of a shard, as the node says that keeps it, or another of it."""
+
+    shard: int  #: its number
+    state: str  #: such as Active, Partial or Dead, as Qdrant calls it
+    points: int | None  #: about how many it has; None where its node was not asked
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the server that keeps the points, as it says itself, or another says of it."""
+
+    address: str | None  #: None where it is not known, and the node was not asked
+    peer: int | None  #: its number in the cluster; None where it does not answer
+    copies: list[Copy]
+    points: int | None  #: how many it counts, by its own copies; None where it does not answer
+    fault: str | None = None  #: why it does not answer
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with it, in sentences."""
+        name = self.address or f"node {self.peer}"
+        dead = (copy.shard for copy in self.copies if copy.state == "Dead")
+        found = [f"the copy of shard {shard} on {name} is dead" for shard in dead]
+        return found if self.fault is None else [self.fault, *found]
+
+
 class Store(Protocol):
     """A collection of points with unit-norm vectors, full, compact or both.
 

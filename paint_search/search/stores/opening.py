@@ -4,13 +4,14 @@ The only module that knows every kind of store. Imports one when it is asked for
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from paint_search.errors import StoreError, missing_libraries
-from paint_search.search.stores.base import Store, VectorName
+from paint_search.painting import Record
+from paint_search.search.stores.base import Node, Store, VectorName
 from paint_search.search.stores.description import Maker, Shared
 from paint_search.search.stores.uri import Place
 
@@ -131,7 +132,7 @@ def reach(place: Place, *, named: bool = False) -> Shared | None:
 
     with ExitStack() as all_named:
         for server in place.servers if named else ():
-            all_named.enter_context(naming(server))
+            all_named.enter_context(naming(server, place.files))
         return ServedCollection(place)
 
 
@@ -145,3 +146,15 @@ def faiss_of(store: Store) -> "tuple[faiss.Index, dict[int, str]] | None":
     """Return the FAISS index that a store searches, with label -> id; None of any other store."""
     raw = getattr(store, "raw", None)  # FAISS may not be installed
     return raw() if raw else None
+
+
+def nodes_of(store: Store) -> list[Node]:
+    """Return the nodes that keep the points, with the copies of each; of an embedded store none."""
+    nodes = getattr(store, "nodes", None)  # of a server alone
+    return nodes() if nodes else []
+
+
+def uneven_of(store: Store) -> Iterable[Record]:
+    """Return the points that some copies have, and others lack or have otherwise."""
+    uneven = getattr(store, "uneven", None)
+    return uneven() if uneven else ()

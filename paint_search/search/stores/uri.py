@@ -4,9 +4,11 @@ Settings stand behind a ``?``, as in ``faiss?factory=HNSW32`` or ``qdrant://host
 Reads and writes text, never touches a store. Secrets have no place in it.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Literal, Self, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -17,6 +19,9 @@ Setting = str | int | bool
 
 #: Port of Qdrant's gRPC interface.
 PORT: Final = 6334
+
+#: Settings that are files of this machine, and belong nowhere else.
+LOCAL: Final = ("ca", "cert", "key")
 
 _SCHEMES: Final = ("qdrant", "qdrants")
 _COLLECTION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -75,12 +80,22 @@ class Place:
                 f"{argument('store', text)} names no host or no collection: write "
                 f"qdrant://HOST:{PORT}/COLLECTION, with letters, digits, '_', '-' and '.'"
             )
+        settings = _settings("qdrant", query, text)
+        if scheme == "qdrant" and not settings.keys().isdisjoint(LOCAL):
+            raise UsageError(
+                f"{argument('store', head)}: {', '.join(LOCAL)} name files for TLS; write qdrants://"
+            )
+        if ("cert" in settings) != ("key" in settings):
+            raise UsageError(
+                f"{argument('store', head)}: cert and key, this machine's certificate and the file "
+                "of its private key, go together; an API key goes into QDRANT_API_KEY"
+            )
         shown = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
         return cls(
             "qdrant",
             base=name,
             server=f"{scheme}://{','.join(dict.fromkeys(shown))}",
-            settings=_settings("qdrant", query, text),
+            settings=settings,
         )
 
     @property
@@ -99,6 +114,11 @@ class Place:
         return [f"{scheme}://{address}" for address in addresses.split(",") if address]
 
     @property
+    def files(self) -> Mapping[str, Path]:
+        """The files of this machine that its settings name."""
+        return {name: Path(str(self.settings[name])) for name in LOCAL if name in self.settings}
+
+    @property
     def embedded(self) -> bool:
         """Whether the points are in a folder of the index, which one process holds at a time."""
         return self.server is None
@@ -106,6 +126,14 @@ class Place:
     def same_as(self, other: Self) -> bool:
         """Tell whether both name one place, whatever their settings and generations."""
         return (self.kind, self.base, self.server) == (other.kind, other.base, other.server)
+
+    def as_named(self, named: Self) -> Self:
+        """Return the same with the files that a user has named now, if any."""
+        if not named.files:
+            return self
+        kept = {name: v for name, v in self.settings.items() if name not in LOCAL}
+        files = {name: str(file) for name, file in named.files.items()}
+        return replace(self, settings=kept | files)
 
     def successor(self, taken: Callable[[Self], bool]) -> Self:
         """Return the place of the next generation that is not taken."""
@@ -173,6 +201,12 @@ def _flag(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
+def _file(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return str(Path(os.path.expanduser(text)).absolute())  # noqa: PTH111
+
+
 _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
     "edge": {},
     "faiss": {"factory": str},
@@ -182,6 +216,7 @@ _SETTINGS: Final[Mapping[Kind, Mapping[str, Callable[[str], Setting]]]] = {
         "consistency": _positive,
         "on_disk": _flag,
         "quantization": {"int8": "int8", "binary": "binary"}.__getitem__,
+        **dict.fromkeys(LOCAL, _file),
     },
 }
 

@@ -2,8 +2,8 @@
 
 An index may come from anybody, and its manifest names a server; only one that the user has named
 too is connected to. Named are those of an explicit ``--store`` or ``--to``, which are remembered in
-the user's own state folder, those of the user's configuration and environment, and this machine.
-Never reads or writes anything in an index.
+the user's own state folder, those of the user's configuration and environment, and this machine;
+and the nodes that such a server has told of. Never reads or writes anything in an index.
 """
 
 import os
@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
 from platformdirs import user_config_path, user_state_path
 
-from paint_search.errors import StoreError, UsageError
-from paint_search.files import read_bytes
+from paint_search.errors import StoreError, UsageError, argument
+from paint_search.files import read_bytes, replacing
 from paint_search.search.stores.uri import Place
 
 #: Environment variable: the key of this machine's server, and of those that were named, over TLS.
@@ -30,53 +31,92 @@ KEYS: Final = "PAINT_SEARCH_QDRANT_KEYS"
 
 _MOST: Final = 2**20  # bytes of a file
 
+#: Files in the user's state folder: what was named, and by which server what was told of.
+_SERVERS: Final = "servers"
+_NODES: Final = "nodes"
+
 #: Those that were named in this process, where the user's folders may not be to be written.
 _NAMED: Final[set[str]] = set()
 
 
 @contextmanager
-def named(server: str) -> Iterator[None]:
-    """Trust a server that the user has just named, and from now on if the block succeeds."""
-    _NAMED.add(server)
+def named(server: str, files: Mapping[str, Path]) -> Iterator[None]:
+    """Trust a server that the user has just named, and from now on if the block succeeds.
+
+    Args:
+        server: scheme, host and port, as in a ``Place``.
+        files: those for TLS that were named with it.
+    """
+    entry = _entry(server, files)
+    _NAMED.add(entry)
     yield
-    if not _is_here(server) and server not in _remembered():
-        with suppress(OSError), _memory().open("a", encoding="utf-8") as stream:
-            stream.write(f"{server}\n")
+    if not is_here(server) and entry not in _remembered(_SERVERS):
+        with suppress(OSError), _memory(_SERVERS).open("a", encoding="utf-8") as stream:
+            stream.write(f"{entry}\n")
 
 
-def key_of(server: str) -> str | None:
+def nodes_told_by(server: str) -> list[str]:
+    """Return the other nodes of its cluster that a server has told of, as far as remembered."""
+    lines = _remembered(_NODES)
+    return [node for teller, node in zip(lines[::2], lines[1::2], strict=False) if teller == server]
+
+
+def remember_nodes(server: str, nodes: Iterable[str]) -> None:
+    """Remember which other nodes a server has told of, in place of those of before."""
+    lines = _remembered(_NODES)
+    kept = [pair for pair in zip(lines[::2], lines[1::2], strict=False) if pair[0] != server]
+    pairs = [*kept, *((server, node) for node in nodes)]
+    with suppress(OSError), replacing(_memory(_NODES)) as fresh:
+        fresh.write_text("".join(f"{teller} {node}\n" for teller, node in pairs), "utf-8")
+
+
+def key_of(server: str, files: Mapping[str, Path], teller: str | None = None) -> str | None:
     """Return the API key that a server is sent; None for none.
 
     Args:
         server: scheme, host and port, as in a ``Place``.
+        files: those for TLS that go with it.
+        teller: the server that told of it, where the user named only that.
 
     Raises:
-        StoreError: the user has not named it.
+        StoreError: the user has not named it, or not with these files.
         UsageError: the configuration or the environment cannot be read.
     """
     own = _configured() | _in_environment()
-    here = _is_here(server)
-    if not (here or server in own or server in _NAMED or server in _remembered()):
+    here = is_here(server)
+    name = teller or server
+    entries = {*_NAMED, *_remembered(_SERVERS)}
+    if files and not is_here(name) and _entry(name, files) not in entries:
+        # By a certificate of its maker's own, an index could have another take the server's place.
+        raise StoreError(
+            f"this index says by which files {name} is known "
+            f"({', '.join(map(str, files.values()))}), and you have not named them for it on this "
+            "machine: if you trust them, name the whole address once in "
+            f"{argument('store')}, as index or copy takes it"
+        )
+    known = own.keys() | {entry.partition("?")[0] for entry in entries}
+    if not (is_here(name) or name in known):
         raise StoreError(
             f"this index keeps its points on {server}, a server that you have not named on this "
             "machine, and nothing was sent there; if you trust it, set "
             f"{shlex.quote(f'{KEYS}={server}=KEY')} (without a KEY where it needs none), or write "
             f'"{server}" = "KEY" below [servers] in {_configuration()}'
         )
-    if own.get(server):
-        return own[server]
+    if key := own.get(server) or own.get(name):
+        return key
     return os.environ.get(API_KEY) or None if here or server.startswith("qdrants:") else None
 
 
 def how_to_give_a_key(server: str) -> str:
     """Say how a server is given its key."""
     entry = shlex.quote(f"{KEYS}={server}=KEY")
-    if _is_here(server) or server.startswith("qdrants:"):
+    if is_here(server) or server.startswith("qdrants:"):
         return f"set {API_KEY} in the environment, or {entry}"
     return f"{API_KEY} is not sent in clear: use qdrants://, or set {entry} to do so all the same"
 
 
-def _is_here(server: str) -> bool:
+def is_here(server: str) -> bool:
+    """Tell whether a server is this machine."""
     host = server.partition("://")[2].rpartition(":")[0].strip("[]")
     with suppress(ValueError):
         return ip_address(host).is_loopback
@@ -87,13 +127,18 @@ def _configuration() -> Path:
     return user_config_path("paint-search") / "config.toml"
 
 
-def _memory() -> Path:
-    return user_state_path("paint-search", ensure_exists=True) / "servers"
+def _entry(server: str, files: Mapping[str, Path]) -> str:
+    """Return how a server is remembered, in one word."""
+    return f"{server}?{urlencode(files)}" if files else server
 
 
-def _remembered() -> list[str]:
+def _memory(name: str) -> Path:
+    return user_state_path("paint-search", ensure_exists=True) / name
+
+
+def _remembered(name: str) -> list[str]:
     try:
-        return read_bytes(_memory(), _MOST).decode(errors="replace").split()
+        return read_bytes(_memory(name), _MOST).decode(errors="replace").split()
     except (OSError, ValueError):
         return []
 

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar, cast
 
@@ -22,7 +22,9 @@ from paint_search.painting import Progress, Record, Value
 from paint_search.search.filters import Filter
 from paint_search.search.recall import choose_effort
 from paint_search.search.stores.base import (
+    Copy,
     Match,
+    Node,
     Report,
     VectorName,
     VectorQuery,
@@ -31,6 +33,7 @@ from paint_search.search.stores.base import (
 )
 from paint_search.search.stores.description import Maker
 from paint_search.search.stores.engine import (
+    PAGE,
     Dialect,
     Engine,
     Plan,
@@ -63,6 +66,9 @@ _MOST_EF: Final = 2**16
 
 #: What is chosen anew when the collection has grown by so large a share.
 _GROWN: Final = 0.1
+
+#: What says that a key may not ask for the nodes, or that the server knows of none.
+_MAY_NOT: Final = (StatusCode.PERMISSION_DENIED, StatusCode.UNIMPLEMENTED)
 
 _NUMBERS: Final = models.PayloadSchemaType.FLOAT
 
@@ -511,6 +517,89 @@ class QdrantStore(Engine):
         answer = self._call(QdrantClient.count, self._name, count_filter=condition, exact=False)
         return int(answer.count)
 
+    def nodes(self) -> list[Node]:
+        """Return the nodes of the server, as each that can be reached from here tells.
+
+        Those that are not known by an address yet are asked for, and remembered if they answer.
+        None where the key may not ask.
+        """
+        self._drain()
+        found = self._nodes()
+        if any(node.address is None or node.fault for node in found):
+            self._wire.learn()
+            found = self._nodes()
+        return found
+
+    def _nodes(self) -> list[Node]:
+        def ask(client: QdrantClient) -> tuple[Any, int]:
+            return self._wire.cluster(client), client.count(self._name).count
+
+        found: list[Node] = []
+        others: dict[int, dict[int, Copy]] = {}
+        answers = self._wire.each(ask)
+        for server, said in answers.items():
+            if isinstance(said, StoreError):
+                if getattr(said.__cause__, "code", lambda: None)() in _MAY_NOT:
+                    return []
+                found.append(Node(server, None, [], None, str(said)))
+                continue
+            cluster, points = said
+            if cluster.peer_id not in {node.peer for node in found}:  # by another address
+                copies = [_copy(shard, shard.points_count) for shard in cluster.local_shards]
+                found.append(Node(server, cluster.peer_id, copies, points))
+            for shard in cluster.remote_shards:
+                others.setdefault(shard.peer_id, {})[shard.shard_id] = _copy(shard, None)
+        away = others.keys() - {node.peer for node in found}
+        fault = None
+        if away and not any(node.fault for node in found):
+            self._count(None)
+            if not self._wire.whole:
+                fault = (
+                    "a node that is known by no address does not answer, or a copy is not active"
+                )
+        return [
+            *found,
+            *(Node(None, n, list(others[n].values()), None, fault) for n in sorted(away)),
+        ]
+
+    def uneven(self) -> Iterator[Record]:
+        """Yield the points that some copies have, and others lack or have otherwise.
+
+        Each node is asked for what its own copies have, so that copies on nodes that cannot be
+        reached from here are not seen. Of two versions the one of the later run is given.
+
+        Raises:
+            StoreError: not all copies answer.
+        """
+        self._drain()
+        found: dict[str, Record] = {}
+        for said in self._wire.each(self._uneven_of).values():
+            if isinstance(said, StoreError):
+                raise said
+            for record in said:
+                before = found.get(record.id)
+                if before is None or record.payload.get("_run", 0) > before.payload.get("_run", 0):
+                    found[record.id] = record
+        yield from found.values()
+
+    def _uneven_of(self, client: QdrantClient) -> list[Record]:
+        """Return what the copies of one node have, and not all others."""
+        found: list[Record] = []
+        offset, limit = None, _least(PAGE, self._limits.max_query_limit)
+        while True:
+            page, offset = client.scroll(
+                self._name, limit=limit, offset=offset, with_payload=False, with_vectors=False
+            )
+            ids = [point.id for point in page]
+            same = client.retrieve(self._name, ids, consistency=models.ReadConsistencyType.ALL)
+            if lacking := set(ids).difference(point.id for point in same):
+                points = client.retrieve(
+                    self._name, list(lacking), with_vectors=self._wanted(vectors=True)
+                )
+                found += map(as_record, self._by_kind(points))
+            if offset is None:
+                return found
+
     def _drain(self, left: int = 0) -> None:
         """Wait until no more than ``left`` uploads are under way; after a failed one, for none."""
         try:
@@ -556,6 +645,10 @@ def _moved(error: StoreError) -> StoreError:
 def _status(info: models.CollectionInfo) -> str:
     """Return what the optimizers do: nothing in green, work in yellow, wait to be told in grey."""
     return str(info.status.value)
+
+
+def _copy(shard: Any, points: int | None) -> Copy:
+    return Copy(shard.shard_id, grpc.ReplicaState.Name(shard.state), points)
 
 
 def _least(wanted: _N, limit: _N | None) -> _N:

@@ -9,18 +9,31 @@ import os
 import re
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import grpc
 import tenacity
 from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as wire
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ApiException
 
-from paint_search.errors import StoreError, UsageError
-from paint_search.search.stores.qdrant.servers import how_to_give_a_key, key_of
+from paint_search.errors import StoreError, UsageError, argument
+from paint_search.files import read_bytes
+from paint_search.search.stores.qdrant.servers import (
+    how_to_give_a_key,
+    is_here,
+    key_of,
+    nodes_told_by,
+    remember_nodes,
+)
 from paint_search.search.stores.uri import Place
 
 #: Environment variable: seconds for which a server that answered before may be away, such as for a
@@ -33,6 +46,25 @@ FIRST_PATIENCE: Final = 5.0
 
 #: Longest that one call may take.
 CALL_SECONDS: Final = 60
+
+#: Seconds for what is asked of one node alone.
+_NODE_SECONDS: Final = 5
+
+#: Seconds for which one that has not answered is not the first to be asked again.
+_AWAY_SECONDS: Final = 30.0
+_AWAY: Final[dict[str, float]] = {}  # since when
+
+#: How gRPC notices within ten seconds that a connection is dead, though nobody has closed it: by
+#: pings while a call waits. Between two calls there are none: a server that allows no more than
+#: gRPC's own do by default (three pings without data) would hang up with ``too_many_pings``, and
+#: the next call notices as soon.
+_KEPT_ALIVE: Final[Mapping[str, int]] = {
+    "grpc.keepalive_time_ms": 5_000,
+    "grpc.keepalive_timeout_ms": 5_000,
+    "grpc.http2.ping_timeout_ms": 5_000,  # a minute by default, whatever the line above says
+    "grpc.min_reconnect_backoff_ms": 5_000,  # how long a connection may take to be made
+    "grpc.max_reconnect_backoff_ms": 5_000,  # how long none is made after one that failed
+}
 
 _AGAIN: Final = frozenset(
     {
@@ -90,7 +122,7 @@ _TLS: Final[Mapping[str, str]] = {
     ),
     "CERTIFICATE_VERIFY_FAILED": (
         "the certificate of {server} is not trusted on this machine: name a file with those that "
-        "are, in PEM, in GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+        "are, in PEM, as ?ca=FILE behind the address"
     ),
     "Hostname Verification": (
         "the certificate of {server} is for another name; use one of those that it was made for"
@@ -99,7 +131,19 @@ _TLS: Final[Mapping[str, str]] = {
         "{server} does not speak TLS at this port; use its port for TLS, or qdrant:// if the line "
         "to it is safe"
     ),
+    "ALPN": (
+        "{server} speaks TLS at this port, but not HTTP/2, which gRPC needs; see that this is its "
+        "gRPC port, or what stands before it"
+    ),
 }
+_NO_CERTIFICATE: Final = (
+    "{server} hangs up on who has no certificate of a client; name one and its private key behind "
+    "the address: ?cert=FILE&key=FILE"
+)
+_BAD_CERTIFICATE: Final = (
+    "{server} refuses the certificate {cert}: see that it has not expired, and that it is signed "
+    "by whom the server trusts"
+)
 _SPEAKS_TLS: Final = "{server} speaks TLS at this port; write qdrants:// instead of qdrant://"
 _UNREACHED: Final = (
     "the Qdrant server {server} cannot be reached ({words}); see that it runs "
@@ -119,20 +163,40 @@ _T = TypeVar("_T")
 class Wire:
     """A connection to the server of ``place``; nothing is sent before the first call.
 
-    Where it has several nodes, they are asked in turn: the next one when one does not answer.
+    Where it has several nodes, they are asked in turn: the next one when one does not answer, first
+    those that the user named, then those that these have told of.
+
+    Attributes:
+        whole: whether every copy has answered so far.
 
     Raises:
-        StoreError: the user has not named the server.
+        StoreError: the user has not named the server, or a file that it names cannot be used.
     """
 
     def __init__(self, place: Place) -> None:
-        self._server, self._servers = str(place.server), place.servers
+        self._server, self._place = str(place.server), place
         self._name = place.base
         self._longest = _patience()
-        self._clients = [_connected(server) for server in self._servers]
-        self._at = 0  # the node that is asked
+        keys = {server: key_of(server, place.files) for server in place.servers}
+        for teller in place.servers:
+            for node in nodes_told_by(teller):
+                keys.setdefault(node, key_of(node, place.files, teller))
+        self._credentials = _credentials(place)
+        self._servers: list[str] = []
+        self._clients: list[QdrantClient] = []
+        for server, key in keys.items():
+            self._add(server, key)
+        self._silent: dict[str, StoreError] = {}  # why a node has not answered for itself
+        #: The node that is asked.
+        self._at = next((at for at, server in enumerate(self._servers) if not _is_away(server)), 0)
         self._answered = self._said = False
-        self._whole = True  # whether every copy has answered so far
+        self.whole = True
+
+    def _add(self, server: str, key: str | None) -> None:
+        options = {**_KEPT_ALIVE, **self._credentials}
+        client = _connected(server, key, timeout=CALL_SECONDS, grpc_options=options)
+        self._clients.append(client)
+        self._servers.append(server)
 
     def call(self, action: Callable[[QdrantClient], _T]) -> _T:
         """Return what ``action`` returns; while the server is away, try again for a while.
@@ -153,7 +217,7 @@ class Wire:
         try:
             result = again(lambda: self._attempt(action))
         except (grpc.RpcError, ResourceExhaustedResponse) as error:
-            raise self._explained(error) from error
+            raise self._explained(error, self._servers[self._at], self._server) from error
         self._answered, self._said = True, False
         return result
 
@@ -163,8 +227,86 @@ class Wire:
             return action(self._clients[at])
         except grpc.RpcError as error:
             if _passes(error) and at == self._at:  # and no other thread has gone on already
+                _AWAY[self._servers[at]] = time.monotonic()
                 self._at = (at + 1) % len(self._clients)
             raise
+
+    def each(self, action: Callable[[QdrantClient], _T]) -> dict[str, _T | StoreError]:
+        """Return what each node answers for itself, by its name, or why it does not."""
+
+        def ask(server: str, client: QdrantClient) -> _T | StoreError:
+            if server in self._silent and _is_away(server):
+                return self._silent[server]
+            try:
+                return action(client)
+            except (grpc.RpcError, ResourceExhaustedResponse) as error:
+                why = self._explained(error, server, server)
+                why.__cause__ = error
+                if _passes(error):
+                    _AWAY[server], self._silent[server] = time.monotonic(), why
+                return why
+
+        with ThreadPoolExecutor(len(self._clients), thread_name_prefix="node") as pool:
+            return dict(
+                zip(self._servers, pool.map(ask, self._servers, self._clients), strict=True)
+            )
+
+    def learn(self) -> None:
+        """Ask which other nodes the cluster has, and remember those that answer from here.
+
+        The named nodes tell it on their HTTP port, the one below that of gRPC, to a key for all
+        collections. Where it cannot be had, what is remembered stays.
+        """
+        named = self._place.servers
+        for teller in named:
+            found = self._peers(teller)
+            if found is None:
+                continue
+            before = nodes_told_by(teller)
+            for node in found.keys() - self._servers:
+                self._add(node, key_of(node, self._place.files, teller))
+            said = self.each(lambda client: int(self.cluster(client).peer_id))
+            kept = [
+                node
+                for node, peer in found.items()
+                if said[node] == peer or (node in before and isinstance(said[node], StoreError))
+            ]
+            remember_nodes(teller, kept)
+            for node in {*before, *found}.difference(kept, named).intersection(self._servers):
+                at = self._servers.index(node)
+                self._servers.pop(at)
+                self._clients.pop(at).close()
+            self._at %= len(self._clients)
+            return
+
+    def _peers(self, teller: str) -> dict[str, int] | None:
+        """Return address -> number of the other nodes that one tells of; None if it does not."""
+        scheme, (host, port) = teller.partition("://")[0], _address(teller)
+        safe = scheme == "qdrants"
+        options: dict[str, Any] = {"verify": _context(self._place)} if safe else {}
+        key = key_of(teller, self._place.files)
+        try:
+            with closing(_connected(teller, key, timeout=_NODE_SECONDS, **options)) as client:
+                status = client.cluster_status()
+        except (ApiException, AssertionError, ValueError, OSError):  # what it says may be anything
+            return None
+        found = {}
+        for number, peer in getattr(status, "peers", {}).items():
+            with suppress(ValueError):  # of an address that is none
+                host = urlsplit(peer.uri).hostname or ""
+                node = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+                # What a node calls itself is itself; and no key leaves this machine in clear.
+                outward = is_here(teller) and not is_here(node) and not safe
+                inward = is_here(node) and not is_here(teller)
+                if host and not (outward or inward or node in self._place.servers):
+                    found[node] = int(number)
+        return found
+
+    def cluster(self, client: QdrantClient) -> Any:
+        """Return what a node says of the collection's shards."""
+        return client.grpc_collections.CollectionClusterInfo(
+            wire.CollectionClusterInfoRequest(collection_name=self._name), timeout=_NODE_SECONDS
+        )
 
     def read(self, action: Callable[[QdrantClient, models.ReadConsistencyType | None], _T]) -> _T:
         """Return what ``action`` reads of all copies; where one is away, of another.
@@ -173,13 +315,13 @@ class Wire:
         """
 
         def attempt(client: QdrantClient) -> _T:
-            if self._whole:
+            if self.whole:
                 try:
                     return action(client, models.ReadConsistencyType.ALL)
                 except grpc.RpcError as error:
                     if not _inside(error):
                         raise
-                    self._whole = False
+                    self.whole = False
                     _LOG.warning(
                         "the collection %r of %s is read from one copy, since another does not "
                         "answer (%s); what that lacks is written by the first index after all "
@@ -210,40 +352,49 @@ class Wire:
         for client in self._clients:
             client.close()
 
-    def _explained(self, error: Exception) -> StoreError:
+    def _explained(self, error: Exception, server: str, whole: str) -> StoreError:
+        """Say in a sentence what befell a call to one node of a server."""
         code = error.code() if isinstance(error, grpc.RpcError) else None
-        words, server = _details(error), self._servers[self._at]
+        words = _details(error)
         said = _MEANINGS.get(code, "the Qdrant server {server} rejected the request: {words}")
         if code == grpc.StatusCode.PERMISSION_DENIED:
             said = _meaning(_RIGHTS, words) or said
         elif code == grpc.StatusCode.UNAVAILABLE and (tls := _meaning(_TLS, words)):
             said = tls
         elif _inside(error):
-            said, server = _NOT_WHOLE, self._server
+            said, server = _NOT_WHOLE, whole
         elif _passes(error):
-            plain = not self._answered and server.startswith("qdrant:")
-            if plain and _speaks_tls(server):
-                said = _SPEAKS_TLS
+            if not self._answered and (tls := _probe(server, self._place)):
+                said = tls
             else:
-                said, server = _UNREACHED, self._server
+                said, server = _UNREACHED, whole
         key = how_to_give_a_key(server)
-        return StoreError(said.format(server=server, name=self._name, words=words[:300], key=key))
+        cert = self._place.files.get("cert")
+        return StoreError(
+            said.format(server=server, name=self._name, words=words[:300], key=key, cert=cert)
+        )
 
 
-def _connected(server: str) -> QdrantClient:
+def _connected(server: str, key: str | None, **options: Any) -> QdrantClient:
     host, port = _address(server)
     with warnings.catch_warnings():
         # A key sent in clear stays on the machine, or is meant to go so.
         warnings.simplefilter("ignore", UserWarning)
         return QdrantClient(
             host=host,
+            port=port - 1,
             grpc_port=port,
             prefer_grpc=True,
             https=server.startswith("qdrants:"),
-            api_key=key_of(server),
-            timeout=CALL_SECONDS,
+            api_key=key,
             check_compatibility=False,  # that would ask the other, HTTP port
+            **options,
         )
+
+
+def _is_away(server: str) -> bool:
+    since = _AWAY.get(server)
+    return since is not None and time.monotonic() - since < _AWAY_SECONDS
 
 
 def _address(server: str) -> tuple[str, int]:
@@ -290,18 +441,96 @@ def _meaning(meanings: Mapping[str, str], words: str) -> str | None:
     return next(found, None)
 
 
-def _speaks_tls(server: str) -> bool:
-    """Tell whether a server that has not answered in clear does so over TLS; nothing is sent."""
+#: What each file is called by gRPC, and what in it shows that it is one.
+_FILES: Final[Mapping[str, tuple[str, bytes, str]]] = {
+    "ca": ("root_certificates", b"BEGIN CERTIFICATE", "certificate"),
+    "cert": ("certificate_chain", b"BEGIN CERTIFICATE", "certificate"),
+    "key": ("private_key", b"PRIVATE KEY", "private key"),
+}
+_MOST: Final = 2**20  # bytes of a file
+
+
+def _credentials(place: Place) -> dict[str, bytes]:
+    """Return the files for TLS as gRPC takes them, checked, since it would only say that it failed.
+
+    Raises:
+        StoreError: one is missing, is something else, or does not fit the other.
+    """
+    read: dict[str, bytes] = {}
+    for name, file in place.files.items():
+        option, mark, what = _FILES[name]
+        try:
+            read[option] = read_bytes(file, _MOST)
+        except (OSError, ValueError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            raise StoreError(
+                f"the file {file} cannot be read ({reason}), by which {place.server} is known; "
+                f"name another as ?{name}=FILE behind the address in {argument('store')}"
+            ) from error
+        if mark not in read[option]:
+            raise StoreError(f"{file} holds no {what} in PEM; name another file as ?{name}=FILE")
+        if b"ENCRYPTED" in read[option]:
+            raise StoreError(
+                f"the private key {file} asks for a password; name a file with the key as it is, "
+                "which nobody else may read"
+            )
+    if read:
+        _context(place)
+    return read
+
+
+def _context(place: Place) -> ssl.SSLContext:
+    """Return whom and what the files of a place have this machine trust and show."""
+    files = place.files
+    roots = files.get("ca") or Path(os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", ""))
+    try:
+        context = ssl.create_default_context(cafile=roots if roots.is_file() else None)
+    except ssl.SSLError as error:
+        raise StoreError(f"the certificates in {roots} are damaged ({error.reason})") from error
+    if "cert" in files:
+        try:
+            context.load_cert_chain(files["cert"], files["key"], password=lambda: "")
+        except ssl.SSLError as error:
+            fits = "mismatch" not in str(error).lower()
+            raise StoreError(
+                f"the certificate {files['cert']} or its private key {files['key']} is damaged"
+                if fits
+                else f"{files['key']} is not the private key of the certificate {files['cert']}"
+            ) from error
+    return context
+
+
+#: What a connection of HTTP/2 begins with: the preface, and no settings.
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+def _probe(server: str, place: Place) -> str | None:
+    """Say what is wrong with TLS where a server that runs has not answered; no key is sent."""
     host, port = _address(server)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with (
-        suppress(OSError),
-        socket.create_connection((host.strip("[]"), port), timeout=2) as plain,
-        context.wrap_socket(plain),
-    ):
-        return True
-    return False
+    safe = server.startswith("qdrants:")
+    context = _context(place)
+    context.set_alpn_protocols(["h2"])
+    if not safe:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    name = host.strip("[]")
+    try:
+        with (
+            socket.create_connection((name, port), timeout=2) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secured,
+        ):
+            if not safe:
+                return _SPEAKS_TLS
+            secured.sendall(_PREFACE)
+            hangs_up = not secured.recv(1)
+    except (TimeoutError, ssl.SSLCertVerificationError):
+        return None
+    except (ConnectionResetError, BrokenPipeError, ssl.SSLError) as error:
+        hangs_up = not isinstance(error, ssl.SSLError) or "ALERT" in str(error)
+    except (OSError, ValueError):
+        return None
+    if not (safe and hangs_up):
+        return None
+    return _BAD_CERTIFICATE if "cert" in place.files else _NO_CERTIFICATE
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
