@@ -391,3 +391,22 @@ def _assert_alike(nodes: list[QdrantServer], replicas: int) -> None:
         answers.append((answer.points, client.count(name).count))
         client.close()
     assert answers == [answers[0]] * 3
+
+
+def test_an_index_that_stays_open_asks_all_copies_again_when_they_are_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "5")
+    campaign = Campaign(tmp_path, replicas=2, consistency=2)
+    campaign.run()
+    campaign.die(1, 0)
+    assert len(list(campaign.index)) == 6
+    campaign.start(1)
+    name = campaign.nodes[1].real("works")
+    lost = [record.id for record in campaign.nodes[1].engine.scroll(name, limit=2)[0]]
+    campaign.nodes[1].engine.delete(name, lost)
+    assert campaign.index.add().new == 2
+    assert copies(campaign.nodes, "works") == [6, 6, 0]
+    campaign.index.close()
+    for node in campaign.nodes:
+        node.die()

@@ -101,6 +101,7 @@ class ServedCollection:
 
     def look(self) -> Description | None:
         """Ask what the public name leads to now, and what that says of itself."""
+        self.wire.whole = True  # until a copy does not answer: all may be back
         self.info = self._ask_for(self.name)
         if self.info is None and self.name == self.place.base and self.place.generation > 1:
             # Of before there were aliases, or still being filled.
