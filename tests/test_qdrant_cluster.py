@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import grpc
@@ -23,6 +23,8 @@ from qdrant_server import QdrantServer
 
 from paint_search import Index
 from paint_search.errors import StoreError
+from paint_search.search.stores import Maker, Place, open_store
+from paint_search.search.stores.description import Part
 
 REFUSED = grpc.StatusCode.PERMISSION_DENIED
 INTERNAL = grpc.StatusCode.INTERNAL
@@ -410,3 +412,20 @@ def test_an_index_that_stays_open_asks_all_copies_again_when_they_are_back(
     campaign.index.close()
     for node in campaign.nodes:
         node.die()
+
+
+def test_a_file_that_one_copy_lacks_is_sent_again(
+    cluster: list[QdrantServer], tmp_path: Path
+) -> None:
+    place = Place.parse(cluster[0].url_of_all("works", "?replicas=2"))
+    content = b"fitted"
+    part = Part.of(content)
+    with closing(open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))) as store:
+        shared = store.shared
+        assert shared is not None
+        shared.send(part, content)
+        everything = models.FilterSelector(filter=models.Filter())
+        cluster[1].engine.delete("works.parts", everything)
+        shared.send(part, content)
+        assert copies(cluster, "works.parts") == [1, 1, 0]
+        assert shared.fetch(part) == content

@@ -276,10 +276,12 @@ class ServedCollection:
         return True
 
     def send(self, part: Part, content: bytes) -> None:
-        """Keep the content of a file, unless it is kept already."""
+        """Keep the content of a file, unless every copy keeps it already."""
         ids = _pieces(part)
-        there = self.wire.call(
-            lambda client: client.retrieve(self._companion, ids, with_payload=False)
+        there = self.wire.read(
+            lambda client, copies: client.retrieve(
+                self._companion, ids, with_payload=False, consistency=copies
+            )
         )
         kept = {str(point.id) for point in there}
         for number, one in enumerate(ids):
