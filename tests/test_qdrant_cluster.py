@@ -8,13 +8,13 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from qdrant_client import QdrantClient, models
@@ -23,6 +23,8 @@ from qdrant_server import QdrantServer
 
 from paint_search import Index
 from paint_search.errors import StoreError
+from paint_search.search.stores import Maker, Place, open_store
+from paint_search.search.stores.description import Part
 
 REFUSED = grpc.StatusCode.PERMISSION_DENIED
 INTERNAL = grpc.StatusCode.INTERNAL
@@ -223,53 +225,53 @@ def states(client: QdrantClient, name: str) -> dict[int, str]:
 def test_a_copy_that_misses_a_write_is_dead_until_its_node_is_back(
     cluster: list[QdrantServer],
 ) -> None:
-    client = cluster[2].client()
-    make(client, "works", "full", replicas=2)
+    client, works = cluster[2].client(), cluster[2].named("works")
+    make(client, works, "full", replicas=2)
     cluster[1].die()
-    client.upsert("works", [point(1, full=[1, 0])])
+    client.upsert(works, [point(1, full=[1, 0])])
     assert copies(cluster, "works") == [1, 0, 0]
-    assert states(client, "works") == {1: "Active", 2: "Dead"}
-    assert nearest(client, "works", "full") == [{"n": 1}]
+    assert states(client, works) == {1: "Active", 2: "Dead"}
+    assert nearest(client, works, "full") == [{"n": 1}]
     every = models.ReadConsistencyType.ALL
-    code, words = refused(lambda: client.scroll("works", consistency=every))
+    code, words = refused(lambda: client.scroll(works, consistency=every))
     assert (code, "not have enough active replicas" in words) == (INTERNAL, True)
     cluster[1].start()
     assert copies(cluster, "works") == [1, 1, 0]
-    assert states(client, "works") == {1: "Active", 2: "Active"}
-    assert len(client.scroll("works", consistency=every)[0]) == 1
+    assert states(client, works) == {1: "Active", 2: "Active"}
+    assert len(client.scroll(works, consistency=every)[0]) == 1
 
 
 def test_a_write_that_too_few_copies_take_stays_in_those(cluster: list[QdrantServer]) -> None:
-    client = cluster[0].client()
-    make(client, "works", "full", replicas=2, consistency=2)
+    client, works = cluster[0].client(), cluster[0].named("works")
+    make(client, works, "full", replicas=2, consistency=2)
     cluster[1].die()
-    code, words = refused(lambda: client.upsert("works", [point(1, full=[1, 0])]))
+    code, words = refused(lambda: client.upsert(works, [point(1, full=[1, 0])]))
     assert (code, "tcp connect error" in words) == (INTERNAL, True)
     every = models.ReadConsistencyType.ALL
-    code, words = refused(lambda: client.scroll("works", consistency=every))
+    code, words = refused(lambda: client.scroll(works, consistency=every))
     assert (code, "1 of 2 read operations failed" in words) == (INTERNAL, True)
     cluster[1].start()
     assert copies(cluster, "works") == [1, 0, 0]
-    assert set(states(client, "works").values()) == {"Active"}
-    assert client.scroll("works", consistency=every)[0] == []
-    counts = [node.client().count("works").count for node in cluster]
+    assert set(states(client, works).values()) == {"Active"}
+    assert client.scroll(works, consistency=every)[0] == []
+    counts = [node.client().count(works).count for node in cluster]
     assert counts[:2] == [1, 0]
 
 
 def test_less_than_half_of_the_nodes_agree_on_nothing(cluster: list[QdrantServer]) -> None:
-    client = cluster[0].client()
-    make(client, "works", "full", replicas=3)
+    client, works = cluster[0].client(), cluster[0].named("works")
+    make(client, works, "full", replicas=3)
     for node in cluster[1:]:
         node.die()
     for action in (
-        lambda: make(client, "other", "full"),
-        lambda: client.update_collection_aliases([alias("a", "works")]),
-        lambda: client.upsert("works", [point(1, full=[1, 0])]),
+        lambda: make(client, cluster[0].named("other"), "full"),
+        lambda: client.update_collection_aliases([alias(cluster[0].named("a"), works)]),
+        lambda: client.upsert(works, [point(1, full=[1, 0])]),
     ):
         code, words = refused(action)
         assert code == INTERNAL
         assert "leader is not established" in words or "deactivation timed out" in words
-    assert client.count("works").count == 1
+    assert client.count(works).count == 1
 
 
 #: What happens: a node dies or comes back, a picture is painted anew, and ``index`` runs: to its
@@ -348,7 +350,8 @@ class Campaign:
             node.within = lambda method: None
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
+@example(events=[("die", 1, 0), ("run", 0, 0)], replicas=2, consistency=2)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, replicas=st.integers(2, 3), consistency=st.integers(1, 2))
 def test_whatever_befalls_a_cluster_one_more_index_makes_its_copies_whole(
     events: list[tuple[str, int, int]],
@@ -390,3 +393,39 @@ def _assert_alike(nodes: list[QdrantServer], replicas: int) -> None:
         answers.append((answer.points, client.count(name).count))
         client.close()
     assert answers == [answers[0]] * 3
+
+
+def test_an_index_that_stays_open_asks_all_copies_again_when_they_are_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "5")
+    campaign = Campaign(tmp_path, replicas=2, consistency=2)
+    campaign.run()
+    campaign.die(1, 0)
+    assert len(list(campaign.index)) == 6
+    campaign.start(1)
+    name = campaign.nodes[1].real("works")
+    lost = [record.id for record in campaign.nodes[1].engine.scroll(name, limit=2)[0]]
+    campaign.nodes[1].engine.delete(name, lost)
+    assert campaign.index.add().new == 2
+    assert copies(campaign.nodes, "works") == [6, 6, 0]
+    campaign.index.close()
+    for node in campaign.nodes:
+        node.die()
+
+
+def test_a_file_that_one_copy_lacks_is_sent_again(
+    cluster: list[QdrantServer], tmp_path: Path
+) -> None:
+    place = Place.parse(cluster[0].url_of_all("works", "?replicas=2"))
+    content = b"fitted"
+    part = Part.of(content)
+    with closing(open_store(tmp_path, place, {"full": 2}, Maker("test", "fingerprint"))) as store:
+        shared = store.shared
+        assert shared is not None
+        shared.send(part, content)
+        everything = models.FilterSelector(filter=models.Filter())
+        cluster[1].engine.delete("works.parts", everything)
+        shared.send(part, content)
+        assert copies(cluster, "works.parts") == [1, 1, 0]
+        assert shared.fetch(part) == content

@@ -101,6 +101,7 @@ class ServedCollection:
 
     def look(self) -> Description | None:
         """Ask what the public name leads to now, and what that says of itself."""
+        self.wire.whole = True  # until a copy does not answer: all may be back
         self.info = self._ask_for(self.name)
         if self.info is None and self.name == self.place.base and self.place.generation > 1:
             # Of before there were aliases, or still being filled.
@@ -275,10 +276,12 @@ class ServedCollection:
         return True
 
     def send(self, part: Part, content: bytes) -> bool:
-        """Keep the content of a file, unless it is kept already; False where the key may not."""
+        """Keep the content of a file, unless every copy has it; False where the key may not."""
         ids = _pieces(part)
-        there = self.wire.call(
-            lambda client: client.retrieve(self._companion, ids, with_payload=False)
+        there = self.wire.read(
+            lambda client, copies: client.retrieve(
+                self._companion, ids, with_payload=False, consistency=copies
+            )
         )
         kept = {str(point.id) for point in there}
         for number, one in enumerate(ids):

@@ -167,7 +167,7 @@ class Wire:
     those that the user named, then those that these have told of.
 
     Attributes:
-        whole: whether every copy has answered so far.
+        whole: whether every copy has answered since it was last set.
 
     Raises:
         StoreError: the user has not named the server, or a file that it names cannot be used.
