@@ -66,6 +66,7 @@ def test_a_machine_without_a_folder_asks_by_the_address(
         (hit["id"], hit["score"]) for hit in here
     ]
     monkeypatch.setenv("PAINT_SEARCH_INDEX", url)
+    assert "pictures are not on this machine" in cli.ok("info").out
     said = cli.ok("info", "--json").json
     assert said["fields"] == info["fields"]
     for name in ("background", "backbone", "recall", "created"):

@@ -33,6 +33,8 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
 
     Example: `paint-search info`
     """
+    from paint_search.index.paths import NOWHERE
+
     with index.open() as collection:
         facts = collection.info()
     manifest = facts.manifest
@@ -45,9 +47,12 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
         for name, size in facts.vector_bytes.items()
     )
     where = "on disk" if manifest.store.embedded else "in this folder, all else on the server"
+    pictures = f"below {facts.root}"
+    if facts.root == NOWHERE:
+        pictures = "whose pictures are not on this machine (--images)"
     rows = [
         ("index", str(facts.folder)),
-        ("paintings", f"{facts.paintings:,} below {facts.root}"),
+        ("paintings", f"{facts.paintings:,} {pictures}"),
         ("skipped", counted(facts.skipped, "file")),
         *([("borders", f"cut off {counted(facts.trimmed, 'painting')}")] if facts.trimmed else []),
         ("labels", manifest.table or manifest.labels),
