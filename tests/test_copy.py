@@ -142,7 +142,8 @@ def test_a_difference_is_found(server: QdrantServer, compressed: Path) -> None:
         def loses_one(words: str, progress: Progress) -> None:
             while progress.done == progress.total and server.count("works") < len(ids):
                 time.sleep(0.02)
-            server.engine.delete("works-1", ids[:1])
+            with server.cluster.lock:  # the upload may not have ended
+                server.engine.delete("works-1", ids[:1])
 
         with pytest.raises(StoreError, match="holds other paintings"):
             index.copy(server.url("works"), report=loses_one)

@@ -23,8 +23,7 @@ from qdrant_server import QdrantServer
 
 from paint_search import Index
 from paint_search.errors import StoreError
-from paint_search.search.stores import Maker, Place, open_store
-from paint_search.search.stores.description import Part
+from paint_search.search.stores import Maker, Part, Place, open_store
 
 REFUSED = grpc.StatusCode.PERMISSION_DENIED
 INTERNAL = grpc.StatusCode.INTERNAL
