@@ -400,8 +400,8 @@ def test_descriptions_that_are_no_good_are_refused(
     assert not list(home.rglob("x.json"))
 
 
-def test_a_file_that_was_changed_on_the_server_is_refused(
-    team: QdrantServer, painted: Path, machine: Machine
+def test_files_that_were_changed_on_the_server_are_refused_and_sent_again(
+    team: QdrantServer, painted: Path, machine: Machine, cli: Cli
 ) -> None:
     machine("one")
     with Index.open() as index:
@@ -412,10 +412,16 @@ def test_a_file_that_was_changed_on_the_server_is_refused(
         "works.parts",
         [models.PointStruct(id=p.id, vector={}, payload={"data": "AAAA"}) for p in points],
     )
-    client.close()
     machine("two")
     with (
         Index.open(team.url("works")) as index,
         pytest.raises(StoreError, match="is damaged or not there"),
     ):
         index.similar(painted / _some(painted), compact_only=True)
+    client.delete("works.parts", [p.id for p in points])
+    client.close()
+    machine("one")
+    cli.ok("index", "paintings", "--repair")
+    machine("two")
+    with Index.open(team.url("works")) as index:
+        assert index.similar(painted / _some(painted), compact_only=True)

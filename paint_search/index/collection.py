@@ -29,7 +29,15 @@ from paint_search.files import copy_files
 from paint_search.index.lock import IndexLock
 from paint_search.index.manifest import MANIFEST, Manifest, is_index
 from paint_search.index.paths import NOWHERE, find_picture, read_path, write_path
-from paint_search.index.shared import BACKBONE, cache_folder, fetch, is_cache, receive, share
+from paint_search.index.shared import (
+    BACKBONE,
+    CALIBRATION,
+    cache_folder,
+    fetch,
+    is_cache,
+    receive,
+    share,
+)
 from paint_search.indexer.backbones.model import Model
 from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.scan import find_file
@@ -390,6 +398,12 @@ class Collection:
     def send(self, *prefixes: str) -> None:
         """Let all who share the collection have files of this index."""
         self._tell(self.manifest, *prefixes)
+
+    def send_all(self) -> None:
+        """Send what of those files some copy of the collection lacks."""
+        made = self.manifest.compression
+        self.fetch("")
+        self.send(BACKBONE, CALIBRATION, *([made.folder] if made else []))
 
     def settle(self, manifest: Manifest, *, changed: bool) -> None:
         """Make what was written durable, and measure anew what depends on the paintings."""

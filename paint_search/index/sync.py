@@ -155,6 +155,8 @@ def sync(collection: Collection, request: Request) -> Summary:
         _settle_gone(store, root, own, run, request.prune, summary)
         if part.count == 1 or request.repair:  # other machines' parts are counted as they arrive
             summary.notes += repair(store, before, root, own, thorough=request.repair)
+        if request.repair:
+            collection.send_all()
         building = partial(replace, words="building the graph")
         store.optimize(lambda progress: request.report(building(progress)), request.cancelled)
     if isinstance(entrance, CachingStore):

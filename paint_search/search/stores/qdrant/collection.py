@@ -315,8 +315,8 @@ class ServedCollection:
         if Part.of(bytes(content)) != part:
             raise StoreError(
                 f"a file of {self._called} is damaged or not there (SHA-256 {part.sha256[:16]}): "
-                f"its collection {self._companion!r} lacks it; write it again with "
-                "paint-search index from the folder that has it"
+                f"its collection {self._companion!r} lacks it; send it again with "
+                "paint-search index FOLDER --repair from the folder that has it"
             )
         return bytes(content)
 

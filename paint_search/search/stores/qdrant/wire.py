@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -182,21 +183,24 @@ class Wire:
             for node in nodes_told_by(teller):
                 keys.setdefault(node, key_of(node, place.files, teller))
         self._credentials = _credentials(place)
-        self._servers: list[str] = []
-        self._clients: list[QdrantClient] = []
-        for server, key in keys.items():
-            self._add(server, key)
+        self._keys = keys
+        self._servers = [*keys]
+        self._clients: dict[str, QdrantClient] = {}  # made when they are first asked
+        self._making = threading.Lock()
         self._silent: dict[str, StoreError] = {}  # why a node has not answered for itself
         #: The node that is asked.
         self._at = next((at for at, server in enumerate(self._servers) if not _is_away(server)), 0)
         self._answered = self._said = False
         self.whole = True
 
-    def _add(self, server: str, key: str | None) -> None:
-        options = {**_KEPT_ALIVE, **self._credentials}
-        client = _connected(server, key, timeout=CALL_SECONDS, grpc_options=options)
-        self._clients.append(client)
-        self._servers.append(server)
+    def _client(self, server: str) -> QdrantClient:
+        with self._making:
+            if server not in self._clients:
+                options = {**_KEPT_ALIVE, **self._credentials}
+                self._clients[server] = _connected(
+                    server, self._keys[server], timeout=CALL_SECONDS, grpc_options=options
+                )
+            return self._clients[server]
 
     def call(self, action: Callable[[QdrantClient], _T]) -> _T:
         """Return what ``action`` returns; while the server is away, try again for a while.
@@ -209,7 +213,7 @@ class Wire:
             retry=tenacity.retry_if_exception(_passes),
             wait=_pause,
             stop=tenacity.stop_all(
-                tenacity.stop_after_delay(patience), tenacity.stop_after_attempt(len(self._clients))
+                tenacity.stop_after_delay(patience), tenacity.stop_after_attempt(len(self._servers))
             ),
             before_sleep=self._say,
             reraise=True,
@@ -224,21 +228,21 @@ class Wire:
     def _attempt(self, action: Callable[[QdrantClient], _T]) -> _T:
         at = self._at
         try:
-            return action(self._clients[at])
+            return action(self._client(self._servers[at]))
         except grpc.RpcError as error:
             if _passes(error) and at == self._at:  # and no other thread has gone on already
                 _AWAY[self._servers[at]] = time.monotonic()
-                self._at = (at + 1) % len(self._clients)
+                self._at = (at + 1) % len(self._servers)
             raise
 
     def each(self, action: Callable[[QdrantClient], _T]) -> dict[str, _T | StoreError]:
         """Return what each node answers for itself, by its name, or why it does not."""
 
-        def ask(server: str, client: QdrantClient) -> _T | StoreError:
+        def ask(server: str) -> _T | StoreError:
             if server in self._silent and _is_away(server):
                 return self._silent[server]
             try:
-                return action(client)
+                return action(self._client(server))
             except (grpc.RpcError, ResourceExhaustedResponse) as error:
                 why = self._explained(error, server, server)
                 why.__cause__ = error
@@ -246,10 +250,8 @@ class Wire:
                     _AWAY[server], self._silent[server] = time.monotonic(), why
                 return why
 
-        with ThreadPoolExecutor(len(self._clients), thread_name_prefix="node") as pool:
-            return dict(
-                zip(self._servers, pool.map(ask, self._servers, self._clients), strict=True)
-            )
+        with ThreadPoolExecutor(len(self._servers), thread_name_prefix="node") as pool:
+            return dict(zip(self._servers, pool.map(ask, self._servers), strict=True))
 
     def learn(self) -> None:
         """Ask which other nodes the cluster has, and remember those that answer from here.
@@ -264,7 +266,8 @@ class Wire:
                 continue
             before = nodes_told_by(teller)
             for node in found.keys() - self._servers:
-                self._add(node, key_of(node, self._place.files, teller))
+                self._keys[node] = key_of(node, self._place.files, teller)
+                self._servers.append(node)
             said = self.each(lambda client: int(self.cluster(client).peer_id))
             kept = [
                 node
@@ -273,10 +276,10 @@ class Wire:
             ]
             remember_nodes(teller, kept)
             for node in {*before, *found}.difference(kept, named).intersection(self._servers):
-                at = self._servers.index(node)
-                self._servers.pop(at)
-                self._clients.pop(at).close()
-            self._at %= len(self._clients)
+                self._servers.remove(node)
+                self._client(node).close()
+                del self._clients[node]
+            self._at %= len(self._servers)
             return
 
     def _peers(self, teller: str) -> dict[str, int] | None:
@@ -349,7 +352,7 @@ class Wire:
 
     def close(self) -> None:
         """Hang up."""
-        for client in self._clients:
+        for client in self._clients.values():
             client.close()
 
     def _explained(self, error: Exception, server: str, whole: str) -> StoreError:
