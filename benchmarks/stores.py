@@ -27,7 +27,8 @@ import numpy as np
 
 from paint_search.painting import Progress, Record, painting_id
 from paint_search.search.filters import Condition
-from paint_search.search.stores.base import Maker, Store, VectorQuery
+from paint_search.search.stores.base import Store, VectorQuery
+from paint_search.search.stores.description import Maker
 from paint_search.search.stores.opening import delete_store, open_store
 from paint_search.search.stores.uri import Place
 
