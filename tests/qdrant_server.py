@@ -752,8 +752,9 @@ class _Points(wire.PointsServicer):
         assert self.owner.indexes[name][request.key] == "keyword"
         self.owner.allow("max_query_limit", request.limit)
         (shard,) = self.owner.read("Facet", name, request)
-        found = shard.facet(name, request.key, limit=request.limit)
-        hits = [RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits]
+        found = shard.facet(name, request.key, limit=sys.maxsize).hits
+        texts = [hit for hit in found if isinstance(hit.value, str)]  # as that index has
+        hits = [RestToGrpc.convert_facet_value_hit(hit) for hit in texts[: request.limit]]
         return wire.FacetResponse(hits=hits)
 
     @_served("r")

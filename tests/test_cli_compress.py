@@ -445,7 +445,7 @@ def test_an_index_of_the_first_format_still_opens(studio: Path, cli: Cli) -> Non
     file.write_text(json.dumps(record | {"format": 1}))
     assert cli.ok("info", "--json").json["paintings"] == TOTAL
     cli.ok("compress", *PCA)
-    assert json.loads(file.read_text())["format"] == 4
+    assert json.loads(file.read_text())["format"] == 5
 
 
 def test_an_index_of_the_second_format_still_opens(compressed: Path, cli: Cli) -> None:

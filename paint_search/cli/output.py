@@ -231,13 +231,14 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
         try:
             given = {name: _path(value, options[name]) for name, value in given.items()}
             code = _call(function, given) or Exit.DONE
+            sys.stdout.flush()  # what cannot be written is to be known here, and not at the end
         except PaintSearchError as error:
             _fail(error.for_command_line(), given["as_json"])
             code = Exit(error.exit_code)
         except KeyboardInterrupt:
             code = Exit.INTERRUPTED
         except BrokenPipeError:  # the reader of our output has gone; that is no failure
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             code = Exit.DONE
         except UnicodeEncodeError as error:  # of a library that takes names as text alone
             name = error.object[max(0, error.start - 80) : error.end + 80]
@@ -249,6 +250,10 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
             message = f"{what}{error.strerror or error}; check the path and your permissions"
             _fail(message, given["as_json"])
             code = Exit.FAILED
+            try:
+                sys.stdout.flush()
+            except OSError:  # nor could what is left of it in the end
+                _drop_output()
         raise typer.Exit(code)
 
     parameters = list(_options(function))
@@ -256,6 +261,10 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = options
     return run
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _options(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
