@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from conftest import WORKS, Cli, copy_tree
 from qdrant_client import QdrantClient, models
-from qdrant_server import QdrantServer
+from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
 from paint_search.errors import IndexMissingError, ManifestError, StoreError, UsageError
@@ -288,6 +289,78 @@ def test_an_index_of_before_is_read_and_lifted(
     assert server.collections == ["works-2", "works.parts"]
     machine("two")
     assert len(cli.ok("list", "--index", url, "--json").json["paintings"]) == TOTAL
+
+
+@pytest.mark.parametrize("cut_short", [False, True])
+def test_an_index_of_before_is_compressed_at_once(
+    server: QdrantServer,
+    painted: Path,
+    machine: Machine,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    cut_short: bool,
+) -> None:
+    """A plain collection has the public name itself; cut short, its points are still there."""
+    home = machine("one")
+    copy_tree(painted, home / "paintings")
+    cli.ok("index", "paintings", "--store", server.url("works"), "--backbone", "descriptors")
+    _make_old(server, home / ".paint-search")
+    if cut_short:
+        monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.2")
+        away = grpc.StatusCode.UNAVAILABLE
+        server.faults = [Fault("UpdateAliases", away, "gone", times=99)]
+        assert cli("compress", "--method", "pca", "--dims", "6").code == 1
+        server.faults = []
+    else:
+        cli.ok("compress", "--method", "pca", "--dims", "6")
+    for name in ("one", "two"):
+        machine(name)
+        at = ["--index", server.url("works")] if name == "two" else []
+        assert len(cli.ok("list", *at, "--json").json["paintings"]) == TOTAL
+        assert "in two steps" in cli.ok("info", *at).out
+    assert server.aliases == {"works": "works-2"}
+
+
+def test_a_switch_whose_answer_is_lost_deletes_nothing(
+    team: QdrantServer, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.2")
+    machine("one")
+
+    def lose(method: str) -> None:
+        if method == "UpdateAliases":  # it is carried out, and the line breaks
+            team.during = lambda method: None
+            team.faults = [Fault("Update", grpc.StatusCode.UNAVAILABLE, times=99)]
+
+    team.during = lose
+    with Index.open() as index, pytest.raises(StoreError):
+        index.compress("pca", 6)
+    team.faults = []
+    assert team.aliases == {"works": "works-2"}
+    with Index.open() as index:
+        assert index.vectors(which="compact")[1].shape == (TOTAL, 6)
+        index.compress("pca", 8, keep=0)
+        assert index.vectors(which="compact")[1].shape == (TOTAL, 8)
+
+
+def test_a_folder_whose_collection_is_gone_says_so(
+    team: QdrantServer, machine: Machine, cli: Cli
+) -> None:
+    machine("one")
+    team.engine.delete_collection("works-1")
+    for command in (["info"], ["index", "paintings"]):
+        gone = cli(*command)
+        assert (gone.code, "has no collection 'works' (any more)" in gone.err) == (1, True)
+
+
+def test_generations_are_deleted_past_a_gap(team: QdrantServer, machine: Machine) -> None:
+    machine("one")
+    with Index.open() as index:
+        index.compress("pca", 6, keep=0.5)
+        index.compress("pca", 5, keep=0)
+        time.sleep(0.6)
+        index.remove(next(iter(index)).path)
+        assert team.collections == ["works-3", "works.parts"]
 
 
 def _make_old(server: QdrantServer, folder: Path) -> None:

@@ -118,7 +118,7 @@ class Collection:
     ) -> Self:
         """Make an empty index in ``folder``; see ``Index.create``."""
         another = argument("folder", option="--index")
-        if is_index(folder):
+        if is_index(folder) and not is_cache(folder):
             raise UsageError(f"{folder} is an index already; open it, or give another {another}")
         shared = reach(place, named=True)
         made = not folder.exists()

@@ -19,7 +19,7 @@ from paint_search.errors import IndexMissingError, StoreError
 from paint_search.files import read_bytes, read_json, replacing
 from paint_search.index.manifest import Manifest, is_index
 from paint_search.index.paths import NOWHERE, write_path
-from paint_search.search.stores.description import Part, Shared
+from paint_search.search.stores.description import MOST_BYTES, Part, Shared
 from paint_search.search.stores.uri import Place
 
 #: What this folder has of the collection's files, and how it signs what it writes there.
@@ -28,8 +28,6 @@ _RECORD: Final = "shared.json"
 #: Files of an index that travel: by what their path begins with.
 BACKBONE: Final = "backbone"
 CALIBRATION: Final = "verification"
-
-_MOST_BYTES: Final = 2**31
 
 
 def cache_folder(place: Place) -> Path:
@@ -58,6 +56,11 @@ def receive(folder: Path, shared: Shared, images: Path | None = None) -> Manifes
     """
     here = Manifest.read(folder) if is_index(folder) else None
     described, place = shared.description, shared.place
+    if described is None and here is not None and not is_cache(folder):
+        raise StoreError(
+            f"{place.server} has no collection {place.base!r} (any more); restore it from a "
+            f"snapshot, or delete {folder} and index again"
+        )
     if described is None:
         raise IndexMissingError(
             f"there is no collection {place.base!r} on {place.server} that paint-search has made; "
@@ -104,12 +107,13 @@ def share(folder: Path, shared: Shared, manifest: Manifest, *fresh: str) -> bool
     sent = _record(folder)
     for prefix in fresh:
         for name, file in _files(folder, prefix):
-            content = read_bytes(file, _MOST_BYTES)
+            content = read_bytes(file, MOST_BYTES)
             parts[name] = Part.of(content)
             if not shared.send(parts[name], content):
                 return False
             sent["files"][name] = parts[name].sha256
-    _keep(folder, sent)
+    if fresh:
+        _keep(folder, sent)
     return shared.describe(manifest.shared(), parts)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, Self
 from paint_search.search.stores.uri import Place
 
 #: Most bytes of a file that travels with a collection: the largest networks there are.
-_MOST_BYTES: Final = 2**31
+MOST_BYTES: Final = 2**31
 
 #: What such a file may be called, below the folder of an index: nothing leads out of that.
 _FILE: Final = re.compile(
@@ -75,7 +75,7 @@ class Description:
         parts = {}
         for name, part in dict(record.get("parts") or {}).items():
             made = Part(int(part["size"]), str(part["sha256"]))
-            if not _FILE.fullmatch(name) or not 0 <= made.size <= _MOST_BYTES:
+            if not _FILE.fullmatch(name) or not 0 <= made.size <= MOST_BYTES:
                 raise ValueError(f"it names {name!r}, a file of {made.size:,} bytes, as its part")
             parts[name] = made
         return cls(

@@ -108,10 +108,24 @@ class ServedCollection:
             self.info = self._ask_for(self.place.name)
             if self.info is not None:
                 self.name = self.place.name
+        elif self.info is None and self.name == self.place.base:
+            self._finish_replacing()
         self.description = None if self.info is None else self._read(self.info)
         if self.description is not None and self.description.generation:
             self.place = replace(self.place, generation=self.description.generation)
         return self.description
+
+    def _finish_replacing(self) -> None:
+        """Lead the public name on from a plain collection, where that was cut short.
+
+        It had the name itself, and had to go first.
+        """
+        second = replace(self.place, generation=2)
+        info = self._ask_for(second.name)
+        described = info and self._read(info)
+        if described and described.manifest:
+            self._lead_to(second)
+            self.info = self._ask_for(self.name)
 
     def enter(
         self, dimensions: Mapping[VectorName, int], maker: Maker, plan: Plan
@@ -166,7 +180,9 @@ class ServedCollection:
             StoreBusyError: another machine is making one.
             StoreError: the server failed.
         """
-        made = replace(place, generation=self.place.generation + 1)
+        follows = self.place.generation
+        self._still_follows(follows)
+        made = replace(place, generation=follows + 1)
         while (info := self._ask_for(made.name)) is not None:
             found = self._read(info)
             if found is not None and found.claim:
@@ -182,7 +198,7 @@ class ServedCollection:
             maker, generation=made.generation, claim=claim, until=time.time() + _LEASE
         )
         self._create(made, dict(dimensions) or {"compact": 1}, described, Plan())
-        return ServedCollection(made, follows=self.place.generation)
+        return ServedCollection(made, follows=follows)
 
     def renew(self) -> None:
         """Say that it is still being filled.
@@ -200,21 +216,25 @@ class ServedCollection:
         Raises:
             StoreError: it leads elsewhere already, since another machine was quicker.
         """
-        newest = before.look()
-        if newest is None or before.place.generation != self._follows:
-            raise StoreError(
-                f"another machine has replaced {before._called} meanwhile; what it made stays: run "
-                "the same command again to replace that"
-            )
+        before._still_follows(self._follows)
+        # From here on it may be the only one, even where the server's answer does not arrive.
+        self._follows = None
+        self._lead_to(self.place, before)
+        self.name, before.name = self.place.base, before.own_name
         if self.description is not None:
             self._say(replace(self.description, claim="", until=0.0))
-        self._lead_to(self.place, before)
-        self.name, self._follows = self.place.base, None
-        before.name = before.own_name
         self.look()
 
+    def _still_follows(self, generation: int | None) -> None:
+        """Raise StoreError unless the public name still leads to a generation."""
+        if self.look() is None or self.place.generation != generation:
+            raise StoreError(
+                f"another machine has replaced {self._called} meanwhile; what it made stays: run "
+                "the same command again to replace that"
+            )
+
     def discard(self) -> None:
-        """Delete this generation, unless it was published."""
+        """Delete this generation, unless it was, or may have been, published."""
         if self._follows is not None:
             self._delete(self.name)
 
@@ -236,18 +256,16 @@ class ServedCollection:
 
     def sweep(self) -> None:
         """Delete generations of before whose time is over, as far as the key may."""
-        for number in range(self.place.generation - 1, 0, -1):
-            name = replace(self.place, generation=number).name
-            try:
+        older = {replace(self.place, generation=n).name for n in range(1, self.place.generation)}
+        try:
+            there = self.wire.call(lambda client: client.get_collections()).collections
+            for name in older.intersection(one.name for one in there):
                 info = self._ask_for(name)
-                if info is None:
-                    return
-                found = self._read(info)
-                if found is not None and 0 < found.until < time.time():
+                found = info and self._read(info)
+                if found and 0 < found.until < time.time():
                     self._delete(name)
-            except StoreError as error:
-                if code_of(error) == grpc.StatusCode.PERMISSION_DENIED:
-                    return
+        except StoreError as error:
+            if code_of(error) != grpc.StatusCode.PERMISSION_DENIED:
                 raise
 
     def describe(self, manifest: Mapping[str, Any], parts: Mapping[str, Part]) -> bool:
@@ -278,24 +296,34 @@ class ServedCollection:
     def send(self, part: Part, content: bytes) -> bool:
         """Keep the content of a file, unless every copy has it; False where the key may not."""
         ids = _pieces(part)
-        there = self.wire.read(
-            lambda client, copies: client.retrieve(
-                self._companion, ids, with_payload=False, consistency=copies
-            )
-        )
-        kept = {str(point.id) for point in there}
-        for number, one in enumerate(ids):
-            if one in kept:
-                continue
-            data = base64.b64encode(content[number * _PIECE : (number + 1) * _PIECE]).decode()
-            point = models.PointStruct(id=one, vector={}, payload={"data": data})
-            try:
+        try:
+            kept = self._kept(ids)
+            for number, one in enumerate(ids):
+                if one in kept:
+                    continue
+                data = base64.b64encode(content[number * _PIECE : (number + 1) * _PIECE]).decode()
+                point = models.PointStruct(id=one, vector={}, payload={"data": data})
                 self.wire.call(partial(_upsert, name=self._companion, point=point))
-            except StoreError as error:
-                if code_of(error) == grpc.StatusCode.PERMISSION_DENIED:
-                    return False
-                raise
+        except StoreError as error:
+            if code_of(error) == grpc.StatusCode.PERMISSION_DENIED:
+                return False
+            raise
         return True
+
+    def _kept(self, ids: list[str]) -> set[str]:
+        """Return which pieces all copies have; make the companion if there is none."""
+        try:
+            found = self.wire.read(
+                lambda client, copies: client.retrieve(
+                    self._companion, ids, with_payload=False, consistency=copies
+                )
+            )
+        except StoreError as error:
+            if code_of(error) != grpc.StatusCode.NOT_FOUND:
+                raise
+            self._create_companion()
+            return set()
+        return {str(point.id) for point in found}
 
     def fetch(self, part: Part) -> bytes:
         """Return the content of a file.

@@ -131,9 +131,8 @@ class QdrantStore(Engine):
         except BaseException:
             self._hang_up()
             raise
-        self._vectors: dict[str, str] = dict(
-            served.vectors.items()
-        )  # which stay those of this generation
+        # Those of this generation, whatever the public name leads to.
+        self._vectors: dict[str, str] = dict(served.vectors.items())
         self._indexed = set(info.payload_schema)
         self._replicated = (info.config.params.replication_factor or 1) > 1
         strict = info.config.strict_mode_config
@@ -335,10 +334,14 @@ class QdrantStore(Engine):
 
     def _configure(self, **settings: Any) -> bool:
         """Change settings of the collection; tell whether the key may."""
+        # By its own name: another generation may have become the public one.
+        name = self.shared.own_name
         try:
-            self._ask(QdrantClient.update_collection, self._name, **settings)
+            self._ask(QdrantClient.update_collection, name, **settings)
         except StoreError as error:
-            _LOG.debug("the collection %r stays as it was: %s", self._name, error)
+            if code_of(error) != StatusCode.PERMISSION_DENIED:
+                raise
+            _LOG.debug("the collection %r stays as it was: %s", name, error)
             return False
         return True
 
@@ -531,8 +534,8 @@ class QdrantStore(Engine):
     def nodes(self) -> list[Node]:
         """Return the nodes of the server, as each that can be reached from here tells.
 
-        Those that are not known by an address yet are asked for, and remembered if they answer.
-        None where the key may not ask.
+        Those that are not known by an address yet are asked for, and remembered if they answer. No
+        nodes where the key may not ask.
         """
         self._drain()
         found = self._nodes()
@@ -550,7 +553,7 @@ class QdrantStore(Engine):
         answers = self._wire.each(ask)
         for server, said in answers.items():
             if isinstance(said, StoreError):
-                if getattr(said.__cause__, "code", lambda: None)() in _MAY_NOT:
+                if code_of(said) in _MAY_NOT:
                     return []
                 found.append(Node(server, None, [], None, str(said)))
                 continue
