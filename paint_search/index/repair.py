@@ -28,11 +28,12 @@ def repair(
     own: Callable[[Record], bool],
     *,
     thorough: bool,
+    prune: bool,
 ) -> list[str]:
     """Make the copies alike, and say in sentences what differed.
 
-    A point that some copy has and another lacks is written again, with the vectors it has there;
-    but one whose file is gone is deleted, as it was from the other.
+    A point that some copy has and another lacks is written again, with the vectors it has there.
+    Its file may be on another machine: only ``prune`` deletes it where there is none here.
 
     Args:
         store: whose copies are compared, after a run has written what it found to be missing.
@@ -40,6 +41,7 @@ def repair(
         root: the corpus.
         own: which points the run answers for.
         thorough: compare every point, even where all nodes count as many.
+        prune: delete what has no file.
 
     Raises:
         StoreError: the server failed.
@@ -53,7 +55,7 @@ def repair(
         notes += [f"{fault}; run index --repair when all nodes run" for fault in faults]
     elif thorough or not (_same(before) and _same(counts_of(nodes))):
         uneven = list(filter(own, uneven_of(store)))
-        files = (record for record in uneven if record.payload.keys() >= _FROM_FILE)
+        files = [record for record in uneven if prune and record.payload.keys() >= _FROM_FILE]
         ghosts = {record.id for record in gone(files, root)}
         if kept := [record for record in uneven if record.id not in ghosts]:
             store.upsert(kept)

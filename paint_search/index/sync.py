@@ -154,7 +154,9 @@ def sync(collection: Collection, request: Request) -> Summary:
         own = partial(_is_own, scope, part)
         _settle_gone(store, root, own, run, request.prune, summary)
         if part.count == 1 or request.repair:  # other machines' parts are counted as they arrive
-            summary.notes += repair(store, before, root, own, thorough=request.repair)
+            summary.notes += repair(
+                store, before, root, own, thorough=request.repair, prune=request.prune
+            )
         if request.repair:
             collection.send_all()
         building = partial(replace, words="building the graph")
