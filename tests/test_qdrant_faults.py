@@ -286,7 +286,11 @@ def test_a_collection_of_another_model(server: QdrantServer, home: Path, cli: Cl
     url = server.url("works")
     cli.ok("index", "paintings", "--store", url, *MAKE)
     decoded = server.calls.count("Upsert")
-    for options in (("--backbone", "builtin"), ("--backbone", "descriptors", "--fit", "crop")):
+    for options in (
+        ("--backbone", "builtin"),
+        ("--backbone", "descriptors", "--fit", "crop"),
+        ("--backbone", "descriptors", "--trim", "off"),
+    ):
         other = cli("index", "paintings", "--store", url, "--index", "other", "--json", *options)
         assert other.code == 1
         assert "name another collection" in other.json["error"]

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -129,7 +129,12 @@ class Collection:
             undo.callback(lock.release)
             with lock.writing():
                 if shared is not None and (said := shared.description) and said.manifest:
-                    return cls._join(root, folder, shared, lock, note, backbone=backbone, fit=fit)
+                    wanted = {
+                        "backbone": None if backbone == AUTO else backbone,
+                        "fit": fit,
+                        "trim": None if trim == "auto" else trim,
+                    }
+                    return cls._join(root, folder, shared, lock, note, wanted)
                 model = Model.create(backbone, folder, weights_file=weights, fit=fit, note=note)
                 seen = replace(model.record.preprocessing, trim=trim)
                 model.record = replace(model.record, preprocessing=seen)
@@ -171,21 +176,18 @@ class Collection:
         shared: Shared,
         lock: IndexLock,
         note: Callable[[str], None],
-        *,
-        backbone: str,
-        fit: Fit | None,
+        wanted: Mapping[str, str | None],
     ) -> Self:
-        """Make an index in ``folder`` of a collection that another machine has made."""
+        """Make an index in ``folder`` of a collection that another machine has made, as wanted."""
         manifest = receive(folder, shared, root)
         made = manifest.backbone
-        for what, wanted, has in (
-            ("backbone", None if backbone == AUTO else backbone, made.name),
-            ("fit", fit, made.preprocessing.fit),
-        ):
-            if wanted not in (None, has):
+        seen = made.preprocessing
+        has = {"backbone": made.name, "fit": seen.fit, "trim": seen.trim}
+        for what, value in wanted.items():
+            if value not in (None, has[what]):
                 raise StoreError(
-                    f"{shared.place} holds vectors made with {what} {has!r}, not {wanted!r}; leave "
-                    f"out {argument(what)}, or name another collection in {argument('store')}"
+                    f"{shared.place} holds vectors made with {what} {has[what]!r}, not {value!r}; "
+                    f"leave out {argument(what)}, or name another collection in {argument('store')}"
                 )
         store = open_store(folder, manifest.store, manifest.dimensions, manifest.maker, shared)
         held = counted(store.count(), "painting")
