@@ -215,6 +215,18 @@ def holder(studio: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture
+def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three paintings in the current folder of a user without configuration."""
+    source = next(path for path in painted.iterdir() if path.is_dir())
+    copy_tree(source, tmp_path / "paintings")
+    for name in ("CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.5")
+    return tmp_path
+
+
+@pytest.fixture
 def server() -> Iterator[QdrantServer]:
     """A stand-in for a Qdrant server, of one node; or the first that the environment names."""
     from qdrant_server import QdrantServer, RealServer  # two seconds, which few tests need wait

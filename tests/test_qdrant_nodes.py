@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Cli, copy_tree
+from conftest import Cli
 from qdrant_server import QdrantServer
 from test_qdrant_faults import Relay
 
@@ -20,18 +20,6 @@ from paint_search import Index
 
 MAKE = ("index", "paintings", "--backbone", "descriptors", "--json")
 TWO = "?replicas=2"
-
-
-@pytest.fixture
-def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three paintings in the current folder of a user without configuration."""
-    source = next(path for path in painted.iterdir() if path.is_dir())
-    copy_tree(source, tmp_path / "paintings")
-    for name in ("CONFIG", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "0.5")
-    return tmp_path
 
 
 def the_collection(node: QdrantServer) -> str:

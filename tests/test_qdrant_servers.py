@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from conftest import Cli, copy_tree
+from conftest import Cli
 from qdrant_server import Fault, QdrantServer
 
 from paint_search import Index
@@ -23,18 +23,6 @@ def second(server: QdrantServer) -> Iterator[QdrantServer]:
     made = QdrantServer(joins=server)
     yield made
     made.die()
-
-
-@pytest.fixture
-def home(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three paintings in the current folder of a user without configuration."""
-    source = next(path for path in painted.iterdir() if path.is_dir())
-    copy_tree(source, tmp_path / "paintings")
-    for name in ("CONFIG", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PAINT_SEARCH_PATIENCE", "1")
-    return tmp_path
 
 
 def far(server: QdrantServer) -> str:
