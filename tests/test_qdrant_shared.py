@@ -17,6 +17,7 @@ import grpc
 import numpy as np
 import pytest
 from conftest import WORKS, Cli, copy_tree
+from PIL import Image
 from qdrant_client import QdrantClient, models
 from qdrant_server import Fault, QdrantServer
 
@@ -99,6 +100,9 @@ def test_pictures_are_where_this_machine_says(
     assert "has no pictures on this machine; name their folder with --images" in caplog.text
     copy_tree(painted, home / "scans")
     cli.ok("similar", query, "--index", url, "--images", "scans", "--sheet", "some.jpg")
+    with Image.open(home / "none.jpg") as sheet:
+        words = sheet.convert("L").crop((300, 100, 500, 180)).getextrema()
+    assert words[0] < 160, "the second tile, of a painting without a picture, says so"
     assert (home / "some.jpg").stat().st_size > 1.5 * (home / "none.jpg").stat().st_size
     cli.ok("similar", query, "--index", url, "--sheet", "again.jpg")
     assert (home / "again.jpg").stat().st_size == (home / "some.jpg").stat().st_size

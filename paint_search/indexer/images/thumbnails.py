@@ -1,6 +1,6 @@
 """Files of paintings -> small pictures in their own shape, decoded by threads beside other work.
 
-A file that has gone, or can no longer be read, gives an empty sheet instead. Nothing is written.
+A file that has gone, or can no longer be read, gives a sheet that says so instead. Nothing is written.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,18 +11,20 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from paint_search.errors import ImageError
 from paint_search.indexer.images.decode import decode
 from paint_search.indexer.images.preprocessing import Preprocessing
 
 _PAPER: Final = (236, 232, 224)
+_INK: Final = (125, 117, 106)
+_LEGIBLE: Final = 150  # pixels: on less no words can be read
 _MARK: Final = (255, 0, 255)  # fills the square around a picture: hardly any has such an edge
 
 
 def thumbnail(file: Path | bytes, size: int) -> Image.Image:
-    """Return a picture, its longer side ``size`` pixels, or an empty sheet where there is none.
+    """Return a picture, its longer side ``size`` pixels, or a sheet that says that there is none.
 
     ``file`` holds it, or is its bytes.
     """
@@ -30,10 +32,18 @@ def thumbnail(file: Path | bytes, size: int) -> Image.Image:
     try:
         padded = Image.fromarray(decode(file, square).pixels)
     except ImageError:
-        return Image.new("RGB", (size, size), _PAPER)
+        return _no_picture(size)
     return padded.crop(
         ImageChops.difference(padded, Image.new("RGB", padded.size, _MARK)).getbbox()
     )
+
+
+def _no_picture(size: int) -> Image.Image:
+    sheet = Image.new("RGB", (size, size), _PAPER)
+    if size >= _LEGIBLE:
+        font, middle = ImageFont.load_default(size / 18), (size / 2, size / 2)
+        ImageDraw.Draw(sheet).text(middle, "no picture here", _INK, font, anchor="mm")
+    return sheet
 
 
 def shrunk(picture: Image.Image | NDArray[np.uint8], size: int) -> Image.Image:
