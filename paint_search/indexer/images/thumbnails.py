@@ -1,6 +1,6 @@
 """Files of paintings -> small pictures in their own shape, decoded by threads beside other work.
 
-A file that has gone, or can no longer be read, gives a sheet that says so instead. Nothing is written.
+A file that has gone, or can no longer be read, gives a sheet that says so. Nothing is written.
 """
 
 from collections.abc import Callable, Iterator, Sequence
