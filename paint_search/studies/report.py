@@ -125,9 +125,10 @@ def _show(
 ) -> tuple[list[Projection], NDArray[np.uint64]]:
     """Write the page to explore; return its views, none where no map can be made, and the hashes.
 
-    Hashes are of the thumbnails, which are decoded anyway.
+    Hashes are of the thumbnails, which are decoded anyway; 0 where there is no picture.
     """
     from paint_search.indexer.images.perceptual_hash import look
+    from paint_search.indexer.images.thumbnails import is_missing
 
     works = exhibit.works
     views: list[Projection] = []
@@ -135,8 +136,11 @@ def _show(
         with suppress(EvalError):  # the report says in its place that there is no map
             views = [project(works.vectors, "umap"), project(works.vectors, "pca")]
             exhibit.write_page(page, views, picture, exhibit.telling_field)
-        looks = [look(np.asarray(picture(row))) for row in range(len(works.files))]
-    hashes = [int(seen[:_HASH_DIGITS], 16) for seen in looks]
+        shown = [picture(row) for row in range(len(works.files))]
+        hashes = [
+            0 if is_missing(seen) else int(look(np.asarray(seen))[:_HASH_DIGITS], 16)
+            for seen in shown
+        ]
     return views, np.array(hashes, dtype=np.uint64)
 
 

@@ -46,6 +46,12 @@ def _no_picture(size: int) -> Image.Image:
     return sheet
 
 
+def is_missing(picture: Image.Image) -> bool:
+    """Tell whether a thumbnail is the sheet that says that there is none."""
+    width, height = picture.size
+    return width == height and picture == _no_picture(width)
+
+
 def shrunk(picture: Image.Image | NDArray[np.uint8], size: int) -> Image.Image:
     """Return a picture as RGB, neither side longer than ``size`` pixels; it is never enlarged.
 
