@@ -14,6 +14,7 @@ from paint_search.cli.asking import similar, verify
 from paint_search.cli.demo import demo
 from paint_search.cli.indexing import backbones, index
 from paint_search.cli.managing import compress, copy, export, info, list_paintings, remove
+from paint_search.cli.serving import serve
 from paint_search.cli.studies import map_paintings, report, studies
 from paint_search.cli.training import train
 from paint_search.errors import readable
@@ -61,6 +62,7 @@ app = typer.Typer(
 app.command()(index)
 app.command()(similar)
 app.command()(verify)
+app.command()(serve)
 app.command()(compress)
 app.command()(info)
 app.command("list")(list_paintings)

@@ -3,6 +3,7 @@
 A file that has gone, or can no longer be read, gives a sheet that says so. Nothing is written.
 """
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from paint_search.errors import ImageError
 from paint_search.indexer.images.decode import decode
+from paint_search.indexer.images.formats import open_picture
 from paint_search.indexer.images.preprocessing import Preprocessing
 
 _PAPER: Final = (236, 232, 224)
 _INK: Final = (125, 117, 106)
 _LEGIBLE: Final = 150  # pixels: on less no words can be read
+_ORIENTATION: Final = 0x0112  # of Exif; above 4 the sides are exchanged
 _MARK: Final = (255, 0, 255)  # fills the square around a picture: hardly any has such an edge
 
 
@@ -28,14 +31,40 @@ def thumbnail(file: Path | bytes, size: int) -> Image.Image:
 
     ``file`` holds it, or is its bytes.
     """
-    square = Preprocessing(size=size, fit="pad", interpolation="lanczos", mean=(1.0, 0.0, 1.0))
     try:
-        padded = Image.fromarray(decode(file, square).pixels)
+        return scaled(file, size)
     except ImageError:
         return _no_picture(size)
-    return padded.crop(
-        ImageChops.difference(padded, Image.new("RGB", padded.size, _MARK)).getbbox()
-    )
+
+
+def scaled(file: Path | bytes, size: int) -> Image.Image:
+    """Return a picture in sRGB, upright, its longer side ``size`` pixels.
+
+    Raises:
+        ImageError: it cannot be had.
+    """
+    square = Preprocessing(size=size, fit="pad", interpolation="lanczos", mean=(1.0, 0.0, 1.0))
+    padded = Image.fromarray(decode(file, square).pixels)
+    margin = Image.new("RGB", padded.size, _MARK)
+    return padded.crop(ImageChops.difference(padded, margin).getbbox())
+
+
+def extent(file: Path | bytes) -> tuple[int, int]:
+    """Return width and height of a picture in pixels, upright, without decoding it.
+
+    Raises:
+        ImageError: it is none, or cannot be read.
+    """
+    try:
+        with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
+            opened = open_picture(stream, "" if isinstance(file, bytes) else file.name)
+            turned = opened.pillow is not None and opened.pillow.getexif().get(_ORIENTATION, 1) > 4
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
+        raise ImageError(f"damaged image ({type(error).__name__}: {error})") from error
+    width, height = opened.size
+    return (height, width) if turned else (width, height)
 
 
 def _no_picture(size: int) -> Image.Image:

@@ -1,0 +1,6 @@
+"""An index over HTTP: the API of version 1, the web page, and the client that speaks to it.
+
+In comes an open ``Index``; out go JSON, pictures and pages, to this machine alone unless a token is
+asked for. Only the command line may call it; ``Client`` is for everybody, and needs nothing of what
+the server is built with.
+"""

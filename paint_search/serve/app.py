@@ -1,0 +1,302 @@
+"""A gallery -> the web application: what may come in, what goes out, and how failures are told.
+
+Serves the API and the pages to this machine alone, or to whoever has the token. Nothing of another
+host is ever asked for or allowed on a page.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from paint_search.errors import (
+    EvalError,
+    ImageError,
+    IndexMissingError,
+    ManifestError,
+    PaintSearchError,
+    StoreBusyError,
+    StoreMovedError,
+    UsageError,
+)
+from paint_search.indexer.shared import cores
+from paint_search.serve.api import api
+from paint_search.serve.gallery import Gallery, UnknownError
+
+_LOG: Final = logging.getLogger(__name__)
+
+COOKIE: Final = "paint_search"
+_OPEN: Final = ("/login", "/assets/", "/v1/openapi.json")  # without a token
+
+_STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (UnknownError, 404),
+    (UsageError, 400),
+    (ImageError, 422),
+    (EvalError, 422),
+    (StoreBusyError, 503),
+    (StoreMovedError, 503),
+    (IndexMissingError, 503),
+    (ManifestError, 503),
+)
+
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Door:
+    """Who may come in: everybody on this machine, or whoever has the token.
+
+    Args:
+        token: that is asked for; None for none.
+        hosts: the names by which the server may be called where no token is asked for; pages of
+            other sites reach a server on this machine by names of their own.
+    """
+
+    def __init__(self, token: str | None, hosts: Sequence[str]) -> None:
+        self.token, self._hosts = token, frozenset(hosts)
+        key = secrets.token_bytes(32)  # of this run: cookies end with the server
+        self.cookie = hmac.new(key, (token or "").encode(), hashlib.sha256).hexdigest()
+
+    def knows(self, token: str) -> bool:
+        """Tell whether this is the token, in a time that says nothing about it."""
+        return self.token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Return why a request may not come in, as a status and a sentence; None if it may."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self.token is None and urlsplit(f"//{host}").hostname not in self._hosts:
+            return 421, f"this server is not called {host[:100]!r}; use http://127.0.0.1"
+        origin = headers.get("origin")
+        elsewhere = origin is not None and urlsplit(origin).netloc != host
+        if scope["method"] not in ("GET", "HEAD") and elsewhere:
+            return 403, "pages of other sites may not change anything here"
+        if self.token is None or any(scope["path"].startswith(path) for path in _OPEN):
+            return None
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and self.knows(given.strip()):
+            return None
+        if hmac.compare_digest(_cookie(headers).encode(), self.cookie.encode()):
+            return None
+        wrong = "the token is wrong" if given else "this server asks for a token"
+        return 401, f"{wrong}; send it as Authorization: Bearer TOKEN, or log in at /login"
+
+
+def _cookie(headers: Headers) -> str:
+    for part in headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
+
+
+class Guard:
+    """Stands before the application: lets in, counts, limits, and writes one line a request."""
+
+    def __init__(self, app: ASGIApp, door: Door, gallery: Gallery) -> None:
+        self._app, self._door, self._limits = app, door, gallery.limits
+        self._now = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        refused = self._door.refusal(scope)
+        if refused is not None:
+            await answer.refuse(*refused)
+        elif self._now >= self._limits.at_once:
+            await answer.refuse(503, "the server is busy; come again in a second")
+        else:
+            self._now += 1
+            task = asyncio.create_task(self._work(scope, self._bounded(receive), answer))
+            try:
+                done, _ = await asyncio.wait({task}, timeout=self._limits.seconds)
+                if not done:
+                    # Threads cannot be stopped: what it does is done to the end, for nobody.
+                    await answer.give_up(self._limits.seconds)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+        answer.log()
+
+    async def _work(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        try:
+            await self._app(scope, receive, answer.send)
+        except _TooLargeError:
+            limit = self._limits.upload_bytes / 2**20
+            await answer.refuse(413, f"more than {limit:.0f} MB were sent, which is the limit")
+        except Exception:
+            _LOG.exception("a request failed: %s", scope["path"])
+        finally:
+            self._now -= 1
+
+    def _bounded(self, receive: Receive) -> Receive:
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._limits.upload_bytes:
+                raise _TooLargeError
+            return message
+
+        return bounded
+
+
+class _TooLargeError(Exception):
+    """More was sent than may be."""
+
+
+class _Answer:
+    """What is sent back to one request: once, with the headers of all, and logged."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send = scope, send
+        self._began = time.perf_counter()
+        self._status, self._bytes = 0, 0
+        self._over = False
+
+    async def send(self, message: Message) -> None:
+        """Pass on a part of the answer, unless it was given up."""
+        if self._over:
+            return
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._scope["path"].startswith("/v1/"):
+                headers.setdefault("Cache-Control", "no-store")
+        self._bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def refuse(self, status: int, detail: str) -> None:
+        """Answer with a problem, if nothing was answered yet."""
+        if self._status:
+            return
+        path = self._scope["path"]
+        response: Response = problem(status, detail)
+        if status == 401 and not path.startswith("/v1/") and self._scope["method"] == "GET":
+            query = self._scope["query_string"].decode("latin-1")
+            response = RedirectResponse(f"/login?next={quote(path + (query and f'?{query}'))}", 303)
+        await response(self._scope, _nothing, self.send)
+
+    async def give_up(self, seconds: float) -> None:
+        """Say that it takes too long, and send nothing more."""
+        await self.refuse(503, f"this took longer than {seconds:.0f} seconds; ask again later")
+        self._over = True
+
+    def log(self) -> None:
+        """Write the line of this request."""
+        scope = self._scope
+        took = 1000 * (time.perf_counter() - self._began)
+        line = "%s %s %d %d bytes %.0f ms"
+        path = quote(scope["path"], safe="/%:,+~@=&;")  # no letter of it acts on a terminal
+        _LOG.info(line, scope["method"], path, self._status, self._bytes, took)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
+def problem(status: int, detail: str) -> Response:
+    """Return a failure as RFC 9457 has it."""
+    title = HTTPStatus(status).phrase
+    told = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        headers["Retry-After"] = "1"
+    return Response(json.dumps(told), status, headers, "application/problem+json")
+
+
+def make_app(gallery: Gallery, door: Door) -> ASGIApp:
+    """Return the application that shows a gallery; it closes that when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Enough that a slow picture holds nobody up, and too few to fill the memory.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 4 + 2 * cores()
+        yield
+        await anyio.to_thread.run_sync(gallery.close)
+
+    app = FastAPI(
+        title="paint-search",
+        summary=f"Similarity search for the paintings of {gallery.name}",
+        version="1",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.gallery, app.state.door = gallery, door
+    app.include_router(api)
+    for kind, handler in _handlers(gallery).items():
+        app.add_exception_handler(kind, handler)
+    return Guard(app, door, gallery)
+
+
+def _handlers(gallery: Gallery) -> dict[type[Exception], Callable[[Request, Any], Response]]:
+    def failed(request: Request, error: PaintSearchError) -> Response:
+        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+        if status >= 500:
+            _LOG.warning("%s", error)
+        return problem(status, gallery.without_paths(str(error)))
+
+    def refused(request: Request, error: HTTPException) -> Response:
+        detail = error.detail
+        if error.status_code == 404:
+            detail = f"there is nothing at {request.url.path[:200]}; see /v1/openapi.json"
+        response = problem(error.status_code, detail)
+        response.headers.update(error.headers or {})
+        return response
+
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        faults = (
+            f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'the body'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        return problem(422, "; ".join(faults)[:1000])
+
+    def broken(request: Request, error: OSError) -> Response:
+        _LOG.warning("%s", error)
+        return problem(500, f"the server's disk failed: {error.strerror or 'its log says how'}")
+
+    def unforeseen(request: Request, error: Exception) -> Response:
+        return problem(500, "the server failed at this; its log says at what")
+
+    return {
+        Exception: unforeseen,  # which is raised all the same, and logged by ``Guard``
+        PaintSearchError: failed,
+        HTTPException: refused,
+        RequestValidationError: invalid,
+        OSError: broken,
+    }

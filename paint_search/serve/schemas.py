@@ -1,0 +1,242 @@
+"""What the API says, as its description shows it, and how it is made of the package's own classes.
+
+``Client`` reads the same back.
+"""
+
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from paint_search.painting import Hit, Painting
+from paint_search.search.background import Background
+from paint_search.serve.gallery import Gallery
+
+Box = Annotated[list[int], Field(min_length=4, max_length=4)]
+"""x, y, width, height in pixels of a picture at its full size, as it is shown."""
+
+
+class Said(BaseModel):
+    """Base of all that is answered."""
+
+    model_config = ConfigDict(ser_json_inf_nan="null")
+
+
+class Problem(Said):
+    """Why a request failed (RFC 9457), with the command line's sentence as its detail."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class Links(Said):
+    """Where more about a work is."""
+
+    self: str
+    similar: str
+    image: str
+    thumbnail: str
+    iiif: str
+    page: str
+
+
+class Work(Said):
+    """A painting."""
+
+    id: str
+    path: str = Field(description="below the folder of the collection")
+    name: str = Field(description="its title, or the name of its file")
+    artist: str | None
+    title: str | None
+    year: int | float | str | None
+    movement: str | None
+    fields: dict[str, int | float | str] = Field(description="whatever else is known of it")
+    width: int | None = Field(description="in pixels, upright; null where there is no picture")
+    height: int | None
+    links: Links
+
+    @classmethod
+    def of(cls, painting: Painting, gallery: Gallery) -> "Work":
+        """Say what is known of a painting."""
+        width, height = gallery.size(painting) or (None, None)
+        at = f"/v1/works/{painting.id}"
+        return cls(
+            id=painting.id,
+            path=painting.path,
+            name=name_of(painting),
+            artist=painting.artist,
+            title=painting.title,
+            year=painting.year,
+            movement=painting.movement,
+            fields=dict(painting.fields),
+            width=width,
+            height=height,
+            links=Links(
+                self=at,
+                similar=f"{at}/similar",
+                image=f"{at}/image",
+                thumbnail=f"{at}/thumbnail",
+                iiif=f"{at}/iiif/info.json",
+                page=f"/works/{painting.id}",
+            ),
+        )
+
+
+class Works(Said):
+    """A page of works."""
+
+    total: int
+    offset: int
+    works: list[Work]
+    next: str | None = Field(description="address of the next page; null on the last")
+
+
+class Quantiles(Said):
+    """What scores usually are."""
+
+    text: str
+    same_artist: list[float] = Field(description="quantiles in steps of 0.1 %")
+    other_artists: list[float]
+
+    @classmethod
+    def of(cls, background: Background) -> "Quantiles":
+        """Say what they are between works of one artist, and of two."""
+        return cls(
+            text=background.describe(),
+            same_artist=list(background.same_artist),
+            other_artists=list(background.other_artists),
+        )
+
+
+class Found(Said):
+    """A painting found by a search."""
+
+    rank: int
+    score: float = Field(description="cosine to what was looked for")
+    work: Work
+    above_same_artist: float | None = Field(
+        description="share of pairs by one artist, in this index, that are less alike"
+    )
+    above_other_artists: float | None
+    copies: list[Work] = Field(description="near-identical paintings folded into this hit")
+    box: Box | None = Field(description="the part that matches, of a search by a detail")
+
+    @classmethod
+    def of(cls, hit: Hit, gallery: Gallery) -> "Found":
+        """Say what was found."""
+        box = getattr(hit, "box", None)
+        return cls(
+            rank=hit.rank,
+            score=hit.score,
+            work=Work.of(hit.painting, gallery),
+            above_same_artist=hit.above_same_artist,
+            above_other_artists=hit.above_other_artists,
+            copies=[Work.of(copy, gallery) for copy in hit.copies],
+            box=None if box is None else list(box),
+        )
+
+
+class Hits(Said):
+    """The answer to a search."""
+
+    hits: list[Found]
+    background: Quantiles | None = Field(description="null where the index has too few labels")
+
+
+class Uploaded(Said):
+    """A picture that was sent, kept for a while."""
+
+    id: str
+    width: int
+    height: int
+    links: dict[str, str]
+
+
+class Vectors(Said):
+    """Examples that are vectors, each of the backbone's length and of any norm."""
+
+    like: list[list[float]] = Field(default=[], max_length=64)
+    unlike: list[list[float]] = Field(default=[], max_length=64)
+
+
+class FacetValue(Said):
+    """A value of a field."""
+
+    value: int | float | str
+    count: int
+
+
+class Facet(Said):
+    """The values of one field."""
+
+    field: str
+    values: list[FacetValue] = Field(description="most works first")
+    distinct: int
+    missing: int
+
+
+class Years(Said):
+    """When works were made."""
+
+    low: int
+    high: int
+    counts: list[int] = Field(description="of works in equal parts of the time")
+    missing: int
+
+
+class Facets(Said):
+    """How the works that meet a filter divide."""
+
+    total: int
+    facets: list[Facet]
+    years: Years | None
+
+
+class Kin(Said):
+    """An artist beside another."""
+
+    artist: str
+    cosine: float
+    works: int
+
+
+class Artist(Said):
+    """An artist, and who is nearest."""
+
+    artist: str
+    works: int
+    nearest: list[Kin]
+
+
+class Artists(Said):
+    """The artists, by name."""
+
+    artists: list[FacetValue]
+
+
+class Working(Said):
+    """How far an answer is that is being worked on; ask again."""
+
+    state: str = "working"
+    words: str
+    done: int
+    total: int
+
+
+class Skipped(Said):
+    """Files that are not in the index, and why."""
+
+    files: list[tuple[str, str]]
+
+
+class Embedding(Said):
+    """A picture's embedding, of unit norm."""
+
+    vector: list[float]
+
+
+def name_of(painting: Painting) -> str:
+    """Return what to call a painting."""
+    return painting.title or PurePosixPath(painting.path).stem
