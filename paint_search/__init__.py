@@ -1,7 +1,7 @@
 """Similarity search for paintings: index folders of images, ask for the nearest, study the results.
 
 The public names are imported on first use, so that importing the package costs nothing: ``Index``,
-``Painting``, ``Hit``, the room ``studies``, and every error of ``paint_search.errors``.
+``Client``, ``Painting``, ``Hit``, the room ``studies``, and every error of ``paint_search.errors``.
 """
 
 from importlib import import_module
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
         PaintSearchError,
         StoreBusyError,
         StoreError,
+        UnknownError,
         UsageError,
     )
     from paint_search.index import Index
     from paint_search.painting import Hit, Painting
+    from paint_search.serve.client import Client
 
 __all__ = [
     "BackboneError",
+    "Client",
     "CompressError",
     "EvalError",
     "Hit",
@@ -39,11 +42,13 @@ __all__ = [
     "Painting",
     "StoreBusyError",
     "StoreError",
+    "UnknownError",
     "UsageError",
     "studies",
 ]
 
 _HOMES = {
+    "Client": "paint_search.serve.client",
     "Hit": "paint_search.painting",
     "Index": "paint_search.index",
     "Painting": "paint_search.painting",

@@ -2,6 +2,7 @@
 
 PaintSearchError
 ├── UsageError         the call makes no sense (exit code 2)
+│   └── UnknownError     it names what is not here
 ├── ImageError         one image file cannot be used; the indexer skips it
 │   ├── NotAnImageError  it is no image at all
 │   └── OwnPictureError  it was written by this program
@@ -98,6 +99,10 @@ class UsageError(PaintSearchError):
     """An argument is wrong, or two of them contradict each other."""
 
     exit_code = 2
+
+
+class UnknownError(UsageError):
+    """Something was named that is not here: a painting, a field, a value."""
 
 
 class ImageError(PaintSearchError):

@@ -66,6 +66,7 @@ settings.load_profile("untimed")
 REAL_SERVERS = [one for one in os.environ.get("PAINT_SEARCH_TEST_QDRANT", "").split(",") if one]
 
 WORKS = 3
+TOKEN = "a-token-of-these-tests"
 TINY = "timm:test_resnet"
 
 #: The command line as a process of its own.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.errors import EvalError, ImageError, UsageError
+from paint_search.errors import EvalError, ImageError, UnknownError, UsageError
 from paint_search.eval.inputs import unit_rows
 from paint_search.index.collection import Collection
 from paint_search.indexer.images.decode import Decoded, decode
@@ -147,10 +147,10 @@ def find_indexed(collection: Collection, painting: str | Path) -> Record | None:
 
 
 def require_indexed(collection: Collection, painting: str | Path) -> Record:
-    """Return the record of a painting, or raise a UsageError where it is not indexed."""
+    """Return the record of a painting, or raise an UnknownError where it is not indexed."""
     record = find_indexed(collection, painting)
     if record is None:
-        raise UsageError(f"{painting} is not in the index; see paint-search list")
+        raise UnknownError(f"{painting} is not in the index; see paint-search list")
     return record
 
 

@@ -90,9 +90,13 @@ def columns_of(paintings: Sequence[Painting]) -> dict[str, list[Any]]:
 
 def to_arrow(collection: Collection, where: Filter = ()) -> "pa.Table":
     """Return id, path, fields and vectors as an Arrow table; a field of several types is text."""
+    return arrow_table(*_rows(collection, where))
+
+
+def arrow_table(paintings: Sequence[Painting], vectors: NDArray[np.float32]) -> "pa.Table":
+    """Return n paintings and their vectors, (n, d), as an Arrow table."""
     import pyarrow as pa
 
-    paintings, vectors = _rows(collection, where)
     columns = one_type_each(columns_of(paintings))
     flat = pa.array(vectors.reshape(-1), type=pa.float32())
     vector = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])

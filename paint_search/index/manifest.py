@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from paint_search.compress.record import Compression
-from paint_search.errors import ManifestError, StoreError, UsageError
+from paint_search.errors import ManifestError, StoreError, UnknownError, UsageError
 from paint_search.files import read_json, replacing
 from paint_search.indexer.backbones.engines import EngineChoice
 from paint_search.indexer.backbones.registry import BackboneRecord
@@ -150,7 +150,7 @@ class Manifest:
         """Return this kind of vectors, or by default the searched one, if the store keeps it.
 
         Raises:
-            UsageError: it does not.
+            UnknownError: it does not.
         """
         name = which or self.searched
         if name in self.vectors:
@@ -161,7 +161,7 @@ class Manifest:
             reason = f"{self.backbone.dimension:,} dimensions are too long to search"
         else:
             reason = "they were dropped (compress --drop-full); index the paintings anew for them"
-        raise UsageError(f"this index keeps no {name} vectors: {reason}")
+        raise UnknownError(f"this index keeps no {name} vectors: {reason}")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from paint_search.errors import UsageError
+from paint_search.errors import UnknownError
 from paint_search.index.collection import Collection
 from paint_search.painting import Record, Value
 from paint_search.search.filters import Condition, Filter, FilterValue, build_filter
@@ -32,7 +32,7 @@ def select(
     """Return the conditions as one filter.
 
     Raises:
-        UsageError: a field that no painting has, or a value or words that none has in it.
+        UnknownError: a field that no painting has, or a value or words that none has in it.
     """
     conditions = all_conditions(where, exclude)
     for condition in conditions:
@@ -48,7 +48,7 @@ def _known(store: Store, condition: Condition) -> Condition:
         values = tuple(text for text in texts if has_words(text, condition.words))
         if not values:
             words = {word for text in texts for word in re.findall(r"\w+", text)}
-            raise UsageError(
+            raise UnknownError(
                 f"no painting has the words {condition.words!r} in its {field}"
                 + did_you_mean(condition.words, words)
             )
@@ -58,7 +58,7 @@ def _known(store: Store, condition: Condition) -> Condition:
             condition, values=tuple(_known_value(store, field, v) for v in condition.values)
         )
     if not store.count([Condition(field, low=-sys.float_info.max)]):
-        raise UsageError(
+        raise UnknownError(
             f"no painting has a number in the field {field!r}, so that no range of it can be meant"
         )
     return condition
@@ -71,7 +71,7 @@ def _known_value(store: Store, field: str, value: Value) -> Value:
     alike = [text for text in texts if fold(text) == fold(str(value))]
     if len(alike) != 1:
         hint = f"; did you mean {' or '.join(sorted(alike))}?" if alike else ""
-        raise UsageError(
+        raise UnknownError(
             f"no painting has the {field} {value!r}" + (hint or did_you_mean(str(value), texts))
         )
     return alike[0]
@@ -113,11 +113,11 @@ def rows_of(
 
 
 def check_field(collection: Collection, name: str) -> None:
-    """Raise UsageError if no painting has this field."""
+    """Raise UnknownError if no painting has this field."""
     if not collection.store.has_field(name):
         fields = collection.store.fields()
         hint = did_you_mean(name, fields)
-        raise UsageError(
+        raise UnknownError(
             f"no painting has a field {name!r}{f'{hint} This' if hint else '; this'} index has: "
             f"{', '.join(fields)}"
         )

@@ -122,6 +122,33 @@ def parse_filter(where: Iterable[str], exclude: Iterable[str] = ()) -> list[Cond
     return ranges + either + [replace(_read(text), negated=True) for text in exclude]
 
 
+def write_filter(conditions: Filter) -> tuple[list[str], list[str]]:
+    """Write conditions as ``parse_filter`` reads them: those to meet, and those not to.
+
+    Raises:
+        UsageError: there is no way to write one of them so.
+    """
+    written: tuple[list[str], list[str]] = [], []
+    for condition in conditions:
+        name = condition.field
+        if condition.words is not None:
+            texts = [f"{name}~={condition.words}"]
+        elif condition.values:
+            texts = [f"{name}={value}" for value in condition.values]
+        else:
+            ends = ("" if end is None else f"{end!r}" for end in (condition.low, condition.high))
+            texts = [f"{name}={'..'.join(ends)}"]
+        where, exclude = ([], texts) if condition.negated else (texts, [])
+        read = parse_filter(where, exclude)
+        values = [str(value) for one in read for value in one.values]
+        alike = replace(condition, values=()) == replace(read[0], values=())
+        if not alike or values != [str(value) for value in condition.values]:
+            raise UsageError(f"the condition on {name!r} cannot be asked of a server")
+        written[0].extend(where)
+        written[1].extend(exclude)
+    return written
+
+
 def _read(text: str) -> Condition:
     name, equals, value = (composed(part).strip() for part in text.partition("="))
     if not (name.rstrip("~ ") and equals and value):

@@ -11,13 +11,14 @@ from urllib.parse import quote
 
 import numpy as np
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
-from fastapi.security import HTTPBearer
+from pydantic import StringConstraints
 
 from paint_search import studies
-from paint_search.errors import StoreBusyError, UsageError
+from paint_search.errors import StoreBusyError, UnknownError, UsageError
 from paint_search.eval.inputs import plain
+from paint_search.search.filters import parse_filter
 from paint_search.serve import schemas
-from paint_search.serve.gallery import Gallery, UnknownError
+from paint_search.serve.gallery import Gallery
 from paint_search.serve.jobs import Report
 from paint_search.serve.pictures import UPLOADED, jpeg, thumbnail
 
@@ -39,18 +40,25 @@ _RAW: Final = {
     }
 }
 _CACHED: Final = {"Cache-Control": "private, max-age=300"}
+_BOX: Final = r"^[0-9]{1,6}(,[0-9]{1,6}){3}$"
 _MOST_BYTES: Final = 2**29  # of vectors in one answer
 _PATIENCE: Final = 1.0  # seconds that a request waits for a study
 _NEAREST: Final = 24  # artists
 
+# A field, and what is to be in it; of words, one at least.
+_FILTER: Final = r"^([^=]*[^=~\s]\s*=[\s\S]*\S|[^=]*[^=~\s][^=]*~\s*=[\s\S]*\w)[\s\S]*$"
+
 Where = Annotated[
-    list[str],
+    list[Annotated[str, StringConstraints(pattern=_FILTER, max_length=1000)]],
     Query(
         description="only works with this: `FIELD=VALUE`, `FIELD=LOW..HIGH` or `FIELD~=WORDS`; the "
         "same field twice: either"
     ),
 ]
-Not = Annotated[list[str], Query(alias="not", description="no works with this: `FIELD=VALUE`")]
+Not = Annotated[
+    list[Annotated[str, StringConstraints(pattern=_FILTER, max_length=1000)]],
+    Query(alias="not", description="no works with this: `FIELD=VALUE`"),
+]
 Id = Annotated[str, Path(description="of a work", max_length=64)]
 Example = Annotated[str, Query(description="a work, or a picture that was sent", max_length=64)]
 Examples = Annotated[list[str], Query(description="works, or pictures that were sent")]
@@ -73,11 +81,7 @@ async def read_body(request: Request) -> bytes:
 
 Sent = Annotated[bytes, Depends(read_body)]
 
-api = APIRouter(
-    prefix="/v1",
-    responses=_PROBLEMS,
-    dependencies=[Depends(HTTPBearer(auto_error=False, description="the server's token"))],
-)
+api = APIRouter(prefix="/v1", responses=_PROBLEMS)
 
 
 # ---- works
@@ -93,6 +97,7 @@ def works(
     seed: Annotated[int, Query(ge=0, lt=2**31, description="of the random order")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    sizes: Annotated[bool, Query(description="whether to tell width and height")] = True,
 ) -> schemas.Works:
     """Works that meet a filter, in an order, a page at a time."""
     catalogue = gallery.catalogue
@@ -106,7 +111,7 @@ def works(
     return schemas.Works(
         total=len(rows),
         offset=offset,
-        works=[schemas.Work.of(work, gallery) for work in page],
+        works=[schemas.Work.of(work, gallery, sizes=sizes) for work in page],
         next=f"{following.path}?{following.query}" if more else None,
     )
 
@@ -289,7 +294,6 @@ class Asked:
 
     def __init__(
         self,
-        gallery: Shown,
         k: Annotated[int, Query(ge=1, le=1000, description="how many hits")] = 10,
         where: Where = [],  # noqa: B006
         exclude: Not = [],  # noqa: B006
@@ -298,30 +302,27 @@ class Asked:
             float, Query(ge=0, le=1, description="0 for the nearest, up to 1 for variety")
         ] = 0.0,
         exact: Annotated[bool, Query(description="compare with every work")] = False,
+        compact_only: Annotated[
+            bool, Query(description="compare compact vectors alone, after compress")
+        ] = False,
         box: Annotated[
             str | None,
             Query(
                 description="`x,y,width,height`: search by this part of the one example, in pixels "
                 "of its picture at full size",
-                max_length=60,
+                pattern=_BOX,
             ),
         ] = None,
     ) -> None:
-        self.k, self.box = k, None if box is None else _box(box)
+        self.k = k
+        self.box = None if box is None else tuple(map(int, box.split(",")))
         self.options: dict[str, Any] = {
-            "where": gallery.conditions(where, exclude),
+            "where": parse_filter(where, exclude),
             "min_score": min_score,
             "spread": spread,
             "exact": exact,
+            "compact_only": compact_only,
         }
-
-
-def _box(text: str) -> tuple[int, int, int, int]:
-    try:
-        x, y, width, height = (round(float(part)) for part in text.split(","))
-    except (ValueError, OverflowError):
-        raise UsageError(f"box={text!r}: give x,y,width,height in pixels") from None
-    return x, y, width, height
 
 
 @api.get("/similar", tags=["search"], summary="The works most like examples")
@@ -389,12 +390,13 @@ def _search(
     index = gallery.index
     given = vectors or schemas.Vectors()
     if asked.box is not None:
-        raise UsageError("box: this index has no details to search by")
+        raise UnknownError("box: this index has no details to search by")
     liked = [gallery.example(name) for name in like] + [np.array(v) for v in given.like]
     other = [gallery.example(name) for name in unlike] + [np.array(v) for v in given.unlike]
     hits = index.recommend(liked, other, asked.k, **asked.options)
     manifest = index.manifest
-    usual = manifest.background_of(manifest.searched)
+    compared = "compact" if asked.options["compact_only"] else manifest.searched
+    usual = manifest.background_of(compared)
     return schemas.Hits(
         hits=[schemas.Found.of(hit, gallery) for hit in hits],
         background=None if usual is None else schemas.Quantiles.of(usual),
@@ -441,7 +443,7 @@ def vectors_of(
             f"{count:,} vectors of {longest:,} numbers are too many for one answer; ask for "
             "fewer works with where"
         )
-    ids, rows = gallery.index.vectors(gallery.conditions(where, exclude), which)
+    ids, rows = gallery.index.vectors(parse_filter(where, exclude), which)
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
     table = pa.table({"id": ids, "vector": column})
     sink = io.BytesIO()
@@ -481,7 +483,7 @@ def facets(
     for facet in counted if fields else ():
         if not facet.distinct and not any(work[facet.field] for work in catalogue.works):
             known = ", ".join(gallery.index.info().fields)
-            raise UsageError(f"no painting has a field {facet.field!r}; this index has: {known}")
+            raise UnknownError(f"no painting has a field {facet.field!r}; this index has: {known}")
     years = catalogue.years(rows)
     return schemas.Facets(
         total=len(rows),
@@ -666,5 +668,9 @@ def info(gallery: Shown) -> Any:
 @api.get("/skipped", tags=["collection"], summary="Files that are not in the index")
 def skipped(gallery: Shown) -> schemas.Skipped:
     """Files that the last runs could not index, and why."""
-    files = [(path, gallery.without_paths(why)) for path, why in gallery.index.skipped()]
-    return schemas.Skipped(files=files)
+    files = gallery.index.skipped()
+    return schemas.Skipped(
+        files=[
+            schemas.SkippedFile(path=path, reason=gallery.without_paths(why)) for path, why in files
+        ]
+    )

@@ -33,11 +33,12 @@ from paint_search.errors import (
     PaintSearchError,
     StoreBusyError,
     StoreMovedError,
+    UnknownError,
     UsageError,
 )
 from paint_search.indexer.shared import cores
 from paint_search.serve.api import api
-from paint_search.serve.gallery import Gallery, UnknownError
+from paint_search.serve.gallery import Gallery
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -226,10 +227,11 @@ async def _nothing() -> Message:
     return {"type": "http.request", "body": b""}
 
 
-def problem(status: int, detail: str) -> Response:
-    """Return a failure as RFC 9457 has it."""
+def problem(status: int, detail: str, error: str | None = None) -> Response:
+    """Return a failure as RFC 9457 has it; ``error`` is which of the package's it is."""
     title = HTTPStatus(status).phrase
     told = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    told["error"] = error
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -259,6 +261,10 @@ def make_app(gallery: Gallery, door: Door) -> ASGIApp:
     )
     app.state.gallery, app.state.door = gallery, door
     app.include_router(api)
+    if door.token is not None:
+        described = app.openapi()  # which is kept
+        described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        described["security"] = [{"token": []}]
     for kind, handler in _handlers(gallery).items():
         app.add_exception_handler(kind, handler)
     return Guard(app, door, gallery)
@@ -269,7 +275,7 @@ def _handlers(gallery: Gallery) -> dict[type[Exception], Callable[[Request, Any]
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
         if status >= 500:
             _LOG.warning("%s", error)
-        return problem(status, gallery.without_paths(str(error)))
+        return problem(status, gallery.without_paths(str(error)), type(error).__name__)
 
     def refused(request: Request, error: HTTPException) -> Response:
         detail = error.detail

@@ -6,7 +6,7 @@ Knows nothing of HTTP. Every method may be called from many threads at once.
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
@@ -14,23 +14,19 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from paint_search.errors import ImageError, UsageError
+from paint_search.errors import ImageError, UnknownError
 from paint_search.eval.inputs import plain
 from paint_search.index.index import Index
 from paint_search.index.verification import Verifier
 from paint_search.indexer.images.thumbnails import extent
 from paint_search.painting import Painting
-from paint_search.search.filters import Condition, parse_filter
+from paint_search.search.filters import parse_filter
 from paint_search.serve.catalogue import MOST, Catalogue
 from paint_search.serve.jobs import Jobs
 from paint_search.serve.pictures import UPLOADED, Upload, Uploads
 
 _LOOKS: Final = 1.0  # seconds between two looks at whether the index has changed
 _SHARE: Final = 20  # a catalogue is made anew at most this share of the time, one in so many
-
-
-class UnknownError(UsageError):
-    """Something was named that is not here."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +165,6 @@ class Gallery:
     ) -> set[int]:
         conditions = parse_filter(where, exclude)
         return set(catalogue.among([work.id for work in self.index.paintings(conditions)]))
-
-    def conditions(self, where: Iterable[str], exclude: Iterable[str]) -> list[Condition]:
-        """Return a filter as ``Index.similar`` takes it."""
-        return parse_filter(where, exclude)
 
     def info(self) -> Any:
         """Return what ``Index.info`` tells, but where anything lies on this machine."""

@@ -29,6 +29,7 @@ class Problem(Said):
     title: str
     status: int
     detail: str
+    error: str | None = Field(description="which of the package's errors it is; null for others")
 
 
 class Links(Said):
@@ -58,9 +59,9 @@ class Work(Said):
     links: Links
 
     @classmethod
-    def of(cls, painting: Painting, gallery: Gallery) -> "Work":
+    def of(cls, painting: Painting, gallery: Gallery, *, sizes: bool = True) -> "Work":
         """Say what is known of a painting."""
-        width, height = gallery.size(painting) or (None, None)
+        width, height = (sizes and gallery.size(painting)) or (None, None)
         at = f"/v1/works/{painting.id}"
         return cls(
             id=painting.id,
@@ -225,10 +226,17 @@ class Working(Said):
     total: int
 
 
+class SkippedFile(Said):
+    """A file that is not in the index."""
+
+    path: str
+    reason: str
+
+
 class Skipped(Said):
     """Files that are not in the index, and why."""
 
-    files: list[tuple[str, str]]
+    files: list[SkippedFile]
 
 
 class Embedding(Said):
