@@ -39,7 +39,9 @@ def serving(
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    with httpx.Client(base_url=address, timeout=60) as http:
-        yield Served(address, folder, http)
-    server.should_exit = True
-    thread.join()
+    try:
+        with httpx.Client(base_url=address, timeout=60) as http:
+            yield Served(address, folder, http)
+    finally:
+        server.should_exit = True
+        thread.join()

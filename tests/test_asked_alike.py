@@ -20,18 +20,14 @@ TOTAL = 10 * WORKS
 
 
 @pytest.fixture(scope="module")
-def index(
-    compressed_museum: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Index]:
+def index(compressed_museum: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     home = copy_tree(compressed_museum, tmp_path_factory.mktemp("alike") / "museum")
     with Index.open(home / ".paint-search") as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def served(
-    compressed_museum: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def served(compressed_museum: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = copy_tree(compressed_museum, tmp_path_factory.mktemp("served") / "museum")
     with serving(home / ".paint-search", token=TOKEN) as server:
         yield server
@@ -95,9 +91,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_every_option_means_the_same(
-    options: dict[str, Any], index: Index, client: Client
-) -> None:
+def test_every_option_means_the_same(options: dict[str, Any], index: Index, client: Client) -> None:
     options = dict(options)
     expected = options.pop("expect", None)
     query = index.vectors()[0][5]

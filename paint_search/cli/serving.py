@@ -67,10 +67,15 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
         app = make_app(Gallery(collection, Limits()), Door(token, (*_LOCAL, host)))
-        output.json({"address": address, "paintings": len(collection)})
-        output.line(f"{address}  (Ctrl-C stops it)")
-        sys.stdout.flush()
-        run(app, listener, lambda: no_open or webbrowser.open(address))
+
+        def started() -> None:
+            output.json({"address": address, "paintings": len(collection)})
+            output.line(f"{address}  (Ctrl-C stops it)")
+            sys.stdout.flush()
+            if not no_open:
+                webbrowser.open(address)
+
+        run(app, listener, started)
     return Exit.DONE
 
 

@@ -45,7 +45,7 @@ class IndexLock:
         self.refusal: str | None = None
         self._folder = folder
         self._lock = folder / "lock"
-        self._file = FileLock(self._lock)
+        self._file = FileLock(self._lock, thread_local=False)  # any may close the index
         self._holder = folder / "lock.holder"
         self._alone = alone
         self._patience = patience

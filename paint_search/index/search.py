@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from paint_search.errors import UsageError, argument
+from paint_search.errors import UnknownError, UsageError, argument
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Example, Query, read_examples
 from paint_search.index.select import Where, select
@@ -87,7 +87,7 @@ def _compared(collection: Collection, wanted: Search) -> VectorName:
     if not wanted.compact_only:
         return collection.manifest.searched
     if collection.manifest.compression is None:
-        raise UsageError("there are no compact vectors here; run paint-search compress first")
+        raise UnknownError("there are no compact vectors here; run paint-search compress first")
     return "compact"
 
 

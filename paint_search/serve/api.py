@@ -6,6 +6,7 @@ that were sent before. Errors are raised here, and become problems in ``app.py``
 
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import StringConstraints
 
 from paint_search import studies
-from paint_search.errors import StoreBusyError, UnknownError, UsageError
+from paint_search.errors import BackboneError, StoreBusyError, UnknownError, UsageError
 from paint_search.eval.inputs import plain
 from paint_search.search.filters import parse_filter
 from paint_search.serve import schemas
@@ -61,7 +62,12 @@ Not = Annotated[
 ]
 Id = Annotated[str, Path(description="of a work", max_length=64)]
 Example = Annotated[str, Query(description="a work, or a picture that was sent", max_length=64)]
-Examples = Annotated[list[str], Query(description="works, or pictures that were sent")]
+Examples = Annotated[
+    list[str], Query(max_length=64, description="works, or pictures that were sent")
+]
+Wanted = Annotated[
+    list[str], Query(min_length=1, max_length=64, description="works, or pictures that were sent")
+]
 Size = Annotated[int, Query(ge=64, le=4096, description="most pixels of the longer side")]
 
 
@@ -212,26 +218,23 @@ def _extent(gallery: Gallery, id_: str) -> tuple[int, int]:
 
 
 def _small(gallery: Gallery, name: str, size: int) -> Response:
-    file = gallery.file(name)
-    try:
-        stat = file.stat()
-        content = thumbnail(file, (stat.st_size, stat.st_mtime_ns), size)
-    except OSError as error:
-        raise _no_picture(gallery, name) from error
+    file = _file(gallery, name)
+    stat = file.stat()
+    content = thumbnail(file, (stat.st_size, stat.st_mtime_ns), size)
     return Response(content, media_type="image/jpeg", headers=_CACHED)
 
 
 def _large(gallery: Gallery, name: str, size: int) -> Response:
-    try:
-        content = jpeg(gallery.file(name), size)
-    except OSError as error:
-        raise _no_picture(gallery, name) from error
+    content = jpeg(_file(gallery, name), size)
     return Response(content, media_type="image/jpeg", headers=_CACHED)
 
 
-def _no_picture(gallery: Gallery, name: str) -> UnknownError:
+def _file(gallery: Gallery, name: str) -> FilePath:
+    file = gallery.file(name)
+    if file.is_file():
+        return file
     path = name if name.startswith(UPLOADED) else gallery.work(name).path
-    return UnknownError(f"there is no picture of {path} on the server any more")
+    raise UnknownError(f"there is no picture of {path} on the server any more")
 
 
 # ---- pictures that are sent
@@ -329,7 +332,7 @@ class Asked:
 def similar(
     gallery: Shown,
     asked: Annotated[Asked, Depends()],
-    like: Examples = [],  # noqa: B006
+    like: Wanted,
     unlike: Examples = [],  # noqa: B006
 ) -> schemas.Hits:
     """The works nearest to the mean of some examples, less half that of others."""
@@ -355,16 +358,20 @@ def similar_to_sent(
     return _search(gallery, asked, [gallery.upload(content).id, *like], unlike)
 
 
-@api.post("/similar/vectors", tags=["search"], summary="The works most like vectors")
-def similar_to_vectors(
+@api.post("/recommend", tags=["search"], summary="The works most like examples of any kind")
+def recommend(
     gallery: Shown,
-    vectors: Annotated[schemas.Vectors, Body()],
+    examples: Annotated[schemas.Examples, Body()],
     asked: Annotated[Asked, Depends()],
-    like: Examples = [],  # noqa: B006
-    unlike: Examples = [],  # noqa: B006
 ) -> schemas.Hits:
-    """As with GET; the vectors are further examples."""
-    return _search(gallery, asked, like, unlike, vectors)
+    """As ``similar``, of examples that may be vectors too."""
+    length = gallery.index.manifest.backbone.dimension
+    for example in (*examples.like, *examples.unlike):
+        if isinstance(example, list) and len(example) != length:
+            raise BackboneError(
+                f"the vectors of this index have {length:,} numbers, and not {len(example):,}"
+            )
+    return _search(gallery, asked, examples.like, examples.unlike)
 
 
 @api.get("/works/{id}/similar", tags=["search"], summary="The works most like one")
@@ -381,18 +388,16 @@ def similar_to_work(
 def _search(
     gallery: Gallery,
     asked: Asked,
-    like: Sequence[str],
-    unlike: Sequence[str],
-    vectors: schemas.Vectors | None = None,
+    like: Sequence[str | list[float]],
+    unlike: Sequence[str | list[float]],
 ) -> schemas.Hits:
-    if len(like) + len(unlike) > gallery.limits.examples:
-        raise UsageError(f"give at most {gallery.limits.examples} examples")
     index = gallery.index
-    given = vectors or schemas.Vectors()
     if asked.box is not None:
         raise UnknownError("box: this index has no details to search by")
-    liked = [gallery.example(name) for name in like] + [np.array(v) for v in given.like]
-    other = [gallery.example(name) for name in unlike] + [np.array(v) for v in given.unlike]
+    liked, other = (
+        [np.array(one) if isinstance(one, list) else gallery.example(one) for one in examples]
+        for examples in (like, unlike)
+    )
     hits = index.recommend(liked, other, asked.k, **asked.options)
     manifest = index.manifest
     compared = "compact" if asked.options["compact_only"] else manifest.searched

@@ -23,9 +23,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paint_search.errors import (
+    BackboneError,
     EvalError,
     ImageError,
     IndexMissingError,
@@ -48,6 +50,7 @@ _OPEN: Final = ("/login", "/assets/", "/v1/openapi.json")  # without a token
 _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownError, 404),
     (UsageError, 400),
+    (BackboneError, 409),
     (ImageError, 422),
     (EvalError, 422),
     (StoreBusyError, 503),
@@ -149,9 +152,6 @@ class Guard:
     async def _work(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
             await self._app(scope, receive, answer.send)
-        except _TooLargeError:
-            limit = self._limits.upload_bytes / 2**20
-            await answer.refuse(413, f"more than {limit:.0f} MB were sent, which is the limit")
         except Exception:
             _LOG.exception("a request failed: %s", scope["path"])
         finally:
@@ -165,14 +165,11 @@ class Guard:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self._limits.upload_bytes:
-                raise _TooLargeError
+                limit = self._limits.upload_bytes / 2**20
+                raise HTTPException(413, f"more than {limit:.0f} MB were sent, which is the limit")
             return message
 
         return bounded
-
-
-class _TooLargeError(Exception):
-    """More was sent than may be."""
 
 
 class _Answer:
@@ -270,6 +267,17 @@ def make_app(gallery: Gallery, door: Door) -> ASGIApp:
     return Guard(app, door, gallery)
 
 
+def _methods(request: Request) -> list[str]:
+    """Return how a path may be asked; Starlette says what the first route at it takes."""
+    found = {
+        method
+        for route in request.app.router.routes
+        if isinstance(route, Route) and route.path_regex.match(request.url.path)
+        for method in route.methods or ()
+    }
+    return sorted(found)
+
+
 def _handlers(gallery: Gallery) -> dict[type[Exception], Callable[[Request, Any], Response]]:
     def failed(request: Request, error: PaintSearchError) -> Response:
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
@@ -282,7 +290,8 @@ def _handlers(gallery: Gallery) -> dict[type[Exception], Callable[[Request, Any]
         if error.status_code == 404:
             detail = f"there is nothing at {request.url.path[:200]}; see /v1/openapi.json"
         response = problem(error.status_code, detail)
-        response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(_methods(request))
         return response
 
     def invalid(request: Request, error: RequestValidationError) -> Response:

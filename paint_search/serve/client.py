@@ -134,20 +134,11 @@ class Client:
         for name in ("min_score", "spread", "exact", "compact_only"):
             if getattr(wanted, name) != getattr(Search, name):
                 asked[name] = getattr(wanted, name)
-        vectors: dict[str, list[list[float]]] = {"like": [], "unlike": []}
-        for name, examples in (("like", positive), ("unlike", negative)):
-            named = asked.setdefault(name, [])
-            for example in examples:
-                if isinstance(example, np.ndarray) and example.dtype != np.uint8:
-                    if example.ndim != 1:
-                        raise UsageError(f"an array of shape {example.shape} is no vector")
-                    vectors[name].append(example.astype(float).tolist())
-                else:
-                    named.append(self._example(example))
-        if any(vectors.values()):
-            found = self._ask("POST", "similar/vectors", params=asked, json=vectors)
-        else:
-            found = self._ask("GET", "similar", params=asked)
+        given = {
+            "like": [self._example(one) for one in positive],
+            "unlike": [self._example(one) for one in negative],
+        }
+        found = self._ask("POST", "recommend", params=asked, json=given)
         return [_hit(hit) for hit in found["hits"]]
 
     def embed(self, images: Iterable[Picture]) -> NDArray[np.float32]:
@@ -167,7 +158,7 @@ class Client:
 
     def verify(self, one: Query, other: Query) -> Verdict:
         """Say how likely one artist made both paintings; see ``Index.verify``."""
-        asked = {"one": self._example(one), "other": self._example(other)}
+        asked = {"one": self._named(one), "other": self._named(other)}
         told = self._ask("GET", "verify", params=asked)
         references = (
             Reference(_flat(pair["one"]), _flat(pair["other"]), pair["same"], pair["probability"])
@@ -280,8 +271,19 @@ class Client:
 
     # ---- the line
 
-    def _example(self, query: Query) -> str:
-        """Return the name of an example: the id of a work, or of a picture that is sent."""
+    def _example(self, query: Query) -> str | list[float]:
+        """Return an example as the server takes it: an id, of a picture that is sent, or a vector.
+
+        Raises:
+            UsageError: an array that is neither pixels nor a vector.
+        """
+        if isinstance(query, np.ndarray) and query.dtype != np.uint8:
+            if query.ndim != 1:
+                raise UsageError(f"an array of shape {query.shape} is no vector")
+            return [float(number) for number in query]
+        return self._named(query)
+
+    def _named(self, query: Query) -> str:
         if isinstance(query, str | Path) and not Path(query).is_file():
             return _id_of(query)
         return str(self._ask("POST", "pictures", content=_bytes_of(query))["id"])

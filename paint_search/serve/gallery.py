@@ -35,8 +35,6 @@ class Limits:
 
     upload_bytes: int = 64 * 2**20
     pixels: int = 200_000_000  #: of an upload
-    k: int = 1000  #: hits
-    examples: int = 64  #: of a search, positive and negative
     seconds: float = 60.0  #: for an answer
     at_once: int = 256  #: requests; more are told to come again
 

@@ -155,11 +155,11 @@ class Uploaded(Said):
     links: dict[str, str]
 
 
-class Vectors(Said):
-    """Examples that are vectors, each of the backbone's length and of any norm."""
+class Examples(Said):
+    """What is looked for, and what not: ids, or vectors of the backbone's length and any norm."""
 
-    like: list[list[float]] = Field(default=[], max_length=64)
-    unlike: list[list[float]] = Field(default=[], max_length=64)
+    like: list[str | list[float]] = Field(min_length=1, max_length=64)
+    unlike: list[str | list[float]] = Field(default=[], max_length=64)
 
 
 class FacetValue(Said):

@@ -62,7 +62,8 @@ def extent(file: Path | bytes) -> tuple[int, int]:
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
-        raise ImageError(f"damaged image ({type(error).__name__}: {error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"cannot be read ({reason})") from error
     width, height = opened.size
     return (height, width) if turned else (width, height)
 
