@@ -28,8 +28,8 @@ def watch(event, args):
     if not watching or event not in ("open", "os.rename", "os.remove", "os.mkdir", "shutil.rmtree"):
         return
     reads = event == "open" and not set(str(args[1])) & set("wax+")
-    if reads or not str(args[0]).startswith(folder):
-        return
+    if reads or not str(args[0]).startswith(folder) or str(args[0]).endswith("lock.socket"):
+        return  # nothing of the index: another thread lends it meanwhile
     moments.append((event, os.path.relpath(args[0], folder)))
     if len(moments) == moment:
         watching = how == "full"

@@ -235,7 +235,7 @@ def _print_summary(output: Output, info: Any, summary: Any) -> None:
         output.note(note)
     done = [
         f"{getattr(summary, name):,} {name}"
-        for name in ("new", "changed", "moved", "relabelled", "pruned", "unchanged")
+        for name in ("new", "changed", "moved", "relabelled", "pruned", "excluded", "unchanged")
         if getattr(summary, name)
     ]
     speed = f", {summary.embedded / summary.seconds:.0f} images/s" if summary.embedded else ""

@@ -19,6 +19,10 @@ from paint_search.cli.output import (
 )
 from paint_search.errors import counted
 
+SelectionOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only works of a selection that was saved.")
+]
+
 if TYPE_CHECKING:
     from paint_search.index.compression import CompressSummary
     from paint_search.index.info import IndexInfo
@@ -47,6 +51,7 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
         for name, size in facts.vector_bytes.items()
     )
     where = "on disk" if manifest.store.embedded else "in this folder, all else on the server"
+    selections = ", ".join(f"{name} ({works})" for name, works in facts.selections.items())
     pictures = f"below {facts.root}"
     if facts.root == NOWHERE:
         pictures = "whose pictures are not on this machine (--images)"
@@ -54,6 +59,7 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
         ("index", str(facts.folder)),
         ("paintings", f"{facts.paintings:,} {pictures}"),
         ("skipped", counted(facts.skipped, "file")),
+        *([("selections", selections)] if facts.selections else []),
         *([("borders", f"cut off {counted(facts.trimmed, 'painting')}")] if facts.trimmed else []),
         ("labels", manifest.table or manifest.labels),
         ("fields", ", ".join(f"{name} ({count:,})" for name, count in facts.fields.items())),
@@ -86,15 +92,24 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
 
 @command
 def list_paintings(
-    *, works: Works, table: CsvOption = None, index: Opening, output: Output
+    *,
+    works: Works,
+    selection: SelectionOption = None,
+    table: CsvOption = None,
+    index: Opening,
+    output: Output,
 ) -> None:
-    """List the paintings of an index.
+    """List the paintings of an index, or of a selection, in its order.
 
     Example: `paint-search list --where movement=Cubism --where year=1907..1914`
     """
     with index.open() as collection:
         conditions = works.conditions
         paintings = sorted(collection.paintings(conditions), key=lambda painting: painting.path)
+        if selection is not None:
+            met = {painting.id for painting in paintings}
+            ordered = collection.selected(selection)
+            paintings = [one for one in ordered if not conditions or one.id in met]
     told = [painting.to_dict() for painting in paintings]
     output.csv(table, told, "id", "path")
     output.json({"paintings": told})
@@ -136,6 +151,7 @@ def export(
         ),
     ] = "npy",
     works: Works,
+    selection: SelectionOption = None,
     index: Opening,
     output: Output,
 ) -> None:
@@ -144,7 +160,7 @@ def export(
     Example: `paint-search export paintings.parquet --to parquet`
     """
     with index.open() as collection:
-        files, count = collection.export(out, to, works.conditions)
+        files, count = collection.export(out, to, works.conditions, selection)
     output.json({"files": [str(file) for file in files], "paintings": count})
     output.line(f"{counted(count, 'painting')} written to {' and '.join(map(str, files))}")
 

@@ -28,6 +28,12 @@ from .manifest import (
 from .search import (
     SearchOptions as SearchOptions,
 )
+from .selections import (
+    Selection as Selection,
+)
+from .selections import (
+    iiif_manifest as iiif_manifest,
+)
 from .verification import (
     Reference as Reference,
 )

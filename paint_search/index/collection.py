@@ -8,11 +8,14 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -43,12 +46,13 @@ from paint_search.indexer.backbones.registry import AUTO
 from paint_search.indexer.corpus.scan import find_file
 from paint_search.indexer.images.preprocessing import Fit
 from paint_search.indexer.images.trim import Trim
-from paint_search.painting import Painting
+from paint_search.painting import Painting, Record
 from paint_search.search.background import measure_backgrounds
+from paint_search.search.filters import Filter
 from paint_search.search.recall import choose_oversampling, measure_recall
 from paint_search.search.stores.base import Store
 from paint_search.search.stores.description import Shared
-from paint_search.search.stores.opening import open_store, reach
+from paint_search.search.stores.opening import borrow, lend, open_store, reach
 from paint_search.search.stores.uri import Place
 
 #: Seconds to wait for another process that has the index.
@@ -63,13 +67,16 @@ _LOOKS: Final = 1.0
 #: Times that something is begun anew because it was.
 _TRIES: Final = 2
 
+#: Seconds in which an owner goes on with the store that its manifest names already.
+_SOON: Final = 0.1
+
 _LOG: Final = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
 
 class Collection:
-    """The parts of an open index.
+    """The parts of an open index. Any number of threads may ask it at once.
 
     Attributes:
         folder: the index.
@@ -100,6 +107,11 @@ class Collection:
         self._withheld = False  # whether a picture was, which is said once
         self._read_as = _stamp(folder)
         self._closed, self._process = False, os.getpid()
+        self._gate = threading.RLock()  # of what is made once, or read anew, by one thread for all
+        self._readers: Counter[int] = Counter()  # threads, by how often each is reading
+        self._retired: list[Store] = []  # whom somebody may still be reading
+        self._lending: Callable[[], object] = _nothing  # ends it
+        self._lend()
 
     @classmethod
     def create(
@@ -223,17 +235,16 @@ class Collection:
         manifest: Manifest | None = None
         if shared is not None:
             manifest = receive(folder, shared, images if is_cache(folder) else None)
-        lock = IndexLock(folder, alone=place.embedded, patience=patience, reading=True)
-        points = None
+        lock = IndexLock(
+            folder,
+            alone=place.embedded,
+            patience=patience,
+            reading=True,
+            borrow=partial(borrow, folder),
+        )
         with ExitStack() as undo:
             undo.callback(lock.release)
-            manifest = manifest or Manifest.read(folder)
-            if lock.refusal is None:
-                if place.embedded:
-                    sweep(folder, manifest)
-                points = open_store(
-                    folder, manifest.store, manifest.dimensions, manifest.maker, shared
-                )
+            manifest, points = _points(folder, lock, manifest, shared)
             undo.pop_all()
         return cls(folder, manifest, points, Model(manifest.backbone, folder), lock, images)
 
@@ -244,11 +255,12 @@ class Collection:
         Raises:
             StoreError: it cannot be opened, or not be copied.
         """
-        if self._store is None:
-            home = self._copied() if self._lock.refusal is not None else self.folder
-            manifest = self.manifest
-            self._store = open_store(home, manifest.store, manifest.dimensions, manifest.maker)
-        return self._store
+        with self._gate:
+            if self._store is None:
+                home = self._copied() if self._lock.refusal is not None else self.folder
+                manifest = self.manifest
+                self._store = open_store(home, manifest.store, manifest.dimensions, manifest.maker)
+            return self._store
 
     @property
     def called(self) -> str:
@@ -272,10 +284,11 @@ class Collection:
 
     def fetch(self, prefix: str) -> None:
         """Have the index's files whose paths begin so in its folder, wherever they were made."""
-        shared = self._store.shared if self._store is not None else None
-        if shared is not None and prefix not in self._fetched:
-            fetch(self.folder, shared, prefix)
-            self._fetched.add(prefix)
+        with self._gate:
+            shared = self._store.shared if self._store is not None else None
+            if shared is not None and prefix not in self._fetched:
+                fetch(self.folder, shared, prefix)
+                self._fetched.add(prefix)
 
     def locate(self, painting: Painting) -> Path:
         """Return where the file of a painting is, or would be; see ``find_picture``."""
@@ -314,13 +327,14 @@ class Collection:
         Raises:
             CompressError: it is damaged, or of another backbone.
         """
-        made = self.manifest.compression
-        if self._compressor is None and made is not None:
-            self.fetch(made.folder)
-            self._compressor = compress.load_compressor(
-                self.folder / made.folder, self.manifest.backbone.fingerprint
-            )
-        return self._compressor
+        with self._gate:
+            made = self.manifest.compression
+            if self._compressor is None and made is not None:
+                self.fetch(made.folder)
+                self._compressor = compress.load_compressor(
+                    self.folder / made.folder, self.manifest.backbone.fingerprint
+                )
+            return self._compressor
 
     @contextmanager
     def reading(self) -> Iterator[Self]:
@@ -329,14 +343,39 @@ class Collection:
         Raises:
             StoreError: it is closed, or its store is out of reach.
         """
-        self._check_open()
-        if _stamp(self.folder) != self._read_as or self._moved_on():
-            self._refresh()
-        yield self
+        me = threading.get_ident()
+        with self._gate:
+            self._check_open()
+            if _stamp(self.folder) != self._read_as or self._moved_on():
+                self._refresh()
+            self._readers[me] += 1
+        try:
+            yield self
+        finally:
+            with self._gate:
+                self._readers[me] -= 1
+                self._readers = +self._readers  # without those who have left
+                self._part()
 
     def ask(self, question: Callable[[Self], _T]) -> _T:
         """Return what a question finds in the collection as it is now, whoever replaces it."""
         return self._again(self.reading, question)
+
+    def records(self, where: Callable[[Self], Filter]) -> Iterator[Record]:
+        """Yield the points that match, by their ids; from where it was if they move meanwhile."""
+        after = ""
+        for tried in range(_TRIES + 1):
+            try:
+                with self.reading() as now:
+                    for record in now.store.scroll(where(now)):
+                        if record.id > after:
+                            yield record
+                            after = record.id
+                return
+            except StoreMovedError:
+                if tried == _TRIES:
+                    raise
+                self._refresh()
 
     def change(self, action: Callable[[Self], _T]) -> _T:
         """Return what an action did while ``writing``, begun anew where the points moved."""
@@ -346,14 +385,16 @@ class Collection:
         self, entered: Callable[[], AbstractContextManager[Self]], action: Callable[[Self], _T]
     ) -> _T:
         for _ in range(_TRIES):
-            with entered(), suppress(StoreMovedError):
+            with suppress(StoreMovedError), entered():
                 return action(self)
             self._refresh()
         with entered():
             return action(self)
 
     def _moved_on(self) -> bool:
-        """Tell whether a shared collection says something else than it did; asked once a second."""
+        """Tell whether the store is another now: a shared one is asked once a second."""
+        if (loan := self._lock.loan) is not None:
+            return loan.lost
         shared = self._store.shared if self._store is not None else None
         if shared is None or time.monotonic() - self._looked < _LOOKS:
             return False
@@ -362,16 +403,22 @@ class Collection:
         return shared.look() != known
 
     @contextmanager
-    def writing(self) -> Iterator[Self]:
+    def writing(self, *, replacing: bool = False) -> Iterator[Self]:
         """Hold the right to change the index, and give it as it is now.
+
+        Args:
+            replacing: even its store, which only the process can that has it open.
 
         Raises:
             StoreBusyError: another process is changing it.
             StoreError: it is closed, or the folder cannot be written.
         """
-        self._check_open()
-        with self._lock.writing(), self.reading():
+        with self.reading():  # which borrows anew where the owner has ended
+            loan = self._lock.loan
+        with self._lock.writing(replacing=replacing), self.reading():
             self._refresh()  # a stamp can miss two writes within one tick of the clock
+            if self._lock.loan is not loan:  # and the right went with it
+                raise StoreMovedError(f"the process that held {self.called} has ended; try again")
             yield self
 
     def save(self, manifest: Manifest) -> None:
@@ -417,10 +464,26 @@ class Collection:
 
     def adopt(self, manifest: Manifest, store: Store | None) -> None:
         """Go on with another store and the manifest, written already, that names it."""
-        if self._store is not None:
-            self._store.close()
-        self.manifest, self._store, self._compressor = manifest, store, None
-        self._read_as = _stamp(self.folder)
+        with self._gate:
+            self._lending()
+            if self._store is not None:
+                self._retired.append(self._store)
+            self.manifest, self._store, self._compressor = manifest, store, None
+            self._read_as = _stamp(self.folder)
+            self._part()
+            self._lend()
+
+    def _part(self) -> None:
+        """Close the stores of before, once no other thread is reading."""
+        if not self._readers.keys() - {threading.get_ident()}:
+            while self._retired:
+                self._retired.pop().close()
+
+    def _lend(self) -> None:
+        """Let other processes ask the store, while this one has the index to itself."""
+        if self._lock.held and self._store is not None:
+            end = lend(self.folder, self.manifest.store, self._store, self._lock.turn.taken)
+            self._lending = weakref.finalize(self, end)  # an index that nobody closes ends, too
 
     def check_made(self, backbone: str | None, fit: str | None, trim: str | None) -> None:
         """Refuse settings that the index was not made with."""
@@ -443,8 +506,10 @@ class Collection:
             return
         self._closed = True
         try:
-            if self._store is not None:
-                self._store.close()
+            self._lending()
+            for store in (*self._retired, self._store):
+                if store is not None:
+                    store.close()
         finally:
             self._lock.release()
             if self._forget is not None:
@@ -484,6 +549,10 @@ class Collection:
 
     def _refresh(self) -> None:
         """Read the manifest anew, and with it whatever it names otherwise than before."""
+        with self._gate:
+            self._read_anew()
+
+    def _read_anew(self) -> None:
         before, shared = self.manifest, self._store.shared if self._store is not None else None
         stamp = _stamp(self.folder)
         if shared is None:
@@ -492,14 +561,39 @@ class Collection:
             shared.look()
             manifest, stamp = receive(self.folder, shared), _stamp(self.folder)
             self._looked, self._fetched = time.monotonic(), set()
-        if self._lock.refusal is not None:
+        loan = self._lock.loan
+        if loan is not None and (loan.lost or loan.name != manifest.store.name):
+            self._lock.renew()
+            stamp = _stamp(self.folder)
+            self.adopt(*_points(self.folder, self._lock))
+            manifest = self.manifest
+        elif self._lock.refusal is not None:
             self.adopt(manifest, None)  # somebody else has written since it was copied
-        elif manifest.maker != before.maker or manifest.store != before.store:
+        elif not loan and (manifest.maker, manifest.store) != (before.maker, before.store):
             fresh = open_store(self.folder, manifest.store, manifest.dimensions, manifest.maker)
             self.adopt(manifest, fresh)
         if manifest.backbone != before.backbone:
             self._backbone = Model(manifest.backbone, self.folder)
         self.manifest, self._read_as = manifest, stamp
+
+
+def _points(
+    folder: Path, lock: IndexLock, manifest: Manifest | None = None, shared: Shared | None = None
+) -> tuple[Manifest, Store | None]:
+    """Return the manifest of an index, and its store; None for a private copy, made when asked."""
+    manifest = manifest or Manifest.read(folder)
+    for _ in range(_TRIES):
+        if lock.loan is None or lock.loan.name == manifest.store.name:
+            break
+        time.sleep(_SOON)  # its owner is just replacing it
+        lock.renew()
+        manifest = Manifest.read(folder)
+    if lock.loan is not None or lock.refusal is not None:
+        return manifest, lock.loan
+    if manifest.store.embedded:
+        sweep(folder, manifest)
+    made = manifest.dimensions, manifest.maker
+    return manifest, open_store(folder, manifest.store, *made, shared)
 
 
 def measured(manifest: Manifest, store: Store) -> Manifest:
@@ -527,6 +621,10 @@ def sweep(folder: Path, *manifests: Manifest) -> None:
         for found in folder.glob(f"{kind}*"):
             if found.is_dir() and found.name not in used:
                 shutil.rmtree(found, ignore_errors=True)
+
+
+def _nothing() -> None:
+    """End nothing."""
 
 
 def _delete(folder: Path, process: int) -> None:

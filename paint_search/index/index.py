@@ -41,14 +41,16 @@ if TYPE_CHECKING:
 
     from paint_search.index.compression import CompressSummary
     from paint_search.index.info import IndexInfo
+    from paint_search.index.selections import Selection
     from paint_search.indexer.pipeline import Summary
 
 
 class Index:
     """A searchable collection of paintings in a folder of its own; use as a context manager.
 
-    Make one with ``create`` or open one with ``open``. Where its points are in its folder, only one
-    process at a time can hold it. ``len``, ``in`` and iteration speak of its paintings.
+    Make one with ``create`` or open one with ``open``. Where its points are in its folder, the
+    process that opens it first holds it, and answers those of the same user that open it meanwhile.
+    Any number of threads may ask one. ``len``, ``in`` and iteration speak of its paintings.
     """
 
     def __init__(self, collection: Collection) -> None:
@@ -134,7 +136,7 @@ class Index:
         Args:
             folder: of the index; or, as ``qdrant://host:port/collection``, the address of its
                 collection, which needs no folder: a server that is named so is one that you trust.
-            patience: seconds to wait for another process that holds it.
+            patience: seconds to wait for another process that holds it and does not answer.
             store: where its points are, as for ``create``; a server that is named so is one that
                 you trust, now and later. None for what the index says.
             images: folder of the paintings on this machine, where it is not the one that the index
@@ -143,7 +145,7 @@ class Index:
         Raises:
             IndexMissingError: there is none.
             ManifestError: it is damaged or newer than this program.
-            StoreBusyError: another process holds it.
+            StoreBusyError: another process holds it, and cannot be asked.
             UsageError: its points are in another store.
             StoreError: the store cannot be opened, or is a server that was never named here.
         """
@@ -325,7 +327,8 @@ class Index:
         """
         if not paintings and not where:
             raise UsageError(f"name the paintings to remove, or give {argument('where')}")
-        with self._collection.writing() as collection:
+
+        def take_out(collection: Collection) -> int:
             ids: dict[str, None] = {}
             for one in paintings:
                 name = one.id if isinstance(one, Painting) else one
@@ -335,7 +338,9 @@ class Index:
                 ids |= {record.id: None for record in chosen}
             collection.store.delete(list(ids))
             collection.settle(collection.manifest, changed=bool(ids))
-        return len(ids)
+            return len(ids)
+
+        return self._collection.change(take_out)
 
     def compress(
         self,
@@ -369,12 +374,13 @@ class Index:
             UsageError: an unknown method, an empty index, or full vectors dropped before.
             CompressError: too few paintings or dimensions, vectors that teach nothing, or a library
                 is missing.
+            StoreBusyError: another process holds the index, whose store is replaced by this.
             StoreError: the store or the disk failed.
         """
         from paint_search.index.compression import CompressRequest, compress
 
         request = CompressRequest(method, dims, seed, drop_full, label, keep, report, note)
-        with self._collection.writing() as collection:
+        with self._collection.writing(replacing=True) as collection:
             return compress(collection, request)
 
     def copy(
@@ -405,7 +411,11 @@ class Index:
         return self._collection.ask(lambda now: copy_index(now, place, target, report, batch))
 
     def export(
-        self, out: str | Path, form: str, where: Where | None = None
+        self,
+        out: str | Path,
+        form: str,
+        where: Where | None = None,
+        selection: str | None = None,
     ) -> tuple[list[Path], int]:
         """Write the paintings that match for other tools; return the files and how many.
 
@@ -414,16 +424,70 @@ class Index:
             form: ``faiss`` (the CSV's column ``label`` is FAISS's), ``npy``, (n, d) float32,
                 ``parquet``, a table with a column ``vector``, or ``csv``, labels alone.
             where: conditions, as in ``similar``.
+            selection: name of the one that they must be of; None for any.
 
         Raises:
-            UsageError: an unknown form or field, or no painting to make a FAISS index of.
+            UsageError: an unknown form, field or selection, or no painting to make a FAISS index
+                of.
             StoreError: FAISS is wanted and not installed.
             OSError: the file cannot be written.
         """
         from paint_search.index.export import export
 
-        file = Path(out)
-        return self._collection.ask(lambda now: export(now, file, form, select(now, where)))
+        file, own = Path(out), [] if selection is None else [self.selection(selection).condition]
+        return self._collection.ask(lambda now: export(now, file, form, select(now, where) + own))
+
+    def selections(self) -> "list[Selection]":
+        """Return the named selections of works that are kept in the index folder, by name.
+
+        Of a collection on a server they are those of this machine.
+
+        Raises:
+            StoreError: they are damaged.
+        """
+        from paint_search.index.selections import read_selections
+
+        return sorted(read_selections(self.folder).values(), key=lambda one: one.name)
+
+    def selection(self, name: str) -> "Selection":
+        """Return the selection of this name; UsageError where there is none."""
+        from paint_search.index.selections import require_selection
+
+        return require_selection(self.folder, name)
+
+    def selected(self, name: str) -> list[Painting]:
+        """Return the works of a selection, in its order.
+
+        Of those that are not in the index, such as excluded ones, only id and path are known.
+        """
+        from paint_search.index.selections import selected
+
+        return selected(self._collection, self.selection(name))
+
+    def save_selection(
+        self, name: str, ids: Sequence[str], *, excluded: bool = False
+    ) -> "Selection":
+        """Keep works under a name, instead of those that were kept under it.
+
+        Args:
+            name: up to 200 printable characters.
+            ids: of paintings in the index, or in a selection, in the order wanted.
+            excluded: whether later runs of ``add`` take them out of the index, and pass over their
+                files until they are in no such selection any more.
+
+        Raises:
+            UsageError: it cannot be called so, or an id is not known.
+            StoreError: the folder cannot be written.
+        """
+        from paint_search.index.selections import save_selection
+
+        return save_selection(self._collection, name, ids, excluded)
+
+    def delete_selection(self, name: str) -> None:
+        """Forget a selection, and none of its works; UsageError where there is none."""
+        from paint_search.index.selections import delete_selection
+
+        delete_selection(self.folder, name)
 
     def check_made(self, backbone: str | None, fit: str | None, trim: str | None = None) -> None:
         """Raise a BackboneError if the index was made with another backbone, fit or trim."""
@@ -523,14 +587,12 @@ class Index:
         return self.paintings()
 
     def __len__(self) -> int:
-        with self._collection.reading() as collection:
-            return collection.store.count()
+        return self._collection.ask(lambda now: now.store.count())
 
     def paintings(self, where: Where | None = None) -> Iterator[Painting]:
         """Yield the paintings in the order of ``vectors``."""
-        with self._collection.reading() as collection:
-            for record in collection.store.scroll(select(collection, where)):
-                yield Painting.from_payload(record.payload)
+        for record in self._collection.records(lambda now: select(now, where)):
+            yield Painting.from_payload(record.payload)
 
     def vectors(
         self, where: Where | None = None, which: VectorName | None = None
@@ -557,10 +619,12 @@ class Index:
         Raises:
             UsageError: no painting has such a field.
         """
-        with self._collection.reading() as collection:
-            check_field(collection, name)
-            records = collection.store.scroll(select(collection, where))
-            return [record.payload.get(name) for record in records]
+
+        def read(now: Collection) -> list[Value | None]:
+            check_field(now, name)
+            return [record.payload.get(name) for record in now.store.scroll(select(now, where))]
+
+        return self._collection.ask(read)
 
     def to_pandas(self, where: Where | None = None) -> "pd.DataFrame":
         """Return id, path and fields of the paintings, a row each, in the order of ``vectors``.
@@ -572,8 +636,8 @@ class Index:
 
         from paint_search.index.export import columns_of, list_paintings
 
-        with self._collection.reading() as collection:
-            return pd.DataFrame(columns_of(list_paintings(collection, select(collection, where))))
+        rows = self._collection.ask(lambda now: list_paintings(now, select(now, where)))
+        return pd.DataFrame(columns_of(rows))
 
     def to_arrow(self, where: Where | None = None) -> "pa.Table":
         """Return the same as an Arrow table, with the vectors as a last column ``vector``.

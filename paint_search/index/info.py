@@ -9,6 +9,7 @@ from pathlib import Path
 from paint_search.index.collection import Collection
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
+from paint_search.index.selections import read_selections
 from paint_search.index.sync import SKIPPED
 from paint_search.indexer.corpus.skips import USED_ALL_THE_SAME, read_skips
 from paint_search.search.filters import Condition
@@ -38,6 +39,7 @@ class IndexInfo:
     #: the searches that full and compact vectors allow; empty without compact ones.
     ways: list[Way]
     bytes_on_disk: int  #: of the whole index
+    selections: dict[str, str]  #: their names, and how large each is
     nodes: list[Node]  #: of the server, with the copies that each keeps; none of another store
 
     @property
@@ -70,6 +72,7 @@ def inspect(collection: Collection) -> IndexInfo:
         vector_bytes=vector_bytes,
         ways=measure_ways(store, manifest.oversampling) if manifest.two_steps else [],
         bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
+        selections={one.name: one.describe() for one in read_selections(folder).values()},
         nodes=nodes_of(store),
     )
 

@@ -25,15 +25,16 @@ from paint_search.index.long_vectors import CachingStore
 from paint_search.index.manifest import Manifest
 from paint_search.index.paths import NOWHERE, read_path, write_path
 from paint_search.index.repair import counts_of, repair
+from paint_search.index.selections import Exclusions
 from paint_search.indexer.backbones.engines import DEVICES, Embedder
 from paint_search.indexer.corpus.labels import label_source
-from paint_search.indexer.corpus.scan import Part, Walk, scan
+from paint_search.indexer.corpus.scan import Part, scan
 from paint_search.indexer.corpus.skips import inside, skip_list
 from paint_search.indexer.corpus.table import LabelTable
 from paint_search.indexer.images.decode import Damaged
 from paint_search.indexer.images.formats import is_picture
 from paint_search.indexer.pipeline import Pipeline, Summary, gone
-from paint_search.painting import Painting, Progress, Record, composed
+from paint_search.painting import Painting, Progress, Record, composed, painting_id
 from paint_search.search.filters import Condition
 from paint_search.search.stores.base import Store
 from paint_search.search.stores.opening import nodes_of
@@ -118,7 +119,8 @@ def sync(collection: Collection, request: Request) -> Summary:
     run = time.time_ns()
     before = counts_of(nodes_of(store))
     engine = _Engine(collection, request, summary.notes.append)
-    walk: Walk = partial(scan, folder, root)
+    exclusions = Exclusions(index)
+    walk = exclusions.without(partial(scan, folder, root))
     part = request.part or Part()
     if part.count > 1:
         walk = part.of(walk)
@@ -152,6 +154,7 @@ def sync(collection: Collection, request: Request) -> Summary:
         _list_unmatched(index / UNMATCHED, store if whole else None, table, summary)
     if not summary.interrupted:
         own = partial(_is_own, scope, part)
+        _settle_excluded(store, exclusions, own, summary)
         _settle_gone(store, root, own, run, request.prune, summary)
         if part.count == 1 or request.repair:  # other machines' parts are counted as they arrive
             summary.notes += repair(
@@ -309,6 +312,20 @@ def _by_hash(store: Store, hashes: Sequence[str], *, vectors: bool) -> Iterator[
 def _is_own(scope: str, part: Part, record: Record) -> bool:
     """Tell whether a point is one that this run answers for."""
     return inside(record.path, scope) and part.has(record.path)
+
+
+def _settle_excluded(
+    store: Store, exclusions: Exclusions, own: Callable[[Record], bool], summary: Summary
+) -> None:
+    """Delete points of files that are left out, and say how many were passed over."""
+    ids = list(map(painting_id, exclusions.paths))
+    for start in range(0, len(ids), _DELETIONS):
+        found = store.get(ids[start : start + _DELETIONS])
+        doomed = [key for key, record in found.items() if own(record)]
+        if doomed:
+            store.delete(doomed)
+        summary.excluded += len(doomed)
+    summary.notes += exclusions.remarks()
 
 
 def _settle_gone(

@@ -89,6 +89,7 @@ class Summary:
     moved: int = 0
     gone: int = 0
     pruned: int = 0
+    excluded: int = 0
     skipped: int = 0
     ignored: int = 0
     own: int = 0
@@ -105,7 +106,8 @@ class Summary:
     @property
     def touched(self) -> bool:
         """Tell whether the collection is another one than before the run."""
-        return bool(self.new + self.changed + self.relabelled + self.moved + self.pruned)
+        taken_out = self.moved + self.pruned + self.excluded
+        return bool(self.new + self.changed + self.relabelled + taken_out)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ rare network that OpenVINO cannot run.
 """
 
 import shutil
+import threading
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -60,6 +61,7 @@ class Model:
         self._folder = folder
         self._network = network
         self._query_embedder: engines.Embedder | None = None
+        self._making = threading.Lock()
 
     @classmethod
     def create(
@@ -120,11 +122,12 @@ class Model:
 
     def query_embedder(self) -> engines.Embedder:
         """Return the embedder of queries, quick for one; it needs torch where nothing else can."""
-        if self._query_embedder is None:
-            self._query_embedder = self._formula(lanes=1) or self._unconverted()
-        if self._query_embedder is None:
-            self._query_embedder = engines.OpenVinoEmbedder(self._converted())
-        return self._query_embedder
+        with self._making:
+            if self._query_embedder is None:
+                self._query_embedder = self._formula(lanes=1) or self._unconverted()
+            if self._query_embedder is None:
+                self._query_embedder = engines.OpenVinoEmbedder(self._converted())
+            return self._query_embedder
 
     def index_embedder(
         self,

@@ -12,8 +12,11 @@ from paint_search.search.stores.base import (
 )
 from paint_search.search.stores.description import Description, Maker, Part, Shared
 from paint_search.search.stores.opening import (
+    Loan,
+    borrow,
     delete_store,
     faiss_of,
+    lend,
     open_next,
     open_store,
     reach,
@@ -22,6 +25,7 @@ from paint_search.search.stores.uri import Place
 
 __all__ = [
     "Description",
+    "Loan",
     "Maker",
     "Match",
     "Part",
@@ -30,8 +34,10 @@ __all__ = [
     "Store",
     "VectorName",
     "VectorQuery",
+    "borrow",
     "delete_store",
     "faiss_of",
+    "lend",
     "open_next",
     "open_store",
     "reach",

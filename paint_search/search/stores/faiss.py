@@ -10,8 +10,9 @@ import json
 import logging
 import math
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -126,7 +127,8 @@ class _Loaded:
 class FaissStore:
     """A FAISS index and its points in ``folder``; made there where none exists.
 
-    Whoever opens one holds the lock of the index: a store has one user at a time.
+    Whoever opens one holds the lock of the index: a store has one process at a time. Any number of
+    its threads may search together; one at a time may write, and waits for those who search.
 
     Args:
         folder: the store's own.
@@ -158,9 +160,11 @@ class FaissStore:
         self._dimensions, self._factory, self._exact_bytes = dimensions, factory, exact_bytes
         self._first: VectorName = "compact" if "compact" in dimensions else "full"
         self._loaded: _Loaded | None = None  # until something is written
+        self._free = threading.Condition()  # held by who writes, and by who reads what may change
+        self._searching = self._waiting = 0  # how many search, and how many wait for them to write
+        self._gpus = threading.Lock()
         if factory is not None and dimensions:
             self._make(factory)
-        # One user at a time, though perhaps in another thread than the one that opened it.
         how = {"detect_types": sqlite3.PARSE_COLNAMES, "check_same_thread": False}
         self._connect = partial[sqlite3.Connection](sqlite3.connect, self._file, **how)
         with self._guard():
@@ -199,7 +203,7 @@ class FaissStore:
     def upsert(self, records: Sequence[Record]) -> None:
         """Write points with the vectors they have; a point of the same id is replaced."""
         insert = "INSERT OR REPLACE INTO points (id, payload) VALUES (?, ?)"
-        with self._transaction():
+        with self._change():
             self._index_fields(record.payload for record in records)
             for record in records:
                 label = self._base.execute(insert, [record.id, to_json(record.payload)]).lastrowid
@@ -210,13 +214,13 @@ class FaissStore:
     def set_payloads(self, records: Sequence[Record]) -> None:
         """Replace the payloads of existing points and leave their vectors alone."""
         changes = [(to_json(record.payload), record.id) for record in records]
-        with self._transaction():
+        with self._change():
             self._index_fields(record.payload for record in records)
             self._base.executemany("UPDATE points SET payload = ? WHERE id = ?", changes)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete points; unknown ids are passed over."""
-        with self._transaction():
+        with self._change():
             self._base.executemany("DELETE FROM points WHERE id = ?", [(key,) for key in ids])
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
@@ -240,8 +244,10 @@ class FaissStore:
         """Return for each vector up to ``limit`` points by falling cosine, or spread."""
         if not self._dimensions or not len(query.vectors):
             return [[] for _ in query.vectors]
-        found = zip(self._units(query.vectors, query.using), *self._nearest(query), strict=True)
-        return [self._matches(query, *row) for row in found]
+        vectors = self._units(query.vectors, query.using)
+        with self._moment() as loaded:
+            found = zip(vectors, *self._nearest(query, loaded), strict=True)
+            return [self._matches(query, *row) for row in found]
 
     def count(self, where: Filter = ()) -> int:
         """Count the points that match."""
@@ -270,9 +276,12 @@ class FaissStore:
 
     def optimize(self, report: Report = silent, cancelled: Callable[[], bool] = never) -> None:
         """Write the index; built anew where the collection has changed enough since it was."""
-        if not self._dimensions or not (size := int(self._load().alive.sum())):
+        if not self._dimensions:
             return
-        loaded, made = self._load(), self._note("faiss") or {"factory": None}
+        with self._free:
+            loaded, made = self._load(), self._note("faiss") or {"factory": None}
+        if not (size := int(loaded.alive.sum())):
+            return
         large = 2 * self._dimensions[self._first] * size > self._exact_bytes
         factory = self._factory or (_GRAPH if large else _FLAT)
         few = loaded.alive.mean() < _KEPT
@@ -284,7 +293,10 @@ class FaissStore:
 
     def approximate(self) -> bool:
         """Tell whether searches go through an index that may miss a neighbour."""
-        return bool(self._dimensions) and self._load().core is not self._load().flat
+        if not self._dimensions:
+            return False
+        with self._moment() as loaded:
+            return loaded.core is not loaded.flat
 
     def describe(self) -> str:
         """Say in a few words how searches go."""
@@ -296,12 +308,13 @@ class FaissStore:
         Raises:
             StoreError: there are no vectors.
         """
-        if not self._dimensions or not self._load().alive.any():
-            raise StoreError(f"{self._file} has no vectors to make a FAISS index of")
-        if not self._load().alive.all():
-            self._load(self._note("faiss")["factory"])
-        ids = self._rows(f"SELECT label, id FROM points JOIN {self._first} USING (label)")
-        return self._load().index, dict(ids)
+        with self._free:
+            if not self._dimensions or not self._load().alive.any():
+                raise StoreError(f"{self._file} has no vectors to make a FAISS index of")
+            if not self._load().alive.all():
+                self._load(self._note("faiss")["factory"])
+            ids = self._rows(f"SELECT label, id FROM points JOIN {self._first} USING (label)")
+            return self._load().index, dict(ids)
 
     def close(self) -> None:
         """Let go of the file; the store cannot be used afterwards."""
@@ -325,7 +338,34 @@ class FaissStore:
         both = zip(labels.tolist(), scores.tolist(), strict=True)
         return [Match(points[label], score) for label, score in both if label in points]
 
-    def _nearest(self, query: VectorQuery) -> tuple[_Floats, _Labels]:
+    @contextmanager
+    def _moment(self) -> Iterator[_Loaded]:
+        """Give the index with all points in it, and let nobody write meanwhile."""
+        with self._free:
+            self._free.wait_for(lambda: not self._waiting)
+            loaded = self._load()
+            self._searching += 1
+        try:
+            yield loaded
+        finally:
+            with self._free:
+                self._searching -= 1
+                self._free.notify_all()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Write all or nothing, once nobody searches."""
+        with self._free:
+            self._waiting += 1
+            try:
+                self._free.wait_for(lambda: not self._searching)
+                with self._transaction():
+                    yield
+            finally:
+                self._waiting -= 1
+                self._free.notify_all()
+
+    def _nearest(self, query: VectorQuery, loaded: _Loaded) -> tuple[_Floats, _Labels]:
         """Return the scores and labels, (n, k), of the nearest that may be found; -1 for none.
 
         The index is asked for more than are wanted, as what may not be found has to be sifted;
@@ -344,7 +384,6 @@ class FaissStore:
                 heap.add_result(scores, np.append(labels, -1)[at])
             heap.finalize()
             return heap.D, heap.I
-        loaded = self._load()
         may = loaded.alive & ~loaded.among(ignored)
         for condition in query.where:  # what a negated one leaves out is sooner read
             having = self._labels(*meeting([replace(condition, negated=False)]))
@@ -353,11 +392,15 @@ class FaissStore:
         k = min(k, count)
         most = min(size, math.ceil(_SIFTED * k * size / max(count, 1)))
         index = loaded.flat if query.exact else loaded.core
+        turn: AbstractContextManager[Any] = nullcontext()
         if len(vectors) >= _GPU_QUERIES and most <= _GPU_MOST:
-            index = loaded.on_gpus or index
+            with self._gpus:  # which take one search at a time
+                copy = loaded.on_gpus
+            index, turn = (copy, self._gpus) if copy else (index, turn)
         scores, at = np.zeros((len(vectors), k), np.float32), np.full((len(vectors), k), -1)
         if index is not loaded.flat and count > _RARE * size:
-            scores, at = index.search(vectors, most)
+            with turn:
+                scores, at = index.search(vectors, most)
             at[~may[at]] = -1
             first = np.argsort(at < 0, axis=1, kind="stable")[:, :k]
             scores, at = np.take_along_axis(scores, first, 1), np.take_along_axis(at, first, 1)
@@ -372,8 +415,9 @@ class FaissStore:
 
         Made anew by a factory, or where the file is damaged: FAISS trusts what it reads.
         """
-        if self._loaded is not None and not factory:
-            return self._loaded
+        loaded = self._loaded
+        if loaded is not None and not factory:
+            return loaded
         index, made = None, self._note("faiss") or {"factory": None}
         with suppress(OSError, RuntimeError):
             if not factory and fingerprint(self._index_file) == made.get("fingerprint"):
@@ -392,8 +436,8 @@ class FaissStore:
         if anew and factory:
             self._write(index, {"factory": factory, "points": index.ntotal})
         gone = np.array(self._rows("SELECT label FROM gone"), dtype=np.int64).ravel()
-        self._loaded = _Loaded(index, gone)
-        return self._loaded
+        self._loaded = loaded = _Loaded(index, gone)
+        return loaded
 
     def _make(self, factory: str, labels: _Labels | None = None) -> Any:
         """Return an empty index by inner product, trained with vectors of ``labels``."""
@@ -421,14 +465,15 @@ class FaissStore:
 
     def _write(self, index: Any, made: dict[str, Any]) -> None:
         """Put an index in its file, and note which it is."""
-        with self._guard(), replacing(self._index_file) as fresh:
-            faiss.write_index(index, str(fresh))
-            last = self._rows("SELECT max(label) FROM points")[0][0] or 0
-            made = {**made, "last": last, "fingerprint": fingerprint(fresh)}
-        with self._transaction():
-            self._note_down("faiss", made)
-            if index.ntotal == made["points"]:  # made anew, it knows nothing that is gone
-                self._base.execute("DELETE FROM gone")
+        with self._free:
+            with self._guard(), replacing(self._index_file) as fresh:
+                faiss.write_index(index, str(fresh))
+                last = self._rows("SELECT max(label) FROM points")[0][0] or 0
+                made = {**made, "last": last, "fingerprint": fingerprint(fresh)}
+            with self._transaction():
+                self._note_down("faiss", made)
+                if index.ntotal == made["points"]:  # made anew, it knows nothing that is gone
+                    self._base.execute("DELETE FROM gone")
 
     def _vectors(self, kind: VectorName, labels: _Labels) -> tuple[_Labels, _Floats]:
         """Return those of ``labels`` that have such a vector, rising, and these, (n, d)."""
@@ -487,14 +532,14 @@ class FaissStore:
         return record
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        with self._guard():
+        with self._free, self._guard():
             return self._base.execute(query, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Do all or nothing."""
-        self._loaded = None
-        with self._guard(), self._base:
+        with self._free, self._guard(), self._base:
+            self._loaded = None
             self._base.execute("BEGIN IMMEDIATE")
             yield
 

@@ -4,10 +4,10 @@ The only module that knows every kind of store. Imports one when it is asked for
 """
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from paint_search.errors import StoreError, missing_libraries
 from paint_search.painting import Record
@@ -18,7 +18,57 @@ from paint_search.search.stores.uri import Place
 if TYPE_CHECKING:
     import faiss
 
+    from paint_search.search.stores.lending.lender import Right
     from paint_search.search.stores.qdrant.collection import ServedCollection
+
+
+class Loan(Store, Protocol):
+    """The store of an index that another process holds, and the right to change it."""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder in the index."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether it can be asked no more: the other process has ended, or closed it."""
+        ...
+
+    def claim(self, patience: float) -> None:
+        """Have the right to change the index; StoreBusyError if not after so many seconds."""
+        ...
+
+    def release(self) -> None:
+        """Give that right back."""
+        ...
+
+
+def lend(index: Path, place: Place, store: Store, right: "Right") -> Callable[[], None]:
+    """Let other processes of this user ask the store in an index folder, until what is returned.
+
+    Args:
+        index: folder of the index, whose lock this process has.
+        place: of the store.
+        store: open.
+        right: gives the right to change the index; see there.
+    """
+    from paint_search.search.stores.lending.lender import Lender
+
+    return Lender(index, place.name, store, right).close
+
+
+def borrow(index: Path, command: str, patience: float) -> Loan | None:
+    """Return the store of the process that has the lock of an index, None where it lends none.
+
+    Args:
+        index: folder of the index.
+        command: what this process is called in a sentence.
+        patience: seconds to wait for an answer.
+    """
+    from paint_search.search.stores.lending.borrowed import borrow
+
+    return borrow(index, command, patience)
 
 
 def open_store(
