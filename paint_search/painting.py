@@ -157,7 +157,9 @@ class Hit:
     ``score`` is the cosine to the query, -1 to 1. ``above_same_artist`` and
     ``above_other_artists`` are the shares (0 to 1) of painting pairs by one artist, and by two
     artists, that score lower in this index; None where the index has too few labels to say.
-    ``copies`` are near-identical paintings folded into this hit.
+    ``copies`` are near-identical paintings folded into this hit. ``box`` is where a detail that was
+    looked for lies: left, top, width and height in pixels of the picture as it is shown; the score
+    is then the mean cosine of its places.
     """
 
     rank: int
@@ -166,6 +168,7 @@ class Hit:
     above_same_artist: float | None = None
     above_other_artists: float | None = None
     copies: tuple[Painting, ...] = ()
+    box: tuple[int, int, int, int] | None = None
 
     @property
     def id(self) -> str:
@@ -195,6 +198,7 @@ class Hit:
             "above_same_artist": _rounded(self.above_same_artist),
             "above_other_artists": _rounded(self.above_other_artists),
             "copies": [copy.to_dict() for copy in self.copies],
+            "box": self.box and list(self.box),
         }
 
 

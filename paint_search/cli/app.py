@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from paint_search.cli.asking import similar, verify
+from paint_search.cli.asking import explain, similar, verify
 from paint_search.cli.demo import demo
 from paint_search.cli.indexing import backbones, index
 from paint_search.cli.managing import compress, copy, export, info, list_paintings, remove
@@ -62,6 +62,7 @@ app = typer.Typer(
 app.command()(index)
 app.command()(similar)
 app.command()(verify)
+app.command()(explain)
 app.command()(serve)
 app.command()(compress)
 app.command()(info)

@@ -1,10 +1,10 @@
-"""``similar`` and ``verify``: what is like a painting, and whether one artist made two."""
+"""``similar``, ``verify``, ``explain``: what is like a painting, did one hand make two, and why."""
 
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from paint_search.search.background import Background
 
 _IMAGE = "An image file, an indexed path or an id."
+BoxOption = Annotated[
+    Any,
+    typer.Option(
+        parser=lambda text: _box(text),
+        metavar="X,Y,W,H",
+        help="Look for this part of the one painting within the others: left, top, width and "
+        "height in pixels of the picture as shown. Needs `paint-search index --details`.",
+    ),
+]
 FetchOption = Annotated[
     bool, typer.Option("--fetch", help="Fetch paintings that are given as http(s) addresses.")
 ]
@@ -58,6 +67,7 @@ def similar(
         bool,
         typer.Option("--compact-only", help="Compare compact vectors alone, after `compress`."),
     ] = False,
+    box: BoxOption = None,
     fetch: FetchOption = False,
     sheet: SheetOption = None,
     html: PageOption = None,
@@ -81,13 +91,16 @@ def similar(
             spread=spread,
             exact=exact,
             compact_only=compact_only,
+            box=box,
         )
         manifest = collection.manifest
-        background = manifest.background_of("compact" if compact_only else manifest.searched)
+        background = None
+        if box is None:
+            background = manifest.background_of("compact" if compact_only else manifest.searched)
         files = [collection.locate(hit.painting) for hit in hits]
         asked = []
         if sheet or html:
-            asked += [_asked(collection, *query) for query in like]
+            asked += [_asked(collection, *query)._replace(box=box) for query in like]
             asked += [_asked(collection, *query)._replace(kind="unlike") for query in other]
     if sheet or html:
         from paint_search.report import write_hits, write_sheet
@@ -147,6 +160,51 @@ def verify(
     _print_verdict(output, verdict)
 
 
+@command
+def explain(
+    *,
+    one: Annotated[str, typer.Argument(metavar="PAINTING", help=_IMAGE)],
+    other: Annotated[str, typer.Argument(metavar="PAINTING", help="Another.")],
+    fetch: FetchOption = False,
+    html: PageOption = None,
+    index: Opening,
+    output: Output,
+) -> None:
+    """Say why two paintings match: which places of both, and which properties, make up their score.
+
+    Each part is exact, and they add up to the cosine. Two works by two artists, picked at random,
+    stand beside them: any two have places that match best. The page shows where they are.
+
+    Example: `paint-search explain a.jpg b.jpg --html why.html`
+    """
+    both = [_picture(query, fetch) for query in (one, other)]
+    with index.open() as collection:
+        found = collection.explain(both[0], both[1])
+        files = [one if isinstance(one, bytes) else collection.locate_query(one) for one in both]
+        if found.random is not None:
+            sides = (found.random.one, found.random.other)
+            files += [collection.locate(side.painting) for side in sides if side.painting]
+    if html:
+        from paint_search.report import write_explanation
+
+        write_explanation(html, found, files)
+        output.note(f"wrote {html}")
+    output.json(found.to_dict())
+    for sentence in found.text:
+        output.line(sentence)
+
+
+def _box(text: str) -> tuple[int, ...]:
+    """Read a box; what is none is refused where it is known how large the picture is."""
+    try:
+        x, y, width, height = (int(side) for side in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give left, top, width and height in whole pixels, such as 120,80,200,160"
+        ) from None
+    return x, y, width, height
+
+
 def _picture(query: str, fetch: bool) -> str | bytes:
     """Return a query as ``Index.similar`` takes it: of an address the picture there.
 
@@ -176,7 +234,7 @@ def _asked(collection: "paint_search.Index", query: str, picture: str | bytes) -
 
 def write_hits_csv(output: Output, file: Path | None, hits: "Sequence[Hit]") -> None:
     """Write hits as CSV, if that was asked for."""
-    rows = [hit.to_dict() | {"copies": len(hit.copies)} for hit in hits]
+    rows = [hit.to_dict() | {"copies": len(hit.copies), "box": _written(hit.box)} for hit in hits]
     output.csv(file, rows, "rank", "score", "path")
 
 
@@ -185,14 +243,19 @@ def print_hits(output: Output, hits: "Sequence[Hit]", background: "Background | 
     if not hits:
         output.line("no painting meets these conditions")
         return
+    boxed = any(hit.box for hit in hits)
+    columns = [">box"] if boxed else [">one artist", ">two artists"]
     output.table(
-        [">rank", ">score", ">one artist", ">two artists", "artist", "title", "path"],
+        [">rank", ">score", *columns, "artist", "title", "path"],
         [
             [
                 str(hit.rank),
                 f"{hit.score:.3f}",
-                _percent(hit.above_same_artist),
-                _percent(hit.above_other_artists),
+                *(
+                    [_written(hit.box)]
+                    if boxed
+                    else [_percent(hit.above_same_artist), _percent(hit.above_other_artists)]
+                ),
                 hit.painting.artist or "",
                 hit.painting.title or "",
                 hit.painting.path + hit.and_copies,
@@ -200,12 +263,21 @@ def print_hits(output: Output, hits: "Sequence[Hit]", background: "Background | 
             for hit in hits
         ],
     )
+    if boxed:
+        output.note(
+            "score: mean cosine of the places of the detail, where it lies best; box: left, top, "
+            "width and height in pixels."
+        )
     if background is not None:
         output.note(
             "score: cosine. one artist, two artists: share of such pairs in this index that are "
             "less alike."
         )
         output.note(background.describe())
+
+
+def _written(box: tuple[int, int, int, int] | None) -> str:
+    return "" if box is None else ",".join(map(str, box))
 
 
 def _percent(share: float | None) -> str:

@@ -97,6 +97,14 @@ def index(
             "without it they are compared where their numbers differ.",
         ),
     ] = False,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Also build what `similar --box` needs, 6.4 KB a painting; later runs then keep "
+            "it up to date.",
+        ),
+    ] = False,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Skip images that need more pixels decoded than this.")
     ] = 200_000_000,
@@ -111,6 +119,7 @@ def index(
 
     Example: `paint-search index ./paintings --table works.csv`
     """
+    from paint_search.index.details import size_of
     from paint_search.index.paths import FOLDER, find_index, named_index
     from paint_search.index.sync import check_options
     from paint_search.indexer.corpus.scan import Part
@@ -154,6 +163,10 @@ def index(
             report=partial(report, "indexing"),
             cancelled=cancelled,
         )
+        if (details or size_of(collection.folder)[0]) and not summary.interrupted:
+            built = collection.build_details(report=partial(report, "details"), cancelled=cancelled)
+            summary.interrupted = built.interrupted
+            summary.notes.append(built.describe())
         facts = collection.info()
         _print_summary(output, facts, summary)
         from paint_search.studies import grey_warning

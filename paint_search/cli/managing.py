@@ -68,6 +68,7 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
         ("preprocessing", backbone.preprocessing.describe()),
         ("engine", engine.describe() if engine else "a formula"),
         ("vectors", vectors),
+        *([("details", _details(facts))] if facts.details[0] else []),
         *([("compressor", compression.describe())] if compression else []),
         *([("drift", compression.describe_drift())] if compression else []),
         ("store", str(manifest.store)),
@@ -88,6 +89,11 @@ def info(*, table: CsvOption = None, index: Opening, output: Output) -> Exit:
     for fault in facts.faults:
         output.line(fault)
     return Exit.SOME_SKIPPED if facts.faults else Exit.DONE
+
+
+def _details(facts: "IndexInfo") -> str:
+    count, size = facts.details
+    return f"of {counted(count, 'painting')}, {size / 1e6:.1f} MB"
 
 
 @command

@@ -242,6 +242,48 @@ def retrieval(
 
 @studies.command()
 @command
+def details(
+    *,
+    count: Annotated[
+        int, typer.Option(min=1, help="How many details are cut, and pasted into other works.")
+    ] = 500,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many hits count.")] = 10,
+    overlap: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Least overlap of a box (intersection over union)."),
+    ] = 0.3,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON of marked details, as ArtMiner has them, to be looked for instead.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is cut, and where it is pasted.")] = 0,
+    files: Files,
+    asked: Asked,
+) -> None:
+    """Measure how often a detail is found again, after `paint-search index --details`.
+
+    The plot is by the size that they were pasted in, or by category.
+
+    Example: `paint-search eval details --count 200 --csv found.csv`
+    """
+    with shows_steps(asked.output, "details") as report:
+        result = asked.ask(
+            paint_search.studies.details,
+            count=count,
+            k=k,
+            overlap=overlap,
+            annotations=annotations,
+            seed=seed,
+            report=report,
+        )
+    files.show(result, asked.output)
+
+
+@studies.command()
+@command
 def compression(
     *,
     method: Annotated[

@@ -67,6 +67,12 @@ from .clusters import (
 from .clusters import (
     kmeans as kmeans,
 )
+from .details import (
+    localisation_precision as localisation_precision,
+)
+from .details import (
+    overlap as overlap,
+)
 from .duplicates import (
     kept_works as kept_works,
 )

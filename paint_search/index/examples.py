@@ -24,7 +24,8 @@ from paint_search.errors import EvalError, ImageError, UnknownError, UsageError
 from paint_search.eval.inputs import unit_rows
 from paint_search.index.collection import Collection
 from paint_search.indexer.images.decode import Decoded, decode
-from paint_search.painting import Record, composed, painting_id
+from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.painting import Painting, Record, composed, painting_id
 from paint_search.search.stores.base import VectorName
 
 #: A picture: a file, the bytes of one, a Pillow image, or (h, w, 3) uint8 sRGB pixels.
@@ -64,10 +65,7 @@ def read_examples(
                 examples.append(Example(vector, record.id))
                 continue
         if isinstance(picture, str | Path) and not Path(picture).is_file():
-            raise UsageError(
-                f"{picture} is neither an image file nor an indexed painting; "
-                "see paint-search list for those"
-            )
+            raise _nothing(picture)
         examples.append(None)
         pictures.append((row, picture, None if record is None else record.id))
     if pictures:
@@ -88,13 +86,7 @@ def decode_and_embed(
     In order; of many pictures, a few batches are in memory at a time.
     """
     wanted, backbone = collection.manifest.backbone.preprocessing, collection.backbone
-
-    def read(picture: Picture) -> Decoded:
-        try:
-            return decode(Path(picture) if isinstance(picture, str) else picture, wanted)
-        except ImageError as error:
-            raise type(error)(f"{name_query(picture)} cannot be {purpose}: {error}") from error
-
+    read = partial(decode_query, wanted=wanted, purpose=purpose)
     batches = iter(partial(_take, iter(pictures)), [])
     first = [read(picture) for picture in next(batches, [])]
     if not first:
@@ -118,6 +110,45 @@ def decode_and_embed(
                 yield from zip(*under_way.popleft().result(), strict=True)
         while under_way:
             yield from zip(*under_way.popleft().result(), strict=True)
+
+
+def picture_of(
+    collection: Collection, query: Query, purpose: str
+) -> tuple[Picture, Painting | None]:
+    """Return the picture that a query names, and what is known of it where it is indexed.
+
+    Raises:
+        UsageError: it is a vector, there is no such picture, or its file has gone.
+    """
+    if isinstance(query, np.ndarray) and query.ndim == 1:
+        raise UsageError(f"a vector cannot be {purpose} without its picture; give that")
+    picture = cast("Picture", query)
+    if not isinstance(picture, str | Path):
+        return picture, None
+    record = find_indexed(collection, picture)
+    painting = None if record is None else Painting.from_payload(record.payload)
+    if Path(picture).is_file():
+        return picture, painting
+    if painting is None:
+        raise _nothing(picture)
+    file = collection.locate(painting)
+    if not file.is_file():
+        raise UsageError(f"{picture} cannot be {purpose}: its picture is not on this machine")
+    return file, painting
+
+
+def _nothing(query: object) -> UsageError:
+    return UsageError(
+        f"{query} is neither an image file nor an indexed painting; see paint-search list for those"
+    )
+
+
+def decode_query(picture: Picture, wanted: Preprocessing, purpose: str) -> Decoded:
+    """Return a picture as ``wanted``; where it is none, the error names it and the purpose."""
+    try:
+        return decode(Path(picture) if isinstance(picture, str) else picture, wanted)
+    except ImageError as error:
+        raise type(error)(f"{name_query(picture)} cannot be {purpose}: {error}") from error
 
 
 def _take(pictures: Iterator[Picture]) -> list[Picture]:

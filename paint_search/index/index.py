@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from paint_search.index.compression import CompressSummary
+    from paint_search.index.details import Details, DetailsSummary
+    from paint_search.index.explain import Explanation
     from paint_search.index.info import IndexInfo
     from paint_search.index.selections import Selection
     from paint_search.indexer.pipeline import Summary
@@ -521,8 +523,8 @@ class Index:
                 (h, w, 3) uint8 pixels, or a vector, (d,), of the backbone. A list or tuple of
                 these, or an array (n, d), asks many at once and gives a list of hits for each.
             k: how many hits; near-identical copies are folded into one.
-            options: ``where``, ``exclude``, ``min_score``, ``spread``, ``exact`` and
-                ``compact_only``, as ``SearchOptions`` explains them.
+            options: ``where``, ``exclude``, ``min_score``, ``spread``, ``exact``,
+                ``compact_only`` and ``box``, as ``SearchOptions`` explains them.
 
         Raises:
             UsageError: ``k`` below 1, an unknown field, a query that is not there, a vector of
@@ -680,6 +682,59 @@ class Index:
     def verify(self, one: Query, other: Query) -> Verdict:
         """Say how likely one artist made both paintings; see ``Verifier.verify``."""
         return self._collection.ask(lambda now: self.verifier().verify(one, other))
+
+    def explain(self, one: Query, other: Query) -> "Explanation":
+        """Say what the cosine of two pictures is made of: places of both, and properties.
+
+        Its parts add up to the score. Beside it stands the same for two works by two artists.
+
+        Args:
+            one: a picture, an indexed path or an id, as ``similar`` takes a query.
+            other: another.
+
+        Raises:
+            BackboneError: the backbone's vectors are not the sum of parts that mean something.
+            UsageError: a vector, or a painting whose picture is not there.
+            ImageError: one of them is no image.
+        """
+        from paint_search.index.explain import explain
+
+        return self._collection.ask(lambda now: explain(now, one, other))
+
+    def build_details(
+        self,
+        *,
+        report: Callable[[Progress], None] = lambda progress: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> "DetailsSummary":
+        """Build what a search with ``box`` needs: local vectors of all paintings, 6.4 KB each.
+
+        A painting that has them already is passed over, one that has gone is taken out; killed or
+        cancelled, the next run goes on.
+
+        Args:
+            report: called with the progress after each painting.
+            cancelled: asked between paintings; once true, the run ends.
+
+        Raises:
+            BackboneError: the backbone has no feature map.
+            UsageError: no painting has its picture here.
+            StoreError: the folder cannot be written.
+        """
+        from paint_search.index.details import build
+
+        with self._collection.writing() as collection:
+            return build(collection, report, cancelled)
+
+    def details(self) -> "Details":
+        """Return the local vectors that are searched with ``box``.
+
+        Raises:
+            UsageError: none are built.
+        """
+        from paint_search.index.details import Details
+
+        return self._collection.ask(Details)
 
     def info(self) -> "IndexInfo":
         """Return what there is to know about this index."""

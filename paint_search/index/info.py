@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paint_search.index.collection import Collection
+from paint_search.index.details import size_of
 from paint_search.index.long_vectors import open_features
 from paint_search.index.manifest import Manifest
 from paint_search.index.selections import read_selections
@@ -38,6 +39,7 @@ class IndexInfo:
     vector_bytes: dict[VectorName, int]
     #: the searches that full and compact vectors allow; empty without compact ones.
     ways: list[Way]
+    details: tuple[int, int]  #: paintings that a detail can be found in, and the bytes for it
     bytes_on_disk: int  #: of the whole index
     selections: dict[str, str]  #: their names, and how large each is
     nodes: list[Node]  #: of the server, with the copies that each keeps; none of another store
@@ -71,6 +73,7 @@ def inspect(collection: Collection) -> IndexInfo:
         recall=_recall(manifest, store),
         vector_bytes=vector_bytes,
         ways=measure_ways(store, manifest.oversampling) if manifest.two_steps else [],
+        details=size_of(folder),
         bytes_on_disk=sum(file.stat().st_blocks * 512 for file in files),
         selections={one.name: one.describe() for one in read_selections(folder).values()},
         nodes=nodes_of(store),

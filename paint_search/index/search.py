@@ -32,6 +32,8 @@ class SearchOptions(TypedDict, total=False):
             marginal relevance).
         exact: compare with every painting even where the index is approximate.
         compact_only: compare compact vectors and nothing else, where the index has them.
+        box: left, top, width and height of a detail, in pixels of the one picture as it is shown,
+            which is then looked for within the paintings; see ``Index.build_details``.
     """
 
     where: Where | None
@@ -40,6 +42,7 @@ class SearchOptions(TypedDict, total=False):
     spread: float
     exact: bool
     compact_only: bool
+    box: tuple[int, int, int, int] | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Search:
     spread: float = 0.0
     exact: bool = False
     compact_only: bool = False
+    box: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -65,6 +69,10 @@ class Search:
 
 def similar(collection: Collection, queries: Sequence[Query], wanted: Search) -> list[list[Hit]]:
     """Return for each query the paintings most like it, best first; all are asked at once."""
+    if wanted.box is not None:
+        from paint_search.index.details import search
+
+        return [search(collection, query, wanted) for query in queries]
     using = _compared(collection, wanted)
     examples = read_examples(collection, queries, using)
     return _answer(collection, [([example], []) for example in examples], wanted, using)
@@ -76,6 +84,12 @@ def recommend(
     """Return the paintings most like the mean of some examples and least like that of others."""
     if not positive:
         raise UsageError("give at least one painting to look for")
+    if wanted.box is not None:
+        if len(positive) > 1 or negative:
+            raise UsageError(
+                f"{argument('box')} is a part of one painting; give no other beside it"
+            )
+        return similar(collection, positive, wanted)[0]
     using = _compared(collection, wanted)
     examples = read_examples(collection, [*positive, *negative], using)
     pair = examples[: len(positive)], examples[len(positive) :]

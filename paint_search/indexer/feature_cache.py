@@ -22,7 +22,6 @@ from paint_search.files import require_plain
 #: Of all rows together, unless told: 17,100 vectors of 125,440 numbers.
 CACHE_BYTES: Final = 4 * 1024**3
 
-_ROWS: Final = "rows.f16"
 _IDS: Final = "ids.bin"
 _ID_BYTES: Final = 16
 _MOST_IDS: Final = 2**30  # bytes of them
@@ -32,14 +31,29 @@ _FREE_BYTES: Final = 64 * 1024 * 1024  # what the store wants for itself
 class FeatureCache:
     """Feature vectors of ``dimension`` numbers in ``folder``, which is made if need be.
 
+    Args:
+        folder: of both files.
+        dimension: numbers of a row.
+        limit: most bytes of all rows.
+        dtype: of the numbers.
+
     Raises:
         StoreError: the folder cannot be read or written.
     """
 
-    def __init__(self, folder: Path, dimension: int, limit: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dimension: int,
+        limit: int = CACHE_BYTES,
+        dtype: type[np.generic] = np.float16,
+    ) -> None:
         self.folder = folder
         self.dimension = dimension
-        self._bytes = {folder / _ROWS: 2 * dimension, folder / _IDS: _ID_BYTES}  # of one row
+        self._dtype = np.dtype(dtype)
+        self._rows = folder / f"rows.{self._dtype.kind}{8 * self._dtype.itemsize}"
+        row = self._dtype.itemsize * dimension
+        self._bytes = {self._rows: row, folder / _IDS: _ID_BYTES}  # of one row
         self.capacity = limit // sum(self._bytes.values())
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -49,14 +63,14 @@ class FeatureCache:
             sizes = [file.stat().st_size // width for file, width in self._bytes.items()]
             self._written = min(sizes)
             require_plain(folder / _IDS, _MOST_IDS)
-            require_plain(folder / _ROWS, sys.maxsize)
+            require_plain(self._rows, sys.maxsize)
             ids = np.fromfile(folder / _IDS, f"V{_ID_BYTES}", count=self._written).tolist()
         except ValueError as error:
             raise StoreError(f"the feature cache {folder} is damaged: {error}") from error
         except OSError as error:
             raise self._failed(error) from error
         self._places = {str(uuid.UUID(bytes=name)): place for place, name in enumerate(ids)}
-        self._map = np.empty((0, dimension), dtype=np.float16)
+        self._map = np.empty((0, dimension), dtype=self._dtype)
 
     def __len__(self) -> int:
         """The number of ids."""
@@ -80,7 +94,7 @@ class FeatureCache:
         """Bytes of both files."""
         return self._written * sum(self._bytes.values())
 
-    def append(self, ids: Sequence[str], rows: NDArray[np.floating]) -> None:
+    def append(self, ids: Sequence[str], rows: NDArray[Any]) -> None:
         """Write rows, (n, d), at the end; an id that is there already means the new row from now.
 
         Raises:
@@ -93,7 +107,10 @@ class FeatureCache:
                 f"the feature cache {self.folder} is full at {self.capacity} vectors; run "
                 "paint-search compress"
             )
-        free, needed = shutil.disk_usage(self.folder).free, _FREE_BYTES + 2 * rows.size
+        free, needed = (
+            shutil.disk_usage(self.folder).free,
+            _FREE_BYTES + self._dtype.itemsize * rows.size,
+        )
         if free < needed:
             raise StoreError(
                 f"the disk of {self.folder} is full ({free / 1e6:.0f} MB left, "
@@ -101,7 +118,7 @@ class FeatureCache:
             )
         names = b"".join(uuid.UUID(text).bytes for text in ids)
         # Ids last: a row counts once its id is there.
-        contents = rows.astype(np.float16).tobytes(), names
+        contents = rows.astype(self._dtype).tobytes(), names
         try:
             self._cut()
             for file, content in zip(self._bytes, contents, strict=True):
@@ -122,7 +139,7 @@ class FeatureCache:
         """Return the rows of these ids without reading any. KeyError: an id is not there."""
         if len(self._map) < self._written:  # one mapping, so that no page is counted twice
             shape = (self._written, self.dimension)
-            self._map = np.memmap(self.folder / _ROWS, dtype=np.float16, mode="r", shape=shape)
+            self._map = np.memmap(self._rows, dtype=self._dtype, mode="r", shape=shape)
         return RowView(self._map, np.array([self._places[text] for text in ids], dtype=np.int64))
 
     def flush(self) -> None:
@@ -133,7 +150,7 @@ class FeatureCache:
 
     def delete(self) -> None:
         """Remove the cache from the disk; it is empty afterwards and cannot be used."""
-        self._map = np.empty((0, self.dimension), dtype=np.float16)
+        self._map = np.empty((0, self.dimension), dtype=self._dtype)
         shutil.rmtree(self.folder, ignore_errors=True)
         self._places.clear()
         self._written = 0
@@ -153,7 +170,7 @@ class RowView:
 
     ndim = 2
 
-    def __init__(self, array: NDArray[np.float16], places: NDArray[np.int64]) -> None:
+    def __init__(self, array: NDArray[Any], places: NDArray[np.int64]) -> None:
         self._array = array
         self._places = places
         self.shape = (len(places), array.shape[1])
@@ -162,7 +179,7 @@ class RowView:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, key: Any) -> NDArray[np.float16]:
+    def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return rows, or ``[row, columns]`` as an array has it."""
         row, *columns = key if isinstance(key, tuple) else (key,)
         return np.asarray(self._array[(self._places[row], *columns)])

@@ -5,6 +5,7 @@ files, each complete or not there. Nothing here measures. Called by the studies 
 line.
 """
 
+from paint_search.report.explanation import write_explanation
 from paint_search.report.groups import NOT_GIVEN, OTHER, PALETTE, Groups, group_values
 from paint_search.report.map_page import MapPaintings, thumbnail_side, write_map_page
 from paint_search.report.plots.classify import Plane, confusion_figure, plane_figure
@@ -25,6 +26,6 @@ __all__ = [
     "NOT_GIVEN", "OTHER", "PALETTE", "Asked", "Curve", "Groups", "MapPaintings", "Plane",
     "confusion_figure", "curve_figure", "dendrogram_figure", "fidelity_figure", "group_values",
     "heat_map_figure", "interval_figure", "plane_figure", "reliability_figure", "save_figure",
-    "scatter_figure", "silhouette_figure", "thumbnail_side", "write_hits", "write_map_page",
-    "write_page", "write_pairs", "write_sheet",
+    "scatter_figure", "silhouette_figure", "thumbnail_side", "write_explanation", "write_hits",
+    "write_map_page", "write_page", "write_pairs", "write_sheet",
 ]  # fmt: skip

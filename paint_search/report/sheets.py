@@ -37,6 +37,7 @@ class Asked(NamedTuple):
     name: str
     painting: Painting | None = None  #: where it is indexed
     kind: Literal["query", "unlike"] = "query"  #: an example, or a counter-example
+    box: tuple[int, int, int, int] | None = None  #: the part that is looked for
 
     @property
     def artist(self) -> str:
@@ -62,15 +63,16 @@ class Tile(NamedTuple):
     artist: str
     title: str = ""
     frame: Literal["", "query", "unlike"] = ""
+    box: tuple[int, int, int, int] | None = None  #: drawn on the picture, in its own pixels
 
 
 def hit_tiles(asked: Sequence[Asked], hits: Sequence[Hit], files: Sequence[Path]) -> list[Tile]:
     """Return what is shown of what was asked, and of the hits, which lie in ``files``."""
-    tiles = [Tile(one.file, one.kind, one.artist, one.title, one.kind) for one in asked]
+    tiles = [Tile(one.file, one.kind, one.artist, one.title, one.kind, one.box) for one in asked]
     for hit, file in zip(hits, files, strict=True):
         rank = f"{hit.rank}   {hit.score:.3f}{hit.and_copies}"
         artist = hit.painting.artist or hit.painting.path
-        tiles.append(Tile(file, rank, artist, hit.painting.title or ""))
+        tiles.append(Tile(file, rank, artist, hit.painting.title or "", box=hit.box))
     return tiles
 
 
@@ -99,7 +101,7 @@ def write_hits(
         unlike=", ".join(one.caption for one in asked if one.kind == "unlike"),
         count=counted(len(hits), "painting"),
         tiles=hit_tiles(asked, hits, files),
-        picture=lambda file: thumbnail(file, TILE),
+        picture=lambda tile: thumbnail(tile.file, TILE, tile.box),
     )
 
 
@@ -145,7 +147,7 @@ def _lay_out(out: Path, tiles: Sequence[Tile | None], columns: int) -> None:
             continue
         left = _GAP + number % columns * (TILE + _GAP)
         top = _GAP + number // columns * (TILE + _CAPTION + _GAP)
-        picture = thumbnail(tile.file, TILE)
+        picture = thumbnail(tile.file, TILE, tile.box)
         across, down = (TILE - picture.width) // 2, (TILE - picture.height) // 2
         sheet.paste(picture, (left + across, top + down))
         if tile.frame:

@@ -4,6 +4,24 @@ from .background import (
 from .background import (
     measure_backgrounds as measure_backgrounds,
 )
+from .details import (
+    GRID as GRID,
+)
+from .details import (
+    LENGTH as LENGTH,
+)
+from .details import (
+    Template as Template,
+)
+from .details import (
+    agreement as agreement,
+)
+from .details import (
+    lay as lay,
+)
+from .details import (
+    pack as pack,
+)
 from .filters import (
     Condition as Condition,
 )

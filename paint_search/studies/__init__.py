@@ -20,6 +20,7 @@ from paint_search.studies.artists import Artists, artists
 from paint_search.studies.classify import Classified, classify
 from paint_search.studies.clusters import Clustering, clusters
 from paint_search.studies.compression import Compression, compression
+from paint_search.studies.details import DetailsFound, Localised, details
 from paint_search.studies.maps import Maps, maps
 from paint_search.studies.report import SECTIONS, Written, report
 from paint_search.studies.result import Result
@@ -29,7 +30,28 @@ from paint_search.studies.verify import Verifications, verify
 from paint_search.studies.works import grey_warning
 
 __all__ = [
-    "SECTIONS", "Artists", "Classified", "Clustering", "Compression", "Maps", "Recognition",
-    "Result", "Silhouettes", "Verifications", "Written", "artists", "classify", "clusters",
-    "compression", "grey_warning", "maps", "report", "retrieval", "silhouette", "verify",
+    "SECTIONS",
+    "Artists",
+    "Classified",
+    "Clustering",
+    "Compression",
+    "DetailsFound",
+    "Localised",
+    "Maps",
+    "Recognition",
+    "Result",
+    "Silhouettes",
+    "Verifications",
+    "Written",
+    "artists",
+    "classify",
+    "clusters",
+    "compression",
+    "details",
+    "grey_warning",
+    "maps",
+    "report",
+    "retrieval",
+    "silhouette",
+    "verify",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from paint_search.indexer.backbones.engines import (
     load_openvino,
 )
 from paint_search.indexer.backbones.model import Model, missing_for_timm
+from paint_search.indexer.backbones.parts import BuiltInParts, NetworkParts, Parts
 from paint_search.indexer.backbones.registry import (
     AUTO,
     REGISTRY,
@@ -44,11 +45,14 @@ __all__ = [
     "REGISTRY",
     "Backbone",
     "BackboneRecord",
+    "BuiltInParts",
     "Embedder",
     "EngineChoice",
     "Model",
     "Network",
+    "NetworkParts",
     "OpenVinoEmbedder",
+    "Parts",
     "TorchEmbedder",
     "build_network",
     "exact_enough",

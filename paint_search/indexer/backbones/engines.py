@@ -135,6 +135,7 @@ class OpenVinoEmbedder:
         many: for many images: each call keeps to one stream, and waits for no other. Else a call
             uses all cores, the quickest for one image.
         precision: that it computes in.
+        network: what was read from the file and given further outputs; None for the file's own.
 
     Raises:
         BackboneError: the file is damaged.
@@ -142,7 +143,14 @@ class OpenVinoEmbedder:
 
     batch = BATCH
 
-    def __init__(self, file: Path, *, many: bool = False, precision: Precision = "f32") -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        many: bool = False,
+        precision: Precision = "f32",
+        network: Any | None = None,
+    ) -> None:
         settings = {
             "PERFORMANCE_HINT": "THROUGHPUT" if many else "LATENCY",
             "INFERENCE_PRECISION_HINT": precision,
@@ -152,13 +160,9 @@ class OpenVinoEmbedder:
             settings["CACHE_DIR"] = _cache()
         openvino = load_openvino()
         try:
-            network = openvino.Core().compile_model(file, "CPU", settings)
+            network = openvino.Core().compile_model(network or file, "CPU", settings)
         except Exception as error:  # OpenVINO has no public common type of errors
-            reason = str(error).strip().splitlines()[-1]
-            raise BackboneError(
-                f"the backbone {file} cannot be loaded ({reason}); restore it from a backup, or "
-                "make another index"
-            ) from error
+            raise _damaged(file, "loaded", error) from error
         self._file = file
         self.lanes = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if many else 1
         self._idle: SimpleQueue[Any] = SimpleQueue()
@@ -170,19 +174,20 @@ class OpenVinoEmbedder:
         self, pixels: NDArray[np.uint8], descriptions: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """Return the unit-norm embeddings, (n, d)."""
+        return self.run(pixels, descriptions)[0]
+
+    def run(
+        self, pixels: NDArray[np.uint8], descriptions: NDArray[np.float32] | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Return all that the network gives, the embeddings first, a row of each a picture."""
         inputs: list[NDArray[Any]] = [pixels]
         if self._is_shown_descriptors:
             inputs.append(describe(pixels) if descriptions is None else descriptions)
         request = self._idle.get()
         try:
-            vectors: NDArray[np.float32] = request.infer(inputs)[0]
-            return vectors
+            return list(request.infer(inputs).values())
         except (RuntimeError, ValueError) as error:  # such as of another size of pictures
-            reason = str(error).strip().splitlines()[-1]
-            raise BackboneError(
-                f"the backbone {self._file} cannot be run ({reason}); restore it from a backup, or "
-                "make another index"
-            ) from error
+            raise _damaged(self._file, "run", error) from error
         finally:
             self._idle.put(request)
 
@@ -442,6 +447,26 @@ def _multiplies_bfloat16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags
+
+
+def read_network(file: Path) -> Any:
+    """Return the graph of a converted network.
+
+    Raises:
+        BackboneError: the file is damaged.
+    """
+    try:
+        return load_openvino().Core().read_model(file)
+    except Exception as error:
+        raise _damaged(file, "loaded", error) from error
+
+
+def _damaged(file: Path, done: str, error: Exception) -> BackboneError:
+    reason = str(error).strip().splitlines()[-1]
+    return BackboneError(
+        f"the backbone {file} cannot be {done} ({reason}); restore it from a backup, or make "
+        "another index"
+    )
 
 
 def load_openvino() -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from paint_search.errors import BackboneError, UsageError, argument, missing_libraries
 from paint_search.files import replacing, require_plain
-from paint_search.indexer.backbones import engines, weights
+from paint_search.indexer.backbones import engines, parts, weights
 from paint_search.indexer.backbones.builtin.descriptors import describe
 from paint_search.indexer.backbones.registry import (
     AUTO,
@@ -128,6 +128,25 @@ class Model:
             if self._query_embedder is None:
                 self._query_embedder = engines.OpenVinoEmbedder(self._converted())
             return self._query_embedder
+
+    def decomposer(self, *, many: bool = False) -> parts.Decomposer:
+        """Return what takes vectors of this backbone apart.
+
+        Args:
+            many: for many pictures; else it is quick for one.
+
+        Raises:
+            BackboneError: its vectors are not the sum of parts that mean something.
+        """
+        own = REGISTRY.get(self.record.name)
+        self._formula(lanes=1)  # of another version it is refused
+        if isinstance(own, OwnBackbone) and own.describe and own.blocks:
+            return parts.FormulaParts(own.describe, own.blocks())
+        if isinstance(own, OwnBackbone):
+            return parts.BuiltInParts(self._converted(), many=many)
+        if (self._folder / _STATE).is_file():
+            raise parts.inexplicable("OpenVINO, which shows its feature maps, cannot run it")
+        return parts.NetworkParts(self._converted(), many=many)
 
     def index_embedder(
         self,

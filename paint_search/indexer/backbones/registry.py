@@ -82,12 +82,14 @@ class OwnBackbone(Backbone):
         margin: colour around a painting that is made to fit by ``pad``.
         describe: makes unit vectors of pixels; None where a network does, which is shown the
             vectors of the formula.
+        blocks: tells which numbers of the vectors come from which property, where any do.
     """
 
     version: str
     input_size: int
     margin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
+    blocks: Callable[[], Mapping[str, slice]] | None = None
 
 
 # The weights of the original recipes: the published studies used them, and their features are less
@@ -131,6 +133,7 @@ REGISTRY: Final[Mapping[str, Backbone]] = {
             version=descriptors.VERSION,
             input_size=descriptors.INPUT_SIZE,
             describe=descriptors.describe,
+            blocks=descriptors.block_columns,
             summary="nothing learned: colour, layout, gradient and texture",
         ),
         OwnBackbone(
@@ -140,6 +143,7 @@ REGISTRY: Final[Mapping[str, Backbone]] = {
             input_size=ink.INPUT_SIZE,
             margin=ink.MARGIN,
             describe=ink.describe,
+            blocks=ink.measure_columns,
             fit="pad",
             features=tuple(MEASURES),
             summary=f"for ink on paper: blackness, eye-fill and {len(MEASURES) - 2} more measures",

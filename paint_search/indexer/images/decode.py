@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,13 +98,25 @@ class Decoded:
     """The pixels of one file, (size, size, 3) uint8 sRGB, and the BLAKE2b hash of its bytes.
 
     ``damage`` says what is amiss with a picture that was used all the same, ``kept`` what is left
-    of one whose border was cut off.
+    of one whose border was cut off, ``size`` the width and height of the whole as it is shown.
     """
 
     pixels: NDArray[np.uint8]
     digest: str
+    size: tuple[int, int]
     damage: str | None = None
     kept: Box | None = None
+
+
+class _Fitted(NamedTuple):
+    """A picture made square, of what size it was, and what of it was kept."""
+
+    square: Image.Image
+    size: tuple[int, int]
+    kept: Box | None
+
+    def decoded(self, digest: str, damage: str | None = None) -> Decoded:
+        return Decoded(np.asarray(self.square), digest, self.size, damage, self.kept)
 
 
 def decode(
@@ -156,13 +168,12 @@ def _decode_file(
         stream.seek(0)
         name = source.name if isinstance(source, Path) else ""
         try:
-            picture, kept = _picture(stream, name, preprocessing, max_pixels, own)
-            return Decoded(np.asarray(picture), digest, None, kept)
+            return _picture(stream, name, preprocessing, max_pixels, own).decoded(digest)
         except OSError as error:
             if error.strerror or "truncated" not in str(error):
                 raise
-            picture, kept, damage = _cut_short(stream, preprocessing, max_pixels, damaged)
-            return Decoded(np.asarray(picture), digest, damage, kept)
+            fitted, damage = _cut_short(stream, preprocessing, max_pixels, damaged)
+            return fitted.decoded(digest, damage)
 
 
 def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preprocessing) -> Decoded:
@@ -176,8 +187,7 @@ def _from_memory(source: Image.Image | NDArray[np.uint8], preprocessing: Preproc
         source = Image.fromarray(source)
     picture = source.copy()  # turning it upright would change the caller's
     digest = hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()
-    fitted, kept = _fitted(picture, preprocessing)
-    return Decoded(np.asarray(fitted), digest, None, kept)
+    return _fitted(picture, preprocessing, picture.size).decoded(digest)
 
 
 def _opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
@@ -198,9 +208,10 @@ def _blake2b() -> Any:
 
 def _picture(
     stream: IO[bytes], name: str, preprocessing: Preprocessing, max_pixels: int, own: bool = True
-) -> tuple[Image.Image, Box | None]:
+) -> _Fitted:
     opened = open_picture(stream, name)
-    pixels = opened.size[0] * opened.size[1]
+    whole = opened.size
+    pixels = whole[0] * whole[1]
     if opened.pillow is not None:
         if not own and is_own(opened.pillow):
             raise OwnPictureError("a picture that paint-search wrote of an index, not a painting")
@@ -218,12 +229,12 @@ def _picture(
             f"limit of {max_pixels / 1e6:.0f} million; raise {argument('max_pixels')}"
         )
     with _budget.spend(pixels), opened.load() as image:
-        return _fitted(image, preprocessing)
+        return _fitted(image, preprocessing, whole)
 
 
 def _cut_short(
     stream: IO[bytes], preprocessing: Preprocessing, max_pixels: int, damaged: Damaged
-) -> tuple[Image.Image, Box | None, str]:
+) -> tuple[_Fitted, str]:
     """Decode a JPEG without its end as far as it goes, and say how much is missing.
 
     Raises:
@@ -246,7 +257,7 @@ def _cut_short(
         raise ImageError(
             f"damaged image: {words}; {argument('damaged', 'use')} takes it as far as it goes"
         )
-    return *_picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
+    return _picture(io.BytesIO(ended), "", preprocessing, max_pixels), words
 
 
 def _in_last_scan(jpeg: bytes) -> bool:
@@ -278,9 +289,13 @@ def _flat_end(picture: Image.Image) -> float:
     return float(1 - last / max(1, high * wide))
 
 
-def _fitted(image: Image.Image, preprocessing: Preprocessing) -> tuple[Image.Image, Box | None]:
+def _fitted(image: Image.Image, preprocessing: Preprocessing, whole: tuple[int, int]) -> _Fitted:
+    """Fit a picture that may have been made smaller while it was decoded; ``whole`` it was so."""
     image.load()
+    lying = image.size
     ImageOps.exif_transpose(image, in_place=True)
+    if image.size != lying:
+        whole = whole[::-1]
     factor = max(1, int(_spare(image, preprocessing)))
     extent = (image.width / factor, image.height / factor)
     small = _reduced(image, factor)
@@ -293,7 +308,7 @@ def _fitted(image: Image.Image, preprocessing: Preprocessing) -> tuple[Image.Ima
         right, bottom = int(kept[2] * small.width), int(kept[3] * small.height)
         extent = (min(right, extent[0]) - left, min(bottom, extent[1]) - top)
         small = small.crop((left, top, right, bottom))
-    return preprocessing.fit_image(small, extent), kept
+    return _Fitted(preprocessing.fit_image(small, extent), whole, kept)
 
 
 def _shrink_on_load(image: Image.Image, preprocessing: Preprocessing) -> None:

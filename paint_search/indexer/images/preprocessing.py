@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from paint_search.indexer.images.trim import TRIMS, Trim
+from paint_search.indexer.images.trim import TRIMS, Box, Trim
 
 Fit = Literal["crop", "pad", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
@@ -79,6 +79,25 @@ class Preprocessing:
         if self.fit == "pad":
             return self.size * short / long
         return self.size
+
+    def seen(
+        self, size: tuple[int, int], kept: Box | None = None
+    ) -> tuple[float, float, float, float]:
+        """Return left, top, width and height of what the square shows, in pixels of the picture.
+
+        Args:
+            size: width and height of the picture.
+            kept: what was left of it within its border.
+
+        What ``pad`` adds lies outside of the picture.
+        """
+        left, top, right, bottom = kept or (0.0, 0.0, 1.0, 1.0)
+        x, y = left * size[0], top * size[1]
+        width, height = (right - left) * size[0], (bottom - top) * size[1]
+        if self.fit == "squash":
+            return x, y, width, height
+        side = min(width, height) * self.crop_pct if self.fit == "crop" else max(width, height)
+        return x + (width - side) / 2, y + (height - side) / 2, side, side
 
     def fit_image(
         self, image: Image.Image, extent: tuple[float, float] | None = None

@@ -22,19 +22,34 @@ from paint_search.indexer.images.preprocessing import Preprocessing
 _PAPER: Final = (236, 232, 224)
 _INK: Final = (125, 117, 106)
 _LEGIBLE: Final = 150  # pixels: on less no words can be read
+_BOX: Final = (178, 58, 42)
 _ORIENTATION: Final = 0x0112  # of Exif; above 4 the sides are exchanged
 _MARK: Final = (255, 0, 255)  # fills the square around a picture: hardly any has such an edge
 
 
-def thumbnail(file: Path | bytes, size: int) -> Image.Image:
+def thumbnail(
+    file: Path | bytes, size: int, box: tuple[int, int, int, int] | None = None
+) -> Image.Image:
     """Return a picture, its longer side ``size`` pixels, or a sheet that says that there is none.
 
-    ``file`` holds it, or is its bytes.
+    ``file`` holds it, or is its bytes. ``box``, left, top, width and height in pixels of the whole,
+    is drawn on it.
     """
     try:
-        return scaled(file, size)
+        picture = scaled(file, size)
+        whole = extent(file) if box is not None else (size, size)
     except ImageError:
         return _no_picture(size)
+    if box is not None:
+        scale = size / max(whole)
+        left, top, right, bottom = (
+            side * scale for side in (*box[:2], box[0] + box[2], box[1] + box[3])
+        )
+        draw = ImageDraw.Draw(picture)
+        for inset, colour in enumerate((_PAPER, _BOX, _BOX)):
+            edge = (left + inset, top + inset, right - inset, bottom - inset)
+            draw.rectangle((*edge[:2], max(edge[0], edge[2]), max(edge[1], edge[3])), None, colour)
+    return picture
 
 
 def scaled(file: Path | bytes, size: int) -> Image.Image:

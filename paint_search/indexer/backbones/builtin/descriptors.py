@@ -56,6 +56,16 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return _joined(measure_blocks(map(oklab, pixels)))
 
 
+def block_columns() -> dict[str, slice]:
+    """Return which numbers of a description are of which block, by its name."""
+    origin, _ = stored_neutral()
+    ends = np.cumsum([len(origin[name].ravel()) for name in _WEIGHTS]).tolist()
+    return {
+        name: slice(start, end)
+        for name, start, end in zip(_WEIGHTS, [0, *ends], ends, strict=False)
+    }
+
+
 def _joined(blocks: dict[str, Array]) -> Array:
     """Join the blocks: each measured from the neutral origin, made unit length, weighted."""
     origin, style_spread = stored_neutral()

@@ -65,6 +65,11 @@ def lift(
     return np.asarray(circles.reshape(len(values), -1), dtype=np.float32)
 
 
+def measure_columns() -> dict[str, slice]:
+    """Return which numbers of a vector are of which measure, by its name."""
+    return {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(MEASURES)}
+
+
 def read(
     vectors: NDArray[np.floating],
     names: Sequence[str] = tuple(MEASURES),

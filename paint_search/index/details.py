@@ -1,0 +1,520 @@
+"""Search by a detail: local vectors of every painting, and where in them a detail is found.
+
+In come paintings and boxes, out go hits with boxes. The local vectors lie in the index folder, one
+row a painting behind the other, so that a killed run loses the last rows at most; the next run
+embeds what is new or changed, and takes out what has gone.
+"""
+
+import shutil
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import save_file
+
+from paint_search.errors import ImageError, StoreError, UsageError, argument, counted
+from paint_search.files import read_arrays, replacing
+from paint_search.index.collection import Collection
+from paint_search.index.examples import Picture, Query, decode_query, picture_of
+from paint_search.index.search import Search
+from paint_search.index.select import all_conditions, select
+from paint_search.indexer.backbones.parts import Decomposer
+from paint_search.indexer.feature_cache import FeatureCache
+from paint_search.indexer.images.decode import Decoded, decode
+from paint_search.indexer.images.preprocessing import Preprocessing
+from paint_search.indexer.shared import cores
+from paint_search.painting import Hit, Painting, Progress, Record
+from paint_search.search.details import GRID, LENGTH, Template, agreement, lay, pack
+
+FOLDER: Final = "details"
+_FIT: Final = "fit.safetensors"
+
+#: Left, top, width and height in pixels of a picture as it is shown.
+Box = tuple[int, int, int, int]
+
+#: Bytes of a row: the hash of the file that it is of, its width and height, and its codes.
+_DIGEST: Final = 16
+_HEAD: Final = _DIGEST + 4 * 2
+_ROW: Final = _HEAD + GRID * GRID * LENGTH
+
+#: Paintings that the principal components are learned from.
+_SAMPLE: Final = 500
+_WHITENED: Final = 0.7
+
+#: Share of the longer side of a painting that a detail is thought to take there.
+_SHARES: Final = (0.14, 0.2, 0.28, 0.4, 0.57, 0.8)
+
+#: Paintings compared at once, and those whose geometry is checked, for each hit.
+_BLOCK: Final = 512
+_CHECKED: Final = 4
+
+#: Most pixels of the longer side of a picture that a detail is cut from.
+_MOST: Final = 4096
+
+_SMALLEST: Final = 8  # pixels of a side of a box
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsSummary:
+    """What a run over the details did, in paintings, and the bytes that they take on the disk."""
+
+    added: int
+    removed: int
+    lacking: int  #: whose pictures are not here, or cannot be read
+    paintings: int
+    bytes_on_disk: int
+    interrupted: bool = False
+
+    def describe(self) -> str:
+        """Say in a sentence what was done."""
+        lacking = f"; {counted(self.lacking, 'picture')} could not be read" if self.lacking else ""
+        return (
+            f"details of {counted(self.paintings, 'painting')}, {self.bytes_on_disk / 1e6:.1f} MB: "
+            f"{self.added:,} new or changed, {self.removed:,} removed{lacking}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How local vectors become codes: less a mean, (c,), times axes, (c, LENGTH), made unit."""
+
+    mean: NDArray[np.float32]
+    axes: NDArray[np.float32]
+
+    @classmethod
+    def learn(cls, places: NDArray[np.float32]) -> "Fit":
+        """Learn the principal components of unit local vectors, (n, c), whitened in part."""
+        mean = places.mean(axis=0)
+        values, axes = np.linalg.eigh(np.cov((places - mean).T.astype(np.float64)))
+        values, axes = values[::-1][:LENGTH], axes[:, ::-1][:, :LENGTH]
+        axes = axes / np.maximum(values, values[0] * 1e-6) ** (_WHITENED / 2)
+        missing = LENGTH - axes.shape[1]
+        return cls(mean, np.pad(axes, ((0, 0), (0, missing))).astype(np.float32))
+
+    def code(self, places: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the codes, (..., LENGTH) of unit norm, of local vectors (..., c)."""
+        return _unit((_unit(places) - self.mean) @ self.axes)
+
+    def encode(self, places: NDArray[np.float32]) -> NDArray[np.int8]:
+        """Return the packed codes of a painting's local vectors, (GRID, GRID, c); 0 stays 0."""
+        inside = places.any(axis=2, keepdims=True)
+        return pack(np.where(inside, self.code(places), 0))
+
+
+class Eyes:
+    """Sees local vectors in pictures, as the backbone of an index does.
+
+    Args:
+        collection: whose backbone it is.
+        many: for many pictures, from as many threads as there are cores.
+
+    Raises:
+        BackboneError: it has no feature map.
+    """
+
+    def __init__(self, collection: Collection, *, many: bool = False) -> None:
+        self._decomposer: Decomposer = collection.backbone.decomposer(many=many)
+        made = collection.manifest.backbone.preprocessing
+        self.square = replace(made, fit="pad", trim="off")
+
+    def look(self, picture: Picture) -> tuple[NDArray[np.float32], Decoded]:
+        """Return the local vectors of a picture, (GRID, GRID, c), 0 outside of it.
+
+        Raises:
+            ImageError: it is none.
+        """
+        seen = decode(Path(picture) if isinstance(picture, str) else picture, self.square)
+        places = self.see(_without_margin(seen)[np.newaxis])[0]
+        return np.where(_inside(seen.size)[..., None], places, 0), seen
+
+    def size(self, picture: Picture) -> tuple[int, int]:
+        """Return width and height of a picture in pixels as it is shown."""
+        return decode_query(picture, replace(self.square, size=32), "looked for").size
+
+    def whole(self, picture: Picture, scale: float = 1.0) -> tuple[NDArray[np.uint8], float]:
+        """Return a picture as it is shown, (h, w, 3), no larger than it is, and its scale."""
+        most = max(self.size(picture))
+        size = min(_MOST, round(most * min(1.0, scale)))
+        wanted = replace(self.square, size=max(1, size))
+        pixels = _without_margin(decode_query(picture, wanted, "looked for"), only=True)
+        return pixels, wanted.size / most
+
+    def see(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the local vectors, (n, GRID, GRID, c), of squares of pixels."""
+        return _pooled(self._decomposer.maps(pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A painting in which a detail may lie: its row, where, how well, and as which template."""
+
+    row: int
+    template: Template
+    transform: Any | None
+    at: list[int]
+    score: float
+    cosine: float
+
+    def box(self, size: tuple[int, int]) -> Box:
+        """Return where it lies in the painting, of so many pixels, as it is shown."""
+        rows, columns, _ = self.template.codes.shape
+        across, down, scale = self.at[1] + columns / 2, self.at[0] + rows / 2, 1.0
+        if self.transform is not None:
+            across, down = self.transform([[columns / 2, rows / 2]])[0]
+            scale = float(self.transform.scale)
+        left, top, side, _ = Preprocessing(GRID, "pad").seen(size)
+        ends = []
+        for start, middle, length, most in (
+            (left, across, self.template.width, size[0]),
+            (top, down, self.template.height, size[1]),
+        ):
+            first, last = (
+                start + side / GRID * (middle + sign * length * scale / 2) for sign in (-1, 1)
+            )
+            low = min(max(round(first), 0), most - 1)
+            ends.append((low, min(max(round(last), low + 1), most) - low))
+        return ends[0][0], ends[1][0], ends[0][1], ends[1][1]
+
+
+class Details:
+    """The local vectors of an index, as far as they are built.
+
+    Attributes:
+        ids: of the paintings, (n,).
+        eyes: that have seen them.
+        fit: how local vectors become codes.
+
+    Raises:
+        UsageError: none are.
+        StoreError: they cannot be read.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        folder = collection.folder / FOLDER
+        fit = _read_fit(collection)
+        if fit is None:
+            raise UsageError(
+                "there are no details here to search; paint-search index "
+                f"{collection.root} {argument('details', option='--details')} builds them"
+            )
+        self.fit = fit
+        rows = _open_rows(folder)
+        self.ids = rows.ids
+        self._view = rows.view(self.ids)
+        self.eyes = Eyes(collection)
+
+    def templates(self, picture: Picture, box: Box) -> list[Template]:
+        """Return a detail at several sizes, as it is and mirrored.
+
+        Raises:
+            UsageError: the box is none within the picture.
+            ImageError: there is no picture.
+        """
+        side = self.eyes.square.size
+        x, y, width, height = _checked(box, self.eyes.size(picture))
+        longer = max(width, height)
+        pixels, scale = self.eyes.whole(picture, side / longer)
+        squares, templates = [], []
+        for share in _SHARES:
+            # The detail in the middle of a window of which it takes this share.
+            window = max(2, round(longer * scale / share))
+            left = round((x + width / 2) * scale - window / 2)
+            top = round((y + height / 2) * scale - window / 2)
+            rows = np.clip(np.arange(top, top + window), 0, pixels.shape[0] - 1)
+            columns = np.clip(np.arange(left, left + window), 0, pixels.shape[1] - 1)
+            shown = Image.fromarray(pixels[rows][:, columns])
+            square = np.asarray(shown.resize((side, side), Image.Resampling.BICUBIC))
+            squares += [square, square[:, ::-1]]
+        for number, codes in enumerate(self.fit.code(self.eyes.see(np.stack(squares)))):
+            share = _SHARES[number // 2] * GRID / longer
+            high, wide = (max(1, round(share * length)) for length in (height, width))
+            row, column = round((GRID - high) / 2), round((GRID - wide) / 2)
+            own = codes[row : row + high, column : column + wide]
+            templates.append(Template(own, share * width, share * height))
+        return templates
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Return width and height of the painting in a row, in pixels as it is shown."""
+        width, height = np.frombuffer(self._view[row][_DIGEST:_HEAD].tobytes(), dtype=np.int32)
+        return int(width), int(height)
+
+    def find(
+        self,
+        templates: Sequence[Template],
+        k: int,
+        *,
+        may: NDArray[np.bool_],
+        least: float = -1.0,
+        more: NDArray[np.int8] | None = None,
+    ) -> list[Found]:
+        """Return rows in which a detail lies best, checked geometrically, best first.
+
+        Args:
+            templates: of the detail.
+            k: how many are wanted; four times as many are checked, and returned.
+            may: which of the rows may be found.
+            least: cosine.
+            more: codes of pictures that are not in this index, (m, GRID, GRID, LENGTH), whose rows
+                come after its own.
+        """
+        own = len(self.ids)
+        starts = range(0, own, _BLOCK)
+        blocks = (_codes(self._view[start : start + _BLOCK]) for start in starts)
+        lies = lay(templates, chain(blocks, () if more is None else (more,)))
+        score = np.where(may & (lies.cosine >= least), lies.score, -np.inf)
+        found = []
+        for row in np.argsort(-score, kind="stable")[: _CHECKED * k].tolist():
+            if score[row] == -np.inf:
+                break
+            template, at = templates[int(lies.template[row])], lies.at[row].tolist()
+            codes = _codes(self._view[row])[0] if more is None or row < own else more[row - own]
+            share, transform = agreement(template, codes)
+            worth = float(score[row]) * (1 + share)
+            found.append(Found(row, template, transform, at, worth, float(lies.cosine[row])))
+        return sorted(found, key=lambda one: -one.score)
+
+
+def search(collection: Collection, query: Query, wanted: Search) -> list[Hit]:
+    """Return the paintings that a detail of a picture lies in, best first, each with its box."""
+    if wanted.box is None:
+        raise ValueError("no box")
+    if wanted.spread or wanted.compact_only:
+        option = "spread" if wanted.spread else "compact_only"
+        raise UsageError(f"{argument(option)} is of whole paintings; leave it out, or the box")
+    picture, painting = picture_of(collection, query, "looked for")
+    details = Details(collection)
+    templates = details.templates(picture, wanted.box)
+    ids = details.ids
+    may = np.ones(len(ids), dtype=bool)
+    if all_conditions(wanted.where, wanted.exclude):
+        where = select(collection, wanted.where, wanted.exclude)
+        chosen = {record.id for record in collection.store.scroll(where)}
+        may = np.array([one in chosen for one in ids], dtype=bool)
+    if painting is not None and painting.id in ids:
+        may[ids.index(painting.id)] = False
+    if not may.any():
+        return []
+    found = details.find(templates, wanted.k, may=may, least=wanted.min_score)
+    records = collection.store.get([ids[one.row] for one in found])
+    hits: list[Hit] = []
+    for one in found:
+        record = records.get(ids[one.row])
+        if record is not None and len(hits) < wanted.k:
+            box = one.box(details.size(one.row))
+            known = Painting.from_payload(record.payload)
+            hits.append(Hit(len(hits) + 1, one.cosine, known, box=box))
+    return hits
+
+
+def build(
+    collection: Collection,
+    report: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+) -> DetailsSummary:
+    """See to it that each painting of the index has its local vectors; see ``Index``."""
+    eyes, folder = Eyes(collection, many=True), collection.folder / FOLDER
+    if not folder.is_dir() and (whole := folder.with_name(f"{FOLDER}.new") / _FIT).is_file():
+        whole.parent.rename(folder)  # a run was killed while they changed places
+    fit = _read_fit(collection)
+    if fit is None:
+        shutil.rmtree(folder, ignore_errors=True)  # of another backbone
+        folder.mkdir(parents=True, exist_ok=True)
+        fit = _learn(collection, eyes, folder)
+    rows = _open_rows(folder)
+    wanted = {record.id: _digest(record) for record in collection.store.scroll()}
+    held = dict(_digests(rows))
+    pending = [one for one, digest in wanted.items() if held.get(one) != digest]
+    added = lacking = 0
+    records = (
+        record for start in range(0, len(pending), _BLOCK)
+        for record in collection.store.get(pending[start : start + _BLOCK]).values()
+    )  # fmt: skip
+    interrupted = False
+    for done, (record, row) in enumerate(_encoded(collection, eyes, fit, records), start=1):
+        if row is None:
+            lacking += 1
+        else:
+            rows.append([record.id], row[np.newaxis])
+            added += 1
+        report(Progress(done, len(pending)))
+        if cancelled():
+            interrupted = True
+            break
+    rows.flush()
+    kept = [one for one in rows.ids if one in wanted]
+    removed = len(rows) - len(kept)
+    if rows.bytes_on_disk > len(kept) * (_ROW + _DIGEST):  # some have gone, or are there anew
+        rows = _rewritten(rows, kept, folder)
+    return DetailsSummary(added, removed, lacking, len(rows), rows.bytes_on_disk, interrupted)
+
+
+def size_of(folder: Path) -> tuple[int, int]:
+    """Return how many paintings of the index in a folder have details, and their bytes."""
+    if not (folder / FOLDER / _FIT).is_file():
+        return 0, 0
+    rows = _open_rows(folder / FOLDER)
+    return len(rows), rows.bytes_on_disk
+
+
+def _encoded(
+    collection: Collection, eyes: Eyes, fit: Fit, records: Iterable[Record]
+) -> Iterator[tuple[Record, NDArray[np.uint8] | None]]:
+    """Yield each record with its row; None where its picture is not here, or is none."""
+
+    def row(record: Record, file: Path) -> NDArray[np.uint8] | None:
+        try:
+            places, seen = eyes.look(file)
+        except ImageError:
+            return None
+        head = _digest(record) + np.array(seen.size, dtype=np.int32).tobytes()
+        return np.frombuffer(head + fit.encode(places).tobytes(), dtype=np.uint8)
+
+    with ThreadPoolExecutor(cores(), thread_name_prefix="details") as pool:
+        under_way: deque[tuple[Record, Future[NDArray[np.uint8] | None]]] = deque()
+        for record in records:
+            file = collection.locate(Painting.from_payload(record.payload))
+            under_way.append((record, pool.submit(row, record, file)))
+            if len(under_way) > 2 * cores():
+                first, made = under_way.popleft()
+                yield first, made.result()
+        for first, made in under_way:
+            yield first, made.result()
+
+
+def _learn(collection: Collection, eyes: Eyes, folder: Path) -> Fit:
+    """Learn the codes of local vectors from a sample, and keep what was learned."""
+    places = []
+    for record in collection.store.scroll(limit=_SAMPLE):  # ids are hashes: a random sample
+        try:
+            own, _ = eyes.look(collection.locate(Painting.from_payload(record.payload)))
+        except ImageError:
+            continue
+        places.append(own[own.any(axis=2)])
+    if not places:
+        raise UsageError("no painting of this index has its picture here, which details need")
+    fit = Fit.learn(_unit(np.concatenate(places)))
+    made_by = np.frombuffer(collection.manifest.backbone.fingerprint.encode(), dtype=np.uint8)
+    with replacing(folder / _FIT) as fresh:
+        save_file({"mean": fit.mean, "axes": fit.axes, "backbone": made_by}, fresh)
+    return fit
+
+
+def _read_fit(collection: Collection) -> Fit | None:
+    """Return what was learned for this index; None where nothing was, or of another backbone."""
+    file = collection.folder / FOLDER / _FIT
+    if not file.is_file():
+        return None
+    try:
+        arrays = read_arrays(file)
+        made_by = arrays["backbone"].tobytes().decode("ascii")
+        mean, axes = (arrays[name].astype(np.float32) for name in ("mean", "axes"))
+        if axes.shape != (len(mean), LENGTH):
+            raise ValueError(f"arrays of shapes {mean.shape} and {axes.shape}")
+    except (KeyError, ValueError) as error:
+        raise StoreError(
+            f"{file} is damaged ({error}); delete its folder, and build the details again"
+        ) from error
+    return Fit(mean, axes) if made_by == collection.manifest.backbone.fingerprint else None
+
+
+def _open_rows(folder: Path) -> FeatureCache:
+    return FeatureCache(folder, _ROW, sys.maxsize, np.uint8)
+
+
+def _rewritten(rows: FeatureCache, ids: Sequence[str], folder: Path) -> FeatureCache:
+    """Keep these rows alone; killed half-way, the old ones or the new ones are there."""
+    fresh, old = (folder.with_name(f"{FOLDER}.{name}") for name in ("new", "old"))
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    made, view = _open_rows(fresh), rows.view(ids)
+    for start in range(0, len(ids), _BLOCK):
+        part = list(ids[start : start + _BLOCK])
+        made.append(part, view[start : start + len(part)])
+    made.flush()
+    shutil.copyfile(folder / _FIT, fresh / _FIT)
+    folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return _open_rows(folder)
+
+
+def _digests(rows: FeatureCache) -> Iterator[tuple[str, bytes]]:
+    """Yield the id of each row, and the hash of the file that it was made of."""
+    ids = rows.ids
+    view = rows.view(ids)
+    for start in range(0, len(ids), _BLOCK):
+        part = view[start : start + _BLOCK]
+        for one, row in zip(ids[start:], part, strict=False):
+            yield one, row[:_DIGEST].tobytes()
+
+
+def _digest(record: Record) -> bytes:
+    text = record.payload.get("_hash")
+    try:
+        return bytes.fromhex(str(text)).ljust(_DIGEST, b"\0")[:_DIGEST]
+    except ValueError:  # of a painting that came without a file
+        return bytes(_DIGEST)
+
+
+def _codes(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return the codes, (n, GRID, GRID, LENGTH), of rows (n, _ROW) or of one."""
+    codes = np.ascontiguousarray(rows.reshape(-1, _ROW)[:, _HEAD:]).view(np.int8)
+    return codes.reshape(-1, GRID, GRID, LENGTH)
+
+
+def _checked(box: Sequence[int], size: tuple[int, int]) -> Box:
+    """Return a box within a picture of this size, or raise UsageError."""
+    given = argument("box", ",".join(map(str, box)))
+    if len(box) != 4 or any(not float(side).is_integer() for side in box):
+        raise UsageError(f"{given}: give left, top, width and height in whole pixels")
+    x, y, width, height = (int(side) for side in box)
+    if min(width, height) < _SMALLEST:
+        raise UsageError(f"{given}: a detail has at least {_SMALLEST} x {_SMALLEST} pixels")
+    if min(x, y) < 0 or x + width > size[0] or y + height > size[1]:
+        raise UsageError(f"{given}: it leaves the picture, which is {size[0]} x {size[1]} pixels")
+    return x, y, width, height
+
+
+def _without_margin(seen: Decoded, only: bool = False) -> NDArray[np.uint8]:
+    """Return a padded square with its margin filled by the picture's edges, or the picture only."""
+    side = len(seen.pixels)
+    scale = side / max(seen.size)
+    wide, high = (max(1, round(length * scale)) for length in seen.size)
+    left, top = (side - wide) // 2, (side - high) // 2
+    own = seen.pixels[top : top + high, left : left + wide]
+    if only:
+        return own
+    margins = ((top, side - high - top), (left, side - wide - left), (0, 0))
+    return np.pad(own, margins, mode="edge")
+
+
+def _inside(size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which places, (GRID, GRID), of a padded picture have their middle in it."""
+    middle = (np.arange(GRID) + 0.5) / GRID - 0.5
+    axes = [np.abs(middle) * max(size) <= length / 2 for length in size[::-1]]
+    return np.asarray(axes[0][:, None] & axes[1])
+
+
+def _pooled(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return maps (n, h, w, c) as means over GRID x GRID places."""
+    weights = []
+    for length in maps.shape[1:3]:
+        edges = np.arange(GRID + 1) * length / GRID
+        cells = np.arange(length)
+        low, high = np.maximum(edges[:-1, None], cells), np.minimum(edges[1:, None], cells + 1)
+        share = np.maximum(high - low, 0)
+        weights.append((share / share.sum(axis=1, keepdims=True)).astype(np.float32))
+    return np.asarray(np.einsum("ah,bw,nhwc->nabc", *weights, maps, optimize=True))
+
+
+def _unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-9), dtype=np.float32)
