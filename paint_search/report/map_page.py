@@ -44,9 +44,12 @@ class MapPaintings:
     thumbnail: Callable[[int], Image.Image | NDArray[np.uint8]]
     #: (n, k) rows of the most alike paintings, best first; -1 for none.
     neighbours: NDArray[np.integer[Any]]
+    scores: NDArray[np.floating[Any]] | None = None  #: (n, k) their cosines
     #: further columns to colour by, name -> (n) values, see `group_values`.
     fields: Mapping[str, Sequence[object]] = field(default_factory=dict)
     start: str = ""  #: the field to colour by at first; "" lets the page choose
+    #: (n) where the page of each painting is, on the server that serves the map; none in a file.
+    links: Sequence[str] | None = None
 
 
 def thumbnail_side(count: int) -> int:
@@ -94,6 +97,8 @@ def write_map_page(
             for name, values in {"artist": paintings.artists, **paintings.fields}.items()
         ],
         "neighbours": _base64(paintings.neighbours, "<i4"),
+        "scores": None if paintings.scores is None else _base64(paintings.scores, "<f4"),
+        "links": None if paintings.links is None else list(paintings.links),
         "thumbnails": {
             "cell": side,
             "columns": across,
@@ -111,6 +116,8 @@ def _checked_count(projections: Sequence[Projection], paintings: MapPaintings) -
     columns: dict[str, Sized] = {
         **{projection.name: projection.coordinates for projection in projections},
         **{"titles": paintings.titles, "artists": paintings.artists, "neighbours": neighbours},
+        **{"scores": neighbours if paintings.scores is None else paintings.scores},
+        **{"links": neighbours if paintings.links is None else paintings.links},
         **paintings.fields,
     }
     for name, column in columns.items():

@@ -41,6 +41,7 @@ from paint_search.errors import (
 from paint_search.indexer.shared import cores
 from paint_search.serve.api import api
 from paint_search.serve.gallery import Gallery
+from paint_search.serve.pages import pages
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -258,6 +259,7 @@ def make_app(gallery: Gallery, door: Door) -> ASGIApp:
     )
     app.state.gallery, app.state.door = gallery, door
     app.include_router(api)
+    app.include_router(pages(app.state))
     if door.token is not None:
         described = app.openapi()  # which is kept
         described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

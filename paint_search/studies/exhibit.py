@@ -80,8 +80,9 @@ class Exhibit:
         views: Sequence[Projection],
         picture: Callable[[int], Image.Image],
         start: str,
+        served: bool = False,
     ) -> None:
-        """Write the page to explore, coloured by the field ``start`` at first."""
+        """Write the page to explore, coloured by the field ``start`` at first; see `Maps`."""
         from paint_search.report import MapPaintings, write_map_page
 
         shown = MapPaintings(
@@ -89,8 +90,10 @@ class Exhibit:
             artists=[painting.artist or "" for painting in self.works.paintings],
             thumbnail=picture,
             neighbours=self.nearest.indices,
+            scores=self.nearest.scores,
             fields={name: column for name, column in self.columns.items() if name != "artist"},
             start=start,
+            links=[f"/works/{one.id}" for one in self.works.paintings] if served else None,
         )
         manifest = self.works.manifest
         backbone, made = manifest.backbone, manifest.created[:10]

@@ -63,15 +63,23 @@ class Maps(Result):
             "all, about 0.5 is chance."
         )
 
-    def write_page(self, file: str | Path, report: Report = lambda words, progress: None) -> None:
+    def write_page(
+        self,
+        file: str | Path,
+        report: Report = lambda words, progress: None,
+        *,
+        served: bool = False,
+    ) -> None:
         """Write the page to explore, with all views and thumbnails; it opens anywhere.
+
+        One that is ``served`` leads to the pages of the paintings on its server.
 
         Raises:
             UsageError: no name of a page, or no folder to write it into.
         """
         check_file(file, PAGES)
         with self.exhibit.thumbnails(report) as picture:
-            self.exhibit.write_page(Path(file), self.views, picture, self.by)
+            self.exhibit.write_page(Path(file), self.views, picture, self.by, served)
 
     def write_coordinates(self, file: str | Path) -> None:
         """Write the table, as CSV or Parquet by the suffix.

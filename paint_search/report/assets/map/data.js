@@ -17,6 +17,7 @@ const fields = page.fields.map((field) => ({
   paint: field.colours.slice(), // colours in use; see assignColours
 }));
 const neighbours = unpack(page.neighbours, Int32Array);
+const scores = page.scores && unpack(page.scores, Float32Array);
 const neighboursEach = count ? neighbours.length / count : 0;
 
 const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();

@@ -125,13 +125,18 @@ function hover(i, x, y) {
   if (changed) redraw();
 }
 
-function neighbourEntry(i) {
-  const entry = make("li"), button = make("button"), picture = make("canvas");
-  fillThumbnail(picture, i, 58);
+// A painting to go on to: its picture, its names in full, and how alike it is to the chosen one.
+function entryOf(i, side, score) {
+  const entry = make("li"), button = make("button"), words = make("span", "", "words");
+  const place = make("span", "", "place"), picture = make("canvas");
+  place.style.width = `${side}px`;
+  fillThumbnail(picture, i, side);
+  place.append(picture);
   button.type = "button";
   button.title = `${describe(i)}, ${page.artists[i]}`;
-  button.setAttribute("aria-label", button.title);
-  button.append(picture, make("span", page.artists[i]));
+  words.append(make("i", describe(i)), make("span", page.artists[i]));
+  if (score !== undefined) words.append(make("small", `score ${score.toFixed(3)}`));
+  button.append(place, words);
   button.addEventListener("click", () => pin(i));
   for (const [name, value] of [["mouseenter", i], ["focus", i], ["mouseleave", -1], ["blur", -1]]) {
     button.addEventListener(name, () => { state.hover = value; redraw(); });
@@ -140,12 +145,31 @@ function neighbourEntry(i) {
   return entry;
 }
 
+// On a server: the way to the painting's page, and a larger picture of it.
+function show(i) {
+  const title = $("#card h2"), canvas = $("#card > canvas"), image = new Image();
+  title.replaceChildren(Object.assign(make("a", describe(i)), { href: page.links[i] }));
+  image.onload = () => {
+    if (state.pinned === i) canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  };
+  image.src = `/v1${page.links[i]}/thumbnail?size=512`;
+}
+
+const FOUND = 60;
+
+function showMatches() {
+  const found = [];
+  for (let i = 0; i < count && found.length < FOUND; i++) if (state.words.length && state.shown[i]) found.push(i);
+  $("#matches").hidden = !found.length;
+  $("#matches").replaceChildren(...found.map((i) => entryOf(i, 40)));
+}
+
 function pin(i) {
   state.pinned = i;
   const card = $("#card");
   card.hidden = i < 0;
   if (i >= 0) {
-    fillThumbnail(card.querySelector("canvas"), i, Math.min(190, 2 * thumbnails.cell));
+    fillThumbnail(card.querySelector("canvas"), i, page.links ? 280 : Math.min(280, 2 * thumbnails.cell));
     card.querySelector("h2").textContent = describe(i);
     card.querySelector(".artist").textContent = page.artists[i];
     card.querySelector("dl").replaceChildren(...fields.filter((field) => field.name !== "artist").map((field) => {
@@ -153,7 +177,8 @@ function pin(i) {
       row.append(make("dt", `${field.name}:`), make("dd", valueOf(field, i)));
       return row;
     }));
-    $("#neighbours").replaceChildren(...nearestTo(i).map(neighbourEntry));
+    $("#neighbours").replaceChildren(...nearestTo(i).map((j, k) => entryOf(j, 84, scores?.[i * neighboursEach + k])));
+    if (page.links) show(i);
     card.querySelector("h3").hidden = !nearestTo(i).length;
     card.scrollTop = 0;
   }
@@ -256,6 +281,7 @@ function start() {
   $("#search").addEventListener("input", (event) => {
     state.words = plain(event.target.value).split(/\s+/).filter(Boolean);
     refresh();
+    showMatches();
   });
   $("#search").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && state.words.length) pin(state.shown.indexOf(1));

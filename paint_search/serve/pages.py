@@ -1,0 +1,148 @@
+"""The web page: shells of HTML that ask the API, and the scripts and styles that fill them.
+
+In comes the address, out go templates of ``assets/``; what is in the index is asked for by the page
+itself, of ``/v1``. Everything is of this server: no library, font or picture of another host.
+"""
+
+import hashlib
+import mimetypes
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.datastructures import State
+from starlette.responses import HTMLResponse, JSONResponse
+
+from paint_search import studies
+from paint_search.errors import StoreBusyError
+from paint_search.serve.gallery import Gallery
+from paint_search.serve.jobs import Report
+from paint_search.serve.schemas import Working
+
+#: address -> template, its script, its title, and the entry of the menu that it belongs to.
+_SHELLS: Final = {
+    "/": ("browse.html", "browse", "Works", "/"),
+    "/works/{id}": ("look.html", "look", "Work", ""),
+    "/compare": ("compare.html", "compare", "Two works", ""),
+    "/artists": ("artists.html", "artists", "Artists", "/artists"),
+    "/artists/{name:path}": ("artist.html", "artists", "Artist", "/artists"),
+    "/selections": ("selections.html", "selections", "Selections", "/selections"),
+    "/selections/{name:path}": ("selection.html", "selections", "Selection", "/selections"),
+    "/studies": ("studies.html", "studies", "Studies", "/studies"),
+    "/login": ("login.html", "login", "Token", ""),
+    "/studies/{name}": ("study.html", "studies", "Study", "/studies"),
+}
+
+#: Checked with the server each time, which answers that nothing has changed.
+_CACHE: Final = {"Cache-Control": "private, no-cache"}
+
+#: Of the map, whose scripts and styles are in it: it names them itself, and allows no others.
+_ONE_FILE: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+        "img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
+
+def pages(state: State) -> APIRouter:
+    """Return the routes of the pages and of what they are made of.
+
+    Args:
+        state: of the application; its ``gallery`` has the name of the collection.
+    """
+    router = APIRouter(include_in_schema=False)
+    for address, shell in _SHELLS.items():
+        router.get(address, response_class=HTMLResponse)(_shell(state, *shell))
+    router.get("/assets/{name}")(_asset)
+    router.get("/map", response_model=None)(_map(state))
+    return router
+
+
+def _shell(
+    state: State, template: str, view: str, title: str, place: str
+) -> Callable[[], HTMLResponse]:
+    def shell() -> HTMLResponse:
+        text = (
+            _environment()
+            .get_template(template)
+            .render(collection=state.gallery.name, view=view, title=title, place=place)
+        )
+        return HTMLResponse(text, headers=_CACHE)
+
+    return shell
+
+
+def _map(state: State) -> Callable[[Request], Response]:
+    shell = _shell(state, "map.html", "map", "Map", "/map")
+
+    def page(request: Request) -> Response:
+        gallery: Gallery = state.gallery
+        gallery.catalogue  # noqa: B018 - forgets the map of what the index was
+        job = gallery.jobs.ask(("map page",), lambda report: _draw(gallery, report))
+        asks = "application/json" in request.headers.get("accept", "")
+        if job is None and asks:
+            raise StoreBusyError("too many studies wait to be worked on; come again in a minute")
+        if job is None or not job.answer.done():
+            if job is None or not asks:
+                return shell()
+            done, total = job.progress.done, job.progress.total
+            told = Working(words=job.words, done=done, total=total)
+            return JSONResponse(told.model_dump(), 202)
+        if asks:
+            job.answer.result()  # or why there is none
+            return JSONResponse({"state": "done"})
+        if job.answer.exception() is not None:
+            return shell()  # which asks, and says why
+        return HTMLResponse(job.answer.result(), headers=_CACHE | _ONE_FILE)
+
+    return page
+
+
+def _draw(gallery: Gallery, report: Report) -> bytes:
+    with TemporaryDirectory(prefix="paint-search-") as folder:
+        file = Path(folder) / "map.html"
+        studies.maps(gallery.index).write_page(file, report, served=True)
+        return file.read_bytes()
+
+
+def _asset(name: str, request: Request) -> Response:
+    """Return a script, a style or an icon, or that it is the same as before."""
+    kept = _assets().get(name)
+    if kept is None:
+        raise HTTPException(404)
+    content, kind, tag = kept
+    headers = _CACHE | {"ETag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
+
+
+@cache
+def _assets() -> dict[str, tuple[bytes, str, str]]:
+    """Return the packaged files that are no templates: name -> content, type, tag."""
+    made = {}
+    for file in (files("paint_search.serve") / "assets").iterdir():
+        kind = {"js": "text/javascript"}.get(file.name.rpartition(".")[2])
+        kind = kind or mimetypes.guess_type(file.name)[0] or ""
+        if kind != "text/html" and file.is_file():
+            content = file.read_bytes()
+            tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+            made[file.name] = (content, kind, tag)
+    return made
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("paint_search.serve", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
