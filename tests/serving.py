@@ -13,7 +13,8 @@ import httpx
 import uvicorn
 
 from paint_search import Index
-from paint_search.serve.app import Door, make_app
+from paint_search.serve.app import make_app
+from paint_search.serve.door import Door
 from paint_search.serve.gallery import Gallery, Limits
 
 

@@ -58,7 +58,8 @@ def serve(
             f"{argument('host', host)} lets others in: set ${TOKEN}, or name a file that holds a "
             f"token with {argument('token_file')}"
         )
-    from paint_search.serve.app import Door, make_app
+    from paint_search.serve.app import make_app
+    from paint_search.serve.door import Door
     from paint_search.serve.gallery import Gallery, Limits
     from paint_search.serve.running import run
 

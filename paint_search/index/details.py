@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save_file
 
-from paint_search.errors import ImageError, StoreError, UsageError, argument, counted
+from paint_search.errors import (
+    ImageError,
+    StoreError,
+    UnknownError,
+    UsageError,
+    argument,
+    counted,
+)
 from paint_search.files import read_arrays, replacing
 from paint_search.index.collection import Collection
 from paint_search.index.examples import Picture, Query, decode_query, picture_of
@@ -193,7 +200,7 @@ class Details:
         fit: how local vectors become codes.
 
     Raises:
-        UsageError: none are.
+        UnknownError: none are.
         StoreError: they cannot be read.
     """
 
@@ -201,7 +208,7 @@ class Details:
         folder = collection.folder / FOLDER
         fit = _read_fit(collection)
         if fit is None:
-            raise UsageError(
+            raise UnknownError(
                 "there are no details here to search; paint-search index "
                 f"{collection.root} {argument('details', option='--details')} builds them"
             )
@@ -286,11 +293,11 @@ def search(collection: Collection, query: Query, wanted: Search) -> list[Hit]:
     """Return the paintings that a detail of a picture lies in, best first, each with its box."""
     if wanted.box is None:
         raise ValueError("no box")
+    details = Details(collection)
     if wanted.spread or wanted.compact_only:
         option = "spread" if wanted.spread else "compact_only"
         raise UsageError(f"{argument(option)} is of whole paintings; leave it out, or the box")
     picture, painting = picture_of(collection, query, "looked for")
-    details = Details(collection)
     templates = details.templates(picture, wanted.box)
     ids = details.ids
     may = np.ones(len(ids), dtype=bool)
@@ -477,9 +484,9 @@ def _checked(box: Sequence[int], size: tuple[int, int]) -> Box:
         raise UsageError(f"{given}: give left, top, width and height in whole pixels")
     x, y, width, height = (int(side) for side in box)
     if min(width, height) < _SMALLEST:
-        raise UsageError(f"{given}: a detail has at least {_SMALLEST} x {_SMALLEST} pixels")
+        raise UnknownError(f"{given}: a detail has at least {_SMALLEST} x {_SMALLEST} pixels")
     if min(x, y) < 0 or x + width > size[0] or y + height > size[1]:
-        raise UsageError(f"{given}: it leaves the picture, which is {size[0]} x {size[1]} pixels")
+        raise UnknownError(f"{given}: it leaves the picture, which is {size[0]} x {size[1]} pixels")
     return x, y, width, height
 
 

@@ -21,6 +21,7 @@ from paint_search.errors import (
     PaintSearchError,
     StoreBusyError,
     StoreError,
+    UnknownError,
     UsageError,
     counted,
 )
@@ -90,11 +91,11 @@ def read_selections(folder: Path) -> dict[str, Selection]:
 
 
 def require_selection(folder: Path, name: str) -> Selection:
-    """Return the selection of this name, or raise a UsageError where there is none."""
+    """Return the selection of this name, or raise an UnknownError where there is none."""
     known = read_selections(folder)
     if (found := known.get(composed(name).strip())) is None:
         has = f"has {', '.join(map(repr, known))}" if known else "has none"
-        raise UsageError(f"there is no selection {name!r}; this index {has}")
+        raise UnknownError(f"there is no selection {name!r}; this index {has}")
     return found
 
 
@@ -111,14 +112,16 @@ def save_selection(
         paths = {painting_id(path): path for one in known.values() for path in one.paths}
         paths |= {key: record.path for key, record in found.items()}
         if unknown := [key for key in unique if key not in paths]:
-            raise UsageError(f"{unknown[0]!r} is no id of this index; see paint-search list --json")
+            raise UnknownError(
+                f"{unknown[0]!r} is no id of this index; see paint-search list --json"
+            )
         made = Selection(name, tuple(paths[key] for key in unique), excluded)
         known[name] = made
     return made
 
 
 def delete_selection(folder: Path, name: str) -> None:
-    """Forget a selection; UsageError where there is none of this name."""
+    """Forget a selection; UnknownError where there is none of this name."""
     found = require_selection(folder, name)
     with _changing(folder) as known:
         known.pop(found.name, None)
@@ -232,10 +235,10 @@ def _said(value: object) -> dict[str, list[str]]:
 
 
 def _checked(name: Any) -> str:
-    """Return a name as it is kept; UsageError where it is none."""
+    """Return a name as it is kept; UnknownError where it is none."""
     known = composed(name).strip() if isinstance(name, str) else ""
     if not (0 < len(known) <= _LONGEST and known.isprintable()):
-        raise UsageError(
+        raise UnknownError(
             f"{str(name)[:_LONGEST]!r} names no selection: use up to {_LONGEST} letters, digits "
             "and signs"
         )

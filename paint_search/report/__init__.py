@@ -20,12 +20,12 @@ from paint_search.report.plots.scatter import scatter_figure
 from paint_search.report.plots.style import save_figure
 from paint_search.report.plots.verify import curve_figure, reliability_figure
 from paint_search.report.rendering import write_page
-from paint_search.report.sheets import Asked, write_hits, write_pairs, write_sheet
+from paint_search.report.sheets import Asked, write_hits, write_pairs, write_sheet, write_works
 
 __all__ = [
     "NOT_GIVEN", "OTHER", "PALETTE", "Asked", "Curve", "Groups", "MapPaintings", "Plane",
     "confusion_figure", "curve_figure", "dendrogram_figure", "fidelity_figure", "group_values",
     "heat_map_figure", "interval_figure", "plane_figure", "reliability_figure", "save_figure",
     "scatter_figure", "silhouette_figure", "thumbnail_side", "write_explanation", "write_hits",
-    "write_map_page", "write_page", "write_pairs", "write_sheet",
+    "write_map_page", "write_page", "write_pairs", "write_sheet", "write_works",
 ]  # fmt: skip

@@ -88,6 +88,19 @@ def write_sheet(
     _lay_out(out, tiles, min(len(tiles), max(4, round(math.sqrt(len(tiles) * 1.4)))))
 
 
+def write_works(out: Path, works: Sequence[Painting], files: Sequence[Path]) -> None:
+    """Write a contact sheet of works, which lie in ``files``.
+
+    Raises:
+        PaintSearchError: the suffix is of no kind of picture that can be written.
+    """
+    tiles = [
+        Tile(file, "", work.artist or work.path, work.title or "")
+        for work, file in zip(works, files, strict=True)
+    ]
+    _lay_out(out, tiles, min(len(tiles), max(4, round(math.sqrt(len(tiles) * 1.4)))))
+
+
 def write_hits(
     out: Path, asked: Sequence[Asked], hits: Sequence[Hit], files: Sequence[Path]
 ) -> None:

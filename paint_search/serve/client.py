@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import httpx
@@ -20,10 +20,12 @@ from PIL import Image
 from paint_search import errors
 from paint_search.errors import PaintSearchError, StoreError, UnknownError, UsageError, argument
 from paint_search.index.examples import Picture, Query
+from paint_search.index.explain import Explanation, Region, Side
 from paint_search.index.info import IndexInfo
 from paint_search.index.manifest import Manifest
 from paint_search.index.search import Search, SearchOptions
 from paint_search.index.select import Where, all_conditions
+from paint_search.index.selections import Selection
 from paint_search.index.verification import Reference, Verdict
 from paint_search.painting import Hit, Painting, Value, composed, painting_id
 from paint_search.search.filters import write_filter
@@ -167,6 +169,11 @@ class Client:
         rest = {name: told[name] for name in ("says", "probability", "reason", "pairs", "artists")}
         return Verdict(references=tuple(references), **rest)
 
+    def explain(self, one: Query, other: Query) -> Explanation:
+        """Say what the cosine of two pictures is made of; see ``Index.explain``."""
+        asked = {"one": self._named(one), "other": self._named(other)}
+        return _explanation(self._ask("GET", "explain", params=asked))
+
     # ---- what is there
 
     def get(self, painting: str | Path) -> Painting:
@@ -248,7 +255,7 @@ class Client:
             n: told[n]
             for n in (
                 "paintings", "skipped", "trimmed", "fields", "searched", "recall", "vector_bytes",
-                "bytes_on_disk",
+                "bytes_on_disk", "selections",
             )
         }  # fmt: skip
         nodes = [
@@ -261,8 +268,25 @@ class Client:
             manifest=Manifest.of_shared(told["manifest"], place, name.as_posix(), None),
             ways=[Way(**way) for way in told["ways"]],
             nodes=nodes,
+            details=tuple(told["details"]),
             **rest,
         )
+
+    def selections(self) -> list[Selection]:
+        """Return the named selections of works, by name; see ``Index.selections``."""
+        names = [one["name"] for one in self._ask("GET", "selections")["selections"]]
+        return [self.selection(name) for name in names]
+
+    def selection(self, name: str) -> Selection:
+        """Return the selection of this name; UnknownError where there is none."""
+        told = self._ask("GET", f"selections/{quote(name, safe='')}")
+        paths = tuple(work["path"] for work in told["works"])
+        return Selection(told["name"], paths, told["excluded"])
+
+    def selected(self, name: str) -> list[Painting]:
+        """Return the works of a selection, in its order; see ``Index.selected``."""
+        told = self._ask("GET", f"selections/{quote(name, safe='')}")
+        return [_painting(work) for work in told["works"]]
 
     def skipped(self) -> list[tuple[str, str]]:
         """Return (path, reason) of every file that the last runs could not index."""
@@ -378,6 +402,31 @@ def _flat(told: Mapping[str, Any]) -> Painting:
     return Painting.from_labels(told["path"], labels)
 
 
+def _explanation(told: Mapping[str, Any]) -> Explanation:
+    sides = {
+        name: Side(
+            told[name]["name"],
+            told[name]["painting"] and _flat(told[name]["painting"]),
+            (told[name]["width"], told[name]["height"]),
+            tuple(told[name]["seen"]),
+            np.array(told[name]["heat"], dtype=np.float32),
+        )
+        for name in ("one", "other")
+    }
+    return Explanation(
+        **sides,
+        backbone=told["backbone"],
+        score=told["score"],
+        compact_score=told["compact_score"],
+        parts={part["name"]: part["score"] for part in told["parts"]},
+        regions=tuple(
+            Region(tuple(one["one"]), tuple(one["other"]), one["score"]) for one in told["regions"]
+        ),
+        regions_pairs=told["regions_pairs"],
+        random=told["random"] and _explanation(told["random"]),
+    )
+
+
 def _hit(told: Mapping[str, Any]) -> Hit:
     return Hit(
         told["rank"],
@@ -386,4 +435,5 @@ def _hit(told: Mapping[str, Any]) -> Hit:
         told["above_same_artist"],
         told["above_other_artists"],
         tuple(map(_painting, told["copies"])),
+        None if told["box"] is None else tuple(told["box"]),
     )

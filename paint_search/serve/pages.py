@@ -12,14 +12,16 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.parse import parse_qs, quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import State
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from paint_search import studies
 from paint_search.errors import StoreBusyError
+from paint_search.serve.door import COOKIE, Door
 from paint_search.serve.gallery import Gallery
 from paint_search.serve.jobs import Report
 from paint_search.serve.schemas import Working
@@ -60,7 +62,9 @@ def pages(state: State) -> APIRouter:
     for address, shell in _SHELLS.items():
         router.get(address, response_class=HTMLResponse)(_shell(state, *shell))
     router.get("/assets/{name}")(_asset)
-    router.get("/map", response_model=None)(_map(state))
+    for address in ("/map", "/report"):
+        router.get(address, response_model=None)(_drawn(state, address))
+    router.post("/login", response_model=None)(_login)
     return router
 
 
@@ -78,13 +82,15 @@ def _shell(
     return shell
 
 
-def _map(state: State) -> Callable[[Request], Response]:
-    shell = _shell(state, "map.html", "map", "Map", "/map")
+def _drawn(state: State, address: str) -> Callable[[Request], Response]:
+    """Return what shows a page that takes long to make, and how far it is until then."""
+    name, draw = address.removeprefix("/"), _DRAWN[address]
+    shell = _shell(state, "drawn.html", "drawn", name.capitalize(), address)
 
     def page(request: Request) -> Response:
         gallery: Gallery = state.gallery
         gallery.catalogue  # noqa: B018 - forgets the map of what the index was
-        job = gallery.jobs.ask(("map page",), lambda report: _draw(gallery, report))
+        job = gallery.jobs.ask((f"{name} page",), lambda report: draw(gallery, report))
         asks = "application/json" in request.headers.get("accept", "")
         if job is None and asks:
             raise StoreBusyError("too many studies wait to be worked on; come again in a minute")
@@ -104,11 +110,36 @@ def _map(state: State) -> Callable[[Request], Response]:
     return page
 
 
-def _draw(gallery: Gallery, report: Report) -> bytes:
+def _draw_map(gallery: Gallery, report: Report) -> bytes:
     with TemporaryDirectory(prefix="paint-search-") as folder:
         file = Path(folder) / "map.html"
         studies.maps(gallery.index).write_page(file, report, served=True)
         return file.read_bytes()
+
+
+def _draw_report(gallery: Gallery, report: Report) -> bytes:
+    with TemporaryDirectory(prefix="paint-search-") as folder:
+        file = Path(folder) / "report.html"
+        studies.report(gallery.index, file, progress=report)
+        return file.read_bytes().replace(b'href="report-map.html"', b'href="/map"')
+
+
+_DRAWN: Final = {"/map": _draw_map, "/report": _draw_report}
+
+
+async def _login(request: Request) -> Response:
+    """Let in whoever sends the token, until the server ends."""
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+    following = request.query_params.get("next", "/")
+    if not following.startswith("/") or following.startswith(("//", "/\\")):
+        following = "/"
+    door: Door = request.app.state.door
+    if not door.knows(fields.get("token", [""])[0].strip()):
+        return RedirectResponse(f"/login?wrong&next={quote(following)}", 303)
+    answer = RedirectResponse(following, 303)
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, door.cookie, httponly=True, samesite="strict", secure=secure)
+    return answer
 
 
 def _asset(name: str, request: Request) -> Response:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paint_search.index import selections
 from paint_search.painting import Hit, Painting
 from paint_search.search.background import Background
 from paint_search.serve.gallery import Gallery
@@ -127,7 +128,6 @@ class Found(Said):
     @classmethod
     def of(cls, hit: Hit, gallery: Gallery) -> "Found":
         """Say what was found."""
-        box = getattr(hit, "box", None)
         return cls(
             rank=hit.rank,
             score=hit.score,
@@ -135,7 +135,7 @@ class Found(Said):
             above_same_artist=hit.above_same_artist,
             above_other_artists=hit.above_other_artists,
             copies=[Work.of(copy, gallery) for copy in hit.copies],
-            box=None if box is None else list(box),
+            box=None if hit.box is None else list(hit.box),
         )
 
 
@@ -224,6 +224,38 @@ class Working(Said):
     words: str
     done: int
     total: int
+
+
+class Selection(Said):
+    """Works under a name."""
+
+    name: str
+    count: int
+    excluded: bool = Field(description="whether later runs of index leave these works out")
+
+    @classmethod
+    def of(cls, selection: selections.Selection) -> "Selection":
+        """Say how large it is."""
+        return cls(name=selection.name, count=len(selection.paths), excluded=selection.excluded)
+
+
+class Selections(Said):
+    """The selections of an index, by name."""
+
+    selections: list[Selection]
+
+
+class Selected(Selection):
+    """A selection and its works."""
+
+    works: list[Work]
+
+
+class Kept(Said):
+    """What is to be kept under a name."""
+
+    ids: list[str] = Field(max_length=100_000, description="of works, in the order wanted")
+    excluded: bool = False
 
 
 class SkippedFile(Said):

@@ -39,7 +39,7 @@ export const similar = (query, signal) => ask(`/v1/similar?${query}`, { signal }
 export const facets = (query, signal) => ask(`/v1/facets?${query}`, { signal });
 export const artists = () => ask(path("artists"));
 export const artist = (name, progress) => askPatiently(path("artists", name), progress);
-export const map = (progress) => askPatiently("/map", progress);
+export const drawn = (address, progress) => askPatiently(address, progress);
 export const studies = () => ask(path("studies"));
 export const study = (name, progress) => askPatiently(path("studies", name), progress);
 export const pair = (kind, one, other) => ask(`${path(kind)}?${new URLSearchParams({ one, other })}`);
