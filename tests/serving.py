@@ -13,9 +13,7 @@ import httpx
 import uvicorn
 
 from paint_search import Index
-from paint_search.serve.app import make_app
-from paint_search.serve.door import Door
-from paint_search.serve.gallery import Gallery, Limits
+from paint_search.serve import Door, Gallery, Limits, make_app
 
 
 @dataclass(frozen=True)

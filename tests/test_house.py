@@ -33,6 +33,7 @@ DOORS = {
     "paint_search.report",
     "paint_search.search",
     "paint_search.search.stores",
+    "paint_search.serve",
     "paint_search.studies",
     "paint_search.train",
     "paint_search.verify",

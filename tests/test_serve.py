@@ -20,7 +20,7 @@ from PIL import Image
 from serving import Served, serving
 
 from paint_search import Index
-from paint_search.serve.gallery import Limits
+from paint_search.serve import Limits
 
 TOTAL = 10 * WORKS
 

@@ -58,10 +58,7 @@ def serve(
             f"{argument('host', host)} lets others in: set ${TOKEN}, or name a file that holds a "
             f"token with {argument('token_file')}"
         )
-    from paint_search.serve.app import make_app
-    from paint_search.serve.door import Door
-    from paint_search.serve.gallery import Gallery, Limits
-    from paint_search.serve.running import run
+    from paint_search.serve import Door, Gallery, Limits, make_app, run
 
     _log_requests(quiet=output.quiet)
     with index.open() as collection, _listening(host, port) as listener:

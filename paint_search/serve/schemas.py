@@ -6,7 +6,7 @@
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from paint_search.index import selections
 from paint_search.painting import Hit, Painting
@@ -255,7 +255,7 @@ class Kept(Said):
     """What is to be kept under a name."""
 
     ids: list[str] = Field(max_length=100_000, description="of works, in the order wanted")
-    excluded: bool = False
+    excluded: StrictBool = False
 
 
 class SkippedFile(Said):

@@ -189,11 +189,11 @@ def _search(
     unlike: Sequence[str | list[float]],
 ) -> schemas.Hits:
     index = gallery.index
+    find = gallery.example
     if asked.box is not None:
-        asked.options["box"] = asked.box
-        like = [one if isinstance(one, list) else gallery.picture(one) for one in like]
+        asked.options["box"], find = asked.box, gallery.picture
     liked, other = (
-        [np.array(one) if isinstance(one, list) else gallery.example(one) for one in examples]
+        [np.array(one) if isinstance(one, list) else find(one) for one in examples]
         for examples in (like, unlike)
     )
     hits = index.recommend(liked, other, asked.k, **asked.options)

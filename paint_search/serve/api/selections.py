@@ -4,9 +4,10 @@ import csv
 import io
 import tempfile
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Path, Request, Response
+from fastapi.responses import JSONResponse
 
 from paint_search.errors import UnknownError
 from paint_search.index.selections import Selection, iiif_manifest
@@ -37,7 +38,7 @@ def keep(gallery: Shown, name: Name, works: Annotated[schemas.Kept, Body()]) -> 
 @router.get("/selections/{name}", summary="One selection")
 def selection(gallery: Shown, name: Name) -> schemas.Selected:
     """The works of a selection, in its order."""
-    found = _named(gallery, name)
+    found = gallery.index.selection(name)
     works = [schemas.Work.of(work, gallery) for work in gallery.index.selected(found.name)]
     return schemas.Selected(**schemas.Selection.of(found).model_dump(), works=works)
 
@@ -62,12 +63,12 @@ def forget(gallery: Shown, name: Name) -> Response:
 )
 def export(
     gallery: Shown, request: Request, name: Name, form: Literal["csv", "json", "sheet", "iiif"]
-) -> Any:
+) -> Response:
     """A selection as a table (csv, json), a contact sheet, or a manifest of IIIF."""
-    found = _named(gallery, name)
+    found = gallery.index.selection(name)
     works = gallery.index.selected(found.name)
     if form == "json":
-        return {"name": found.name, "works": [work.to_dict() for work in works]}
+        return JSONResponse({"name": found.name, "works": [work.to_dict() for work in works]})
     if form == "csv":
         rows = [work.to_dict() for work in works]
         text = io.StringIO()
@@ -78,11 +79,7 @@ def export(
     if form == "sheet":
         return _file(_sheet(gallery, found), "image/jpeg", "jpg")
     sizes = {work.id: size for work in works if (size := gallery.size(work)) is not None}
-    return iiif_manifest(found, works, str(request.base_url), sizes)
-
-
-def _named(gallery: Gallery, name: str) -> Selection:
-    return gallery.index.selection(name)
+    return JSONResponse(iiif_manifest(found, works, str(request.base_url), sizes))
 
 
 def _sheet(gallery: Gallery, selection: Selection) -> bytes:
