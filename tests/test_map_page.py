@@ -309,6 +309,7 @@ def test_click_pins_a_painting_with_its_neighbours_and_escape_lets_go(tab: Page)
     )
     tab.locator("#neighbours button").nth(1).click()
     assert tab.text_content("#card h2") == "Study 9"
+    assert tab.locator("a").count() == 0  # a file leads nowhere
     tab.keyboard.press("Escape")
     assert tab.locator("#card").is_hidden()
 
@@ -353,6 +354,11 @@ def test_search_finds_artists_without_their_accents(tab: Page) -> None:
     assert [b.text_content() for b in tab.locator("#legend button:visible").all()] == [
         "Tomás Crăciun20"
     ]
+    found = tab.locator("#matches button")
+    assert [b.inner_text() for b in found.all()[:2]] == [
+        "Study 2\nTomás Crăciun", "Study 5\nTomás Crăciun",
+    ]  # fmt: skip
+    assert found.count() == 20
     tab.press("#search", "Enter")
     assert tab.text_content("#card h2") == "Study 2"
 

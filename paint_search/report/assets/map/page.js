@@ -169,7 +169,7 @@ function pin(i) {
   const card = $("#card");
   card.hidden = i < 0;
   if (i >= 0) {
-    fillThumbnail(card.querySelector("canvas"), i, page.links ? 280 : Math.min(280, 2 * thumbnails.cell));
+    fillThumbnail(card.querySelector("canvas"), i, page.links ? 190 : Math.min(190, 2 * thumbnails.cell));
     card.querySelector("h2").textContent = describe(i);
     card.querySelector(".artist").textContent = page.artists[i];
     card.querySelector("dl").replaceChildren(...fields.filter((field) => field.name !== "artist").map((field) => {
