@@ -125,6 +125,27 @@ def test_browse_narrow_and_back(browser: Browser, served: Served, works: list[An
         assert not tab.get_by_role("checkbox", name=artist).is_checked()
 
 
+def test_back_leads_to_what_was_looked_at(
+    browser: Browser, served: Served, works: list[Any]
+) -> None:
+    low = {**PHONE, "viewport": {"width": 390, "height": 420}}
+    with at(browser, served, "/?sort=name", **low) as tab:
+        last = tab.locator(".card", has_text=works[9]["name"])
+        last.scroll_into_view_if_needed()
+        tab.wait_for_function("() => history.state?.place?.item > 0")
+        where = last.bounding_box()
+        last.locator("img").tap()
+        tab.wait_for_url("**/works/*")
+        tab.locator(".stage").wait_for()
+        tab.go_back()
+        last.wait_for()
+        tab.wait_for_load_state("networkidle")
+        back = last.bounding_box()
+        assert where
+        assert back
+        assert back["y"] == pytest.approx(where["y"], abs=3)
+
+
 def test_rows_fill_the_wall_with_true_proportions(browser: Browser, served: Served) -> None:
     with at(browser, served, "/") as tab:
         boxes = tab.locator(".card .frame img").evaluate_all(

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { card, moreLike } from "./cards.js";
 import { $, attempt, complain, counted, make, say, sentence, settle } from "./dom.js";
 import { showConditions, showFacets } from "./facets.js";
-import { address, changed, conditions, go, keptPlace, query } from "./state.js";
+import { changed, conditions, go, keepPlaces, keptPlace, query } from "./state.js";
 import { showTray } from "./tray.js";
 import { Wall } from "./wall.js";
 
@@ -29,7 +29,7 @@ function choice(names) {
   return chosen;
 }
 
-async function show(place = 0) {
+async function show(place = null) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
@@ -44,6 +44,7 @@ async function show(place = 0) {
   document.title = asking ? "What is like this · Paint search" : "Works · Paint search";
   try {
     await (asking ? ask(signal, place) : browse(signal, place));
+    if (!place) scrollTo(0, 0);
   } catch (error) {
     if (error.name === "AbortError") return;
     $("#wall").hidden = $("#hits").hidden = $("#more").hidden = true;
@@ -115,9 +116,7 @@ const set = (name, value, options) => {
 
 $("#order").addEventListener("change", (event) => set("sort", event.target.value));
 $("#more").addEventListener("click", () => {
-  const place = scrollY;
-  set("k", Math.min(1000, 3 * Number(params().get("k") ?? FIRST)));
-  scrollTo(0, place);
+  set("k", Math.min(1000, 3 * Number(params().get("k") ?? FIRST)), { place: hits.shown });
 });
 $("#empty button").addEventListener("click", () => {
   const next = params();
@@ -145,4 +144,5 @@ const unfold = () => { $("#narrow").open = wide.matches; };
 wide.addEventListener("change", unfold);
 unfold();
 addEventListener("state", () => show(keptPlace()));
+keepPlaces(() => (isAsking() ? hits : wall).shown);
 show(keptPlace());

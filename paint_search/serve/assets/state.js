@@ -29,19 +29,22 @@ export const address = (params, path = "/") => {
 };
 
 // Go to another state of the same page.
-export function go(params, { replace = false } = {}) {
+export function go(params, { replace = false, place = null } = {}) {
   if (address(params, location.pathname) === location.pathname + location.search) return;
-  history[replace ? "replaceState" : "pushState"]({}, "", address(params, location.pathname));
+  history[replace ? "replaceState" : "pushState"]({ place }, "", address(params, location.pathname));
   dispatchEvent(new Event("state"));
 }
 
 addEventListener("popstate", () => dispatchEvent(new Event("state")));
 
-// The place in the page is kept with its address: a wall has its height only when it is there.
-export const keptPlace = () => history.state?.place ?? 0;
-history.scrollRestoration = "manual";
-let waiting = 0;
-addEventListener("scroll", () => {
-  clearTimeout(waiting);
-  waiting = setTimeout(() => history.replaceState({ ...history.state, place: scrollY }, ""), 150);
-}, { passive: true });
+// What is looked at is kept with the address, as `placeOf` tells it: a wall has its true height only
+// where it has been, so that a number of pixels would lead elsewhere.
+export const keptPlace = () => history.state?.place ?? null;
+export function keepPlaces(placeOf) {
+  history.scrollRestoration = "manual";
+  let waiting = 0;
+  addEventListener("scroll", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => history.replaceState({ ...history.state, place: placeOf() }, ""), 150);
+  }, { passive: true });
+}

@@ -45,7 +45,7 @@ export class Wall {
     addEventListener("resize", () => this.#soon());
   }
 
-  // Show so many items; load(offset, limit) promises some of them. `place` is where to scroll to.
+  // Show so many items; load(offset, limit) promises some of them. `place` is what was `shown`.
   show(total, load, place = null) {
     for (const block of this.blocks) block.element?.remove();
     const count = Math.ceil(total / BLOCK);
@@ -96,10 +96,34 @@ export class Wall {
       top += block.height;
     }
     this.root.style.setProperty("height", `${top}px`);
-    if (this.place !== null && top) {
-      scrollTo(0, this.place);
-      this.place = null;
-    }
+    this.#return();
+  }
+
+  // What is at the top of the window: {item, below}, the pixels that its row is below it.
+  get shown() {
+    const start = -this.root.getBoundingClientRect().top;
+    const block = this.blocks.find(({ top, height, items }) => items && top + height > start);
+    if (start <= 0 || !block) return null;
+    const row = this.#tops(block).findLast(([, top]) => top <= start);
+    return row && { item: row[0], below: row[1] - start };
+  }
+
+  #tops({ first, top, rows }) {
+    let down = top;
+    return rows.map(({ from, height }) => {
+      const place = [first + from, down];
+      down += height + this.caption + this.gap;
+      return place;
+    });
+  }
+
+  // Go back to where one was; for good once that part is known.
+  #return() {
+    const block = this.place && this.blocks[Math.floor(this.place.item / BLOCK)];
+    if (!block) return;
+    const [, top] = block.items ? this.#tops(block).findLast(([item]) => item <= this.place.item) : [0, block.top];
+    scrollTo(0, scrollY + this.root.getBoundingClientRect().top + top - this.place.below);
+    if (block.items) this.place = null;
   }
 
   #soon() {
@@ -134,7 +158,7 @@ export class Wall {
     const before = block.height, above = block.top + before < -this.root.getBoundingClientRect().top;
     this.#lay(block);
     this.#stack();
-    if (above) scrollBy(0, block.height - before); // what is looked at stays where it is
+    if (above && !this.place) scrollBy(0, block.height - before); // what is looked at stays where it is
     this.#update();
   }
 
