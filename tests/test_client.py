@@ -331,7 +331,7 @@ def test_queries_import_neither_torch_nor_timm_nor_sklearn_nor_faiss(
 
 
 def test_the_package_names_its_door_and_its_errors() -> None:
-    own = {"Hit", "Index", "Painting", "studies"}
+    own = {"Client", "Hit", "Index", "Painting", "studies"}
     assert own < set(paint_search.__all__) == set(dir(paint_search))
     for name in set(paint_search.__all__) - own:
         assert issubclass(getattr(paint_search, name), PaintSearchError)

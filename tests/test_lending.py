@@ -44,8 +44,13 @@ SOCKET = Path(".paint-search/lock.socket")
 def owner(studio: Path) -> Iterator[Index]:
     """The studio's index, held and lent by this process."""
     with Index.open() as index:
-        _until(SOCKET.exists)
+        _until(_is_lent)
         yield index
+
+
+def _is_lent() -> bool:
+    with socket.socket(socket.AF_UNIX) as end:
+        return end.connect_ex(str(SOCKET)) == 0
 
 
 def _until(happened: object, seconds: float = 20) -> None:

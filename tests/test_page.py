@@ -257,7 +257,7 @@ def test_look_zoom_and_search_by_a_detail(
         tab.get_by_role("button", name="Find this detail").click()
         tab.wait_for_url(f"**box={drawn[0]}%2C{drawn[1]}%2C40%2C{drawn[3]}*")
         tab.locator(".card .box").wait_for()
-        assert tab.locator("#tray .box").is_visible()
+        tab.locator("#tray .box").wait_for()
         tab.go_back()
         tab.wait_for_load_state("networkidle")
         assert tab.input_value("#box-width") == "40"

@@ -5,6 +5,8 @@ import os
 import socket
 import sys
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -60,8 +62,11 @@ def serve(
         )
     from paint_search.serve import Door, Gallery, Limits, make_app, run
 
-    _log_requests(quiet=output.quiet)
-    with index.open() as collection, _listening(host, port) as listener:
+    with (
+        index.open() as collection,
+        _listening(host, port) as listener,
+        _logged_requests(quiet=output.quiet),
+    ):
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
         app = make_app(Gallery(collection, Limits()), Door(token, (*_LOCAL, host)))
@@ -114,14 +119,21 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _log_requests(*, quiet: bool) -> None:
+@contextmanager
+def _logged_requests(*, quiet: bool) -> Iterator[None]:
     """Write one line a request, with its time, to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    for name in ("paint_search", "uvicorn"):
-        logger = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in ("paint_search.serve", "uvicorn")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger, level in zip(loggers, (logging.INFO, logging.WARNING), strict=True):
         logger.addHandler(handler)
         logger.propagate = False
-        logger.setLevel(logging.WARNING)
-    if not quiet:
-        logging.getLogger("paint_search.serve").setLevel(logging.INFO)
+        logger.setLevel(logging.WARNING if quiet else level)
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate

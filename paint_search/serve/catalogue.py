@@ -3,9 +3,8 @@
 A snapshot, made anew when the index changes. Measures nothing and reads no picture.
 """
 
-import random
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Literal
@@ -60,7 +59,8 @@ class Catalogue:
 
     works: Sequence[Painting]
     total: int
-    _orders: dict[tuple[Order, int], list[int]] = field(default_factory=dict, repr=False)
+    _orders: dict[Order, np.ndarray] = field(default_factory=dict, repr=False)
+    _codes: dict[str, tuple[list[Value], np.ndarray]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def row(self) -> dict[str, int]:
@@ -72,25 +72,35 @@ class Catalogue:
         row = self.row.get(id_)
         return None if row is None else self.works[row]
 
-    def ordered(self, by: Order, seed: int = 0) -> list[int]:
+    def ordered(self, by: Order, seed: int = 0) -> np.ndarray:
         """Return all rows in an order; works that lack what they are ordered by come last."""
-        key = (by, seed if by == "random" else 0)
-        if key not in self._orders:
+        if by == "random":  # not kept: there are as many as seeds
+            return np.random.default_rng(seed).permutation(len(self.works))
+        if by not in self._orders:
             rows = list(range(len(self.works)))
-            if by == "random":
-                random.Random(seed).shuffle(rows)  # noqa: S311 - nothing is hidden by it
-                return rows  # not kept: there are as many as seeds
             if by != "id":
                 rows.sort(key=lambda row: _KEYS[by](self.works[row]))
-            self._orders[key] = rows
-        return self._orders[key]
+            self._orders[by] = np.array(rows, np.int64)
+        return self._orders[by]
 
-    def facet(self, name: str, rows: Iterable[int], limit: int) -> Facet:
+    def facet(self, name: str, rows: np.ndarray, limit: int) -> Facet:
         """Count the values of a field among some works."""
-        values = [self.works[row][name] for row in rows]
-        given = Counter(value for value in values if value is not None)
-        ranked = sorted(given.items(), key=lambda item: (-item[1], fold(str(item[0]))))
-        return Facet(name, ranked[:limit], len(given), len(values) - given.total())
+        values, codes = self._coded(name)
+        counts = np.bincount(codes[rows], minlength=len(values) + 1).tolist()
+        missing = counts.pop()
+        given = [(value, count) for value, count in zip(values, counts, strict=True) if count]
+        given.sort(key=lambda item: -item[1])
+        return Facet(name, given[:limit], len(given), missing)
+
+    def _coded(self, name: str) -> tuple[list[Value], np.ndarray]:
+        """Return a field's values in order, and each work's place among them: the last for none."""
+        if name not in self._codes:
+            given = [work[name] for work in self.works]
+            values = sorted({value for value in given if value is not None}, key=_by_text)
+            place: dict[Value | None, int] = {value: code for code, value in enumerate(values)}
+            codes = np.array([place.get(value, len(values)) for value in given], np.int64)
+            self._codes[name] = values, codes
+        return self._codes[name]
 
     @cached_property
     def few_valued(self) -> list[str]:
@@ -110,10 +120,15 @@ class Catalogue:
         ]
         return sorted(shared, key=lambda name: (name != "artist", name != "movement", name))
 
-    def years(self, rows: Iterable[int]) -> Years | None:
+    @cached_property
+    def _years(self) -> np.ndarray:
+        years = [_year(work) for work in self.works]
+        return np.array([np.nan if year is None else year for year in years])
+
+    def years(self, rows: np.ndarray) -> Years | None:
         """Count works by their years; None where fewer than two years are known."""
-        found = [_year(self.works[row]) for row in rows]
-        known = np.array([year for year in found if year is not None])
+        found = self._years[rows]
+        known = found[~np.isnan(found)]
         if not len(known) or known.min() == known.max():
             return None
         counts, _ = np.histogram(known, bins=_BINS)
@@ -125,9 +140,15 @@ class Catalogue:
         counts = Counter(work.artist for work in self.works if work.artist)
         return sorted(counts.items(), key=lambda item: fold(item[0]))
 
-    def among(self, ids: Collection[str]) -> list[int]:
-        """Return the rows of those ids that are here."""
-        return [self.row[id_] for id_ in ids if id_ in self.row]
+    def among(self, ids: Iterable[str]) -> np.ndarray:
+        """Return whether each work has one of these ids."""
+        chosen = np.zeros(len(self.works), bool)
+        chosen[[self.row[id_] for id_ in ids if id_ in self.row]] = True
+        return chosen
+
+
+def _by_text(value: Value) -> tuple[str, str]:
+    return fold(str(value)), str(value)
 
 
 def _year(work: Painting) -> float | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import numpy as np
+
 from paint_search.errors import ImageError, UnknownError
 from paint_search.eval.inputs import plain
 from paint_search.index.index import Index
@@ -148,21 +150,21 @@ class Gallery:
         except (ImageError, OSError):
             return None
 
-    def chosen(self, where: Sequence[str], exclude: Sequence[str]) -> set[int] | None:
-        """Return the rows of the catalogue that meet the conditions; None where there are none.
+    def chosen(self, where: Sequence[str], exclude: Sequence[str]) -> np.ndarray:
+        """Return whether each work of the catalogue meets the conditions.
 
         Raises:
             UsageError: a condition that cannot be read, or names no field or value.
         """
         if not where and not exclude:
-            return None
+            return np.ones(len(self.catalogue.works), bool)
         return self._chosen(self.catalogue, tuple(where), tuple(exclude))
 
     def _choose(
         self, catalogue: Catalogue, where: tuple[str, ...], exclude: tuple[str, ...]
-    ) -> set[int]:
+    ) -> np.ndarray:
         conditions = parse_filter(where, exclude)
-        return set(catalogue.among([work.id for work in self.index.paintings(conditions)]))
+        return catalogue.among(work.id for work in self.index.paintings(conditions))
 
     def info(self) -> Any:
         """Return what ``Index.info`` tells, but where anything lies on this machine."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
+import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
 from paint_search import studies
@@ -40,8 +41,7 @@ def facets(
 ) -> schemas.Facets:
     """The values of fields among the works that meet a filter, with their counts."""
     catalogue = gallery.catalogue
-    chosen = gallery.chosen(where, exclude)
-    rows = range(len(catalogue.works)) if chosen is None else chosen
+    rows = np.flatnonzero(gallery.chosen(where, exclude))
     counted = [catalogue.facet(name, rows, limit) for name in fields or catalogue.few_valued]
     for facet in counted if fields else ():
         if not facet.distinct and not any(work[facet.field] for work in catalogue.works):

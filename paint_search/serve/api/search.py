@@ -239,8 +239,8 @@ def vectors_of(
 
     dimensions = gallery.index.manifest.dimensions
     longest = max(dimensions.values(), default=0)
-    chosen = gallery.chosen(where, exclude)
-    count = gallery.catalogue.total if chosen is None else len(chosen)
+    filtered = where or exclude
+    count = gallery.chosen(where, exclude).sum() if filtered else gallery.catalogue.total
     if count * longest * 4 > _MOST_BYTES:
         raise UsageError(
             f"{count:,} vectors of {longest:,} numbers are too many for one answer; ask for "

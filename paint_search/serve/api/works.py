@@ -40,8 +40,7 @@ def works(
     catalogue = gallery.catalogue
     chosen = gallery.chosen(where, exclude)
     rows = catalogue.ordered(sort, seed)
-    if chosen is not None:
-        rows = [row for row in rows if row in chosen]
+    rows = rows[chosen[rows]]
     page = [catalogue.works[row] for row in rows[offset : offset + limit]]
     following = request.url.include_query_params(offset=offset + limit, limit=limit)
     more = offset + limit < len(rows)
