@@ -199,7 +199,8 @@ def _search(
     hits = index.recommend(liked, other, asked.k, **asked.options)
     manifest = index.manifest
     compared = "compact" if asked.options["compact_only"] else manifest.searched
-    usual = manifest.background_of(compared)
+    # What is usual of whole pictures says nothing of their parts.
+    usual = None if asked.box is not None else manifest.background_of(compared)
     return schemas.Hits(
         hits=[schemas.Found.of(hit, gallery) for hit in hits],
         background=None if usual is None else schemas.Quantiles.of(usual),
