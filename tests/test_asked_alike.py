@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,48 @@ def test_embeddings(index: Index, client: Client, picture: Path) -> None:
     assert client.embed([]).shape == index.embed([]).shape
     with pytest.raises(ImageError, match="not an image"):
         client.embed([b"nothing"])
+
+
+@pytest.fixture(scope="module")
+def closely(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The index of six paintings whose details are known, by the network built in."""
+    home = tmp_path_factory.mktemp("closely")
+    for file in sorted(painted.rglob("*.jpg"))[:6]:
+        target = home / "paintings" / file.relative_to(painted)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    with Index.create(home / "paintings", home / ".paint-search", backbone="builtin") as index:
+        index.add()
+        index.build_details()
+    return home / ".paint-search"
+
+
+def test_details_explanations_and_selections(closely: Path, picture: Path) -> None:
+    box = (40, 30, 90, 80)
+    with Index.open(closely) as index:
+        one, other, third = [work.id for work in index][:3]
+        index.save_selection("to hang", [third, one])
+        found = [index.similar(query, 4, box=box) for query in (one, picture)]
+        why = [index.explain(one, query) for query in (other, picture)]
+        kept, chosen = index.selections(), index.selected("to hang")
+    with serving(closely) as server, Client(server.url) as client:
+        for query, hits in zip((one, picture), found, strict=True):
+            theirs = client.similar(query, 4, box=box)
+            assert told(theirs) == told(hits)
+            assert [hit.box for hit in theirs] == [hit.box for hit in hits]
+        for query, ours in zip((other, picture), why, strict=True):
+            answer = client.explain(one, query).to_dict()
+            for said in (answer, expected := ours.to_dict()):
+                said["other"].pop("name")  # of a file, which the server is not told
+                said.pop("text")
+                said["regions_score"] = pytest.approx(said["regions_score"], abs=2e-6)  # a sum
+            assert answer == expected
+        assert client.selections() == kept
+        assert client.selected("to hang") == chosen
+        with pytest.raises(UnknownError, match="no selection"):
+            client.selection("nothing")
+        with pytest.raises(UsageError, match="box"):
+            client.similar(one, box=(0, 0, 90_000, 10))
 
 
 def test_same_artist_or_not(academy: Path, tmp_path: Path) -> None:

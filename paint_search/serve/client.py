@@ -136,6 +136,8 @@ class Client:
         for name in ("min_score", "spread", "exact", "compact_only"):
             if getattr(wanted, name) != getattr(Search, name):
                 asked[name] = getattr(wanted, name)
+        if wanted.box is not None:
+            asked["box"] = ",".join(str(int(edge)) for edge in wanted.box)
         given = {
             "like": [self._example(one) for one in positive],
             "unlike": [self._example(one) for one in negative],

@@ -4,7 +4,7 @@
 """
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
@@ -215,6 +215,133 @@ class Artists(Said):
     """The artists, by name."""
 
     artists: list[FacetValue]
+
+
+class Flat(Said):
+    """A painting with its labels beside its id and path."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    path: str
+
+
+class Reference(Said):
+    """Two works that compare."""
+
+    one: Flat
+    other: Flat
+    same: bool = Field(description="whether one artist made both")
+    probability: float
+
+
+class Verdict(Said):
+    """Whether one artist made two pictures."""
+
+    text: str
+    says: str = Field(description="same, different, or cannot tell")
+    probability: float = Field(description="where half of all pairs asked about are by one artist")
+    reason: str | None = Field(description="why it cannot tell; null where it can")
+    references: list[Reference]
+    pairs: int = Field(description="that it was calibrated on")
+    artists: int
+
+
+class Part(Said):
+    """A property, and what it adds to a score."""
+
+    name: str
+    score: float
+
+
+class Region(Said):
+    """A place in each of two pictures, and what the pair adds to their score."""
+
+    one: Box
+    other: Box
+    score: float
+
+
+class Side(Said):
+    """One of two pictures, and where in it a score comes from."""
+
+    name: str
+    painting: Flat | None = Field(description="null for a picture that was sent")
+    width: int
+    height: int
+    seen: list[float] = Field(description="x, y, width, height of what the backbone saw of it")
+    heat: list[list[float]] = Field(description="what each place of that adds, row by row")
+
+
+class Explanation(Said):
+    """What the cosine of two pictures is made of."""
+
+    one: Side
+    other: Side
+    backbone: str
+    score: float
+    compact_score: float | None = Field(description="of compact vectors, if those are searched")
+    parts: list[Part] = Field(description="whose sum is the score")
+    regions: list[Region] = Field(description="pairs of places that add most")
+    regions_score: float
+    regions_pairs: float = Field(description="share of all pairs of places that lies in them")
+    random: "Explanation | None" = Field(description="the same of two works picked at random")
+    text: list[str]
+
+
+class StudyName(Said):
+    """A question about the whole collection."""
+
+    name: str
+    title: str
+    page: str
+
+
+class Studies(Said):
+    """The questions about the whole collection."""
+
+    studies: list[StudyName]
+
+
+class Paragraph(Said):
+    """Words of a study."""
+
+    text: str
+
+
+class Rows(Said):
+    """A table of a study."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+
+class Study(Said):
+    """The answer to a question about the whole collection."""
+
+    name: str
+    title: str
+    result: dict[str, Any] = Field(description="as the command line's --json gives it")
+    parts: list[Paragraph | Rows] = Field(description="the same to be read")
+    figure: str
+
+
+class Point(Said):
+    """Where a work lies on the map."""
+
+    id: str
+    x: float
+    y: float
+
+
+class Map(Said):
+    """The works laid out by likeness, as ``paint-search map --json`` describes it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: str
+    trustworthiness: float | None
+    points: list[Point]
 
 
 class Working(Said):

@@ -6,16 +6,13 @@ from urllib.parse import quote
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import JSONResponse
 
 from paint_search import studies
 from paint_search.errors import StoreBusyError, UnknownError
 from paint_search.eval.inputs import plain
 from paint_search.serve import schemas
-from paint_search.serve.api.common import (
-    Not,
-    Shown,
-    Where,
-)
+from paint_search.serve.api.common import Not, Shown, Where
 from paint_search.serve.gallery import Gallery
 from paint_search.serve.jobs import Report
 
@@ -74,17 +71,18 @@ def artists(gallery: Shown) -> schemas.Artists:
     "/artists/{name}",
     tags=["collection"],
     responses={202: {"model": schemas.Working, "description": "ask again"}},
+    response_model=schemas.Artist,
     summary="An artist, and who is nearest",
 )
-def artist(gallery: Shown, name: Annotated[str, Path(max_length=500)], response: Response) -> Any:
+def artist(gallery: Shown, name: Annotated[str, Path(max_length=500)]) -> Any:
     """The artists whose mean works are most like this one's."""
     counts = dict(gallery.catalogue.artists())
     if name not in counts:
         raise UnknownError(f"no painting here has the artist {name!r}")
     if len(counts) < 2:
         return schemas.Artist(artist=name, works=counts[name], nearest=[])
-    found = _job(gallery, response, ("artists",), lambda report: studies.artists(gallery.index))
-    if isinstance(found, schemas.Working):
+    found = _job(gallery, ("artists",), lambda report: studies.artists(gallery.index))
+    if isinstance(found, Response):
         return found
     return schemas.Artist(
         artist=name,
@@ -107,46 +105,45 @@ _STUDIES: Final[dict[str, tuple[str, Callable[..., studies.Result]]]] = {
 
 
 @router.get("/studies", tags=["collection"], summary="The questions about the whole collection")
-def list_studies() -> dict[str, list[dict[str, str]]]:
+def list_studies() -> schemas.Studies:
     """What can be asked of the whole collection."""
-    return {
-        "studies": [
-            {"name": name, "title": title, "page": f"/studies/{name}"}
+    return schemas.Studies(
+        studies=[
+            schemas.StudyName(name=name, title=title, page=f"/studies/{name}")
             for name, (title, _) in _STUDIES.items()
         ]
-    }
+    )
 
 
 @router.get(
     "/studies/{name}",
     tags=["collection"],
     responses={202: {"model": schemas.Working, "description": "ask again"}},
+    response_model=schemas.Study,
     summary="A question about the whole collection",
 )
 def study(
     gallery: Shown,
     name: str,
-    response: Response,
     by: Annotated[str, Query(max_length=100, description="field that groups the works")] = "artist",
 ) -> Any:
     """The figures of a study, with its tables and lines as a page shows them."""
-    title, result = _study(gallery, name, by, response)
-    if isinstance(result, schemas.Working):
+    title, result = _study(gallery, name, by)
+    if isinstance(result, Response):
         return result
     from paint_search.report.tables import Table, cell
 
-    parts: list[Any] = [
-        {
-            "columns": list(part.columns),
-            "rows": [[cell(value) for value in row] for row in part.rows],
-        }
+    parts = [
+        schemas.Rows(
+            columns=list(part.columns), rows=[[cell(value) for value in row] for row in part.rows]
+        )
         if isinstance(part, Table)
-        else {"text": str(part)}
+        else schemas.Paragraph(text=str(part))
         for part in result.describe()
     ]
     at = f"/v1/studies/{name}/figure.svg?by={quote(by)}"
-    return {"name": name, "title": title, "result": plain(result.to_dict()), "parts": parts,
-            "figure": at}  # fmt: skip
+    figures = plain(result.to_dict())
+    return schemas.Study(name=name, title=title, result=figures, parts=parts, figure=at)
 
 
 @router.get(
@@ -162,31 +159,28 @@ def study(
 def study_figure(
     gallery: Shown,
     name: str,
-    response: Response,
     by: Annotated[str, Query(max_length=100)] = "artist",
 ) -> Any:
     """The figure of a study, for print."""
-    _, result = _study(gallery, name, by, response)
-    if isinstance(result, schemas.Working):
-        return Response(result.model_dump_json(), 202, media_type="application/json")
+    _, result = _study(gallery, name, by)
+    if isinstance(result, Response):
+        return result
     from paint_search.report.plots.style import svg
 
     return Response(svg(result.figure()), media_type="image/svg+xml")
 
 
-def _study(gallery: Gallery, name: str, by: str, response: Response) -> tuple[str, Any]:
+def _study(gallery: Gallery, name: str, by: str) -> tuple[str, Any]:
     if name not in _STUDIES:
         raise UnknownError(f"there is no study {name[:60]!r}; there are {', '.join(_STUDIES)}")
     title, ask = _STUDIES[name]
     options = {} if name == "verify" else {"by": by}
     key = (name, *options.values())
-    return title, _job(gallery, response, key, lambda report: ask(gallery.index, **options))
+    return title, _job(gallery, key, lambda report: ask(gallery.index, **options))
 
 
-def _job(
-    gallery: Gallery, response: Response, key: tuple[str, ...], work: Callable[[Report], Any]
-) -> Any:
-    """Return the answer, or after a moment how far it is."""
+def _job(gallery: Gallery, key: tuple[str, ...], work: Callable[[Report], Any]) -> Any:
+    """Return the answer, or after a moment a response that says how far it is."""
     gallery.catalogue  # noqa: B018 - forgets answers about what the index was
     job = gallery.jobs.ask(key, work)
     if job is None:
@@ -196,22 +190,22 @@ def _job(
     except TimeoutError:
         if job.answer.done():
             raise
-        response.status_code = 202
-        response.headers["Retry-After"] = "2"
         done, total = job.progress.done, job.progress.total
-        return schemas.Working(words=job.words, done=done, total=total)
+        told = schemas.Working(words=job.words, done=done, total=total)
+        return JSONResponse(told.model_dump(), 202, {"Retry-After": "2"})
 
 
 @router.get(
     "/map",
     tags=["collection"],
     responses={202: {"model": schemas.Working, "description": "ask again"}},
+    response_model=schemas.Map,
     summary="The works laid out by likeness",
 )
-def map_points(gallery: Shown, response: Response) -> Any:
+def map_points(gallery: Shown) -> Any:
     """Where each work lies on the map."""
-    found = _job(gallery, response, ("map",), lambda report: studies.maps(gallery.index))
-    if isinstance(found, schemas.Working):
+    found = _job(gallery, ("map",), lambda report: studies.maps(gallery.index))
+    if isinstance(found, Response):
         return found
     view = found.views[0]
     works = found.exhibit.works.paintings
@@ -223,9 +217,10 @@ def map_points(gallery: Shown, response: Response) -> Any:
 
 
 @router.get("/info", tags=["collection"], summary="What the index is")
-def info(gallery: Shown) -> Any:
+def info(gallery: Shown) -> dict[str, Any]:
     """What the index holds, how it was made and how it is searched; no path of the server."""
-    return gallery.info()
+    told: dict[str, Any] = gallery.info()
+    return told
 
 
 @router.get("/skipped", tags=["collection"], summary="Files that are not in the index")

@@ -257,19 +257,20 @@ def vectors_of(
 
 
 @router.get("/verify", tags=["search"], summary="Whether one artist made two pictures")
-def verify(gallery: Shown, one: Example, other: Example) -> dict[str, Any]:
+def verify(gallery: Shown, one: Example, other: Example) -> schemas.Verdict:
     """How likely one artist made both, and pairs of the index that compare.
 
     The first question takes longer: it calibrates the answer on pairs of this index.
     """
     verdict = gallery.verifier.verify(gallery.picture(one), gallery.picture(other))
-    return verdict.to_dict() | {"text": verdict.describe()}
+    return schemas.Verdict(**verdict.to_dict(), text=verdict.describe())
 
 
 @router.get("/explain", tags=["search"], summary="Why two pictures match")
-def explain(gallery: Shown, one: Example, other: Example) -> dict[str, Any]:
+def explain(gallery: Shown, one: Example, other: Example) -> schemas.Explanation:
     """What the cosine of two pictures is made of: places of both, and properties.
 
     Boxes are x, y, width and height in pixels of the pictures at full size.
     """
-    return gallery.index.explain(gallery.picture(one), gallery.picture(other)).to_dict()
+    found = gallery.index.explain(gallery.picture(one), gallery.picture(other))
+    return schemas.Explanation(**found.to_dict())
