@@ -414,7 +414,7 @@ def test_the_keyboard_alone_is_enough(browser: Browser, served: Served, works: l
         for number in ("10", "20", "30", "40"):
             tab.keyboard.type(number)
             tab.keyboard.press("Tab")
-        answering(tab, "**/v1/similar?*box=*", {"hits": [], "background": None, "notes": []})
+        answering(tab, "**/v1/similar?*box=*", {"hits": [], "background": None})
         tab.locator("#box-height").focus()
         tab.keyboard.press("Enter")
         tab.wait_for_url("**box=10%2C20%2C30%2C40*")

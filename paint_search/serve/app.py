@@ -46,9 +46,9 @@ _LOG: Final = logging.getLogger(__name__)
 _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownError, 404),
     (UsageError, 400),
-    (BackboneError, 409),
+    (BackboneError, 409),  # what the collection is like stands in the way
     (ImageError, 422),
-    (EvalError, 422),
+    (EvalError, 409),
     (StoreBusyError, 503),
     (StoreMovedError, 503),
     (IndexMissingError, 503),

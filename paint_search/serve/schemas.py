@@ -99,16 +99,17 @@ class Quantiles(Said):
     """What scores usually are."""
 
     text: str
-    same_artist: list[float] = Field(description="quantiles in steps of 0.1 %")
+    same_artist: list[float] = Field(description="quantiles in steps of 5 %")
     other_artists: list[float]
 
     @classmethod
     def of(cls, background: Background) -> "Quantiles":
         """Say what they are between works of one artist, and of two."""
+        step = len(background.same_artist) // 20
         return cls(
             text=background.describe(),
-            same_artist=list(background.same_artist),
-            other_artists=list(background.other_artists),
+            same_artist=list(background.same_artist[::step]),
+            other_artists=list(background.other_artists[::step]),
         )
 
 

@@ -87,14 +87,14 @@ async function browse(signal, place) {
 async function ask(signal, place) {
   const chosen = choice(["like", "unlike", "where", "not", "box", "k", "min_score", "spread", "exact"]);
   if (!chosen.has("k")) chosen.set("k", FIRST);
-  const { hits: found, background, notes } = await api.similar(chosen, signal);
+  const { hits: found, background } = await api.similar(chosen, signal);
   const order = params().get("sort"), year = ({ work }) => work.year ?? Infinity;
   if (order === "name") found.sort((a, b) => `${a.work.artist} ${a.work.name}`.localeCompare(`${b.work.artist} ${b.work.name}`));
   if (order === "year") found.sort((a, b) => year(a) - year(b));
   if (order === "-year") found.sort((a, b) => (b.work.year ?? -Infinity) - (a.work.year ?? -Infinity));
   empty(found.length);
   say(order ? counted(found.length, "work") : `${counted(found.length, "work")}, the most alike first`);
-  $("#background").textContent = [background?.text, ...(notes ?? [])].filter(Boolean).join(" ");
+  $("#background").textContent = background?.text ?? "";
   $("#more").hidden = found.length < Number(chosen.get("k")) || found.length >= 1000;
   $("#wall").hidden = true;
   $("#hits").hidden = false;

@@ -70,7 +70,7 @@ const compare = (work) => make("a", { href: `/compare?${new URLSearchParams({ on
 async function neighbours() {
   const answer = await attempt(() => api.similar(new URLSearchParams({ like: id, k: NEAR })));
   if (!answer) return;
-  $("#background").textContent = [answer.background?.text, ...(answer.notes ?? [])].filter(Boolean).join(" ");
+  $("#background").textContent = answer.background?.text ?? "";
   new Wall($("#near"), card((work) => [moreLike(work), compare(work)]), { lines: 1, size: 180 }).showAll(answer.hits);
 }
 
