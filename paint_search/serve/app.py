@@ -40,6 +40,7 @@ from paint_search.serve.api import api
 from paint_search.serve.door import Door
 from paint_search.serve.gallery import Gallery
 from paint_search.serve.pages import pages
+from paint_search.serve.schemas import Problem
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -204,12 +205,14 @@ def make_app(gallery: Gallery, door: Door) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,  # what clients made of it call it
     )
     app.state.gallery, app.state.door = gallery, door
     app.include_router(api)
     app.include_router(pages(app.state))
+    described = app.openapi()  # which is kept
+    described["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     if door.token is not None:
-        described = app.openapi()  # which is kept
         described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         described["security"] = [{"token": []}]
     for kind, handler in _handlers(gallery).items():

@@ -7,15 +7,17 @@ from fastapi import Depends, Path, Query, Request, Response
 from pydantic import StringConstraints
 
 from paint_search.errors import UnknownError
-from paint_search.serve import schemas
 from paint_search.serve.gallery import Gallery
 from paint_search.serve.pictures import UPLOADED, jpeg, thumbnail
 
 PICTURE: Final = {"description": "a JPEG", "content": {"image/jpeg": {}}}
+_PROBLEM: Final = "#/components/schemas/Problem"
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     code: {
         "description": words,
-        "content": {"application/problem+json": {"schema": schemas.Problem.model_json_schema()}},
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
     }
     for code, words in {
         "4XX": "the request cannot be answered; the detail says why, and what to do",
@@ -25,7 +27,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 RAW: Final = {
     "requestBody": {
         "required": True,
-        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 _CACHED: Final = {"Cache-Control": "private, max-age=300"}
