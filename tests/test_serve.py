@@ -288,9 +288,17 @@ def test_a_picture_that_has_gone_and_an_index_that_has_gone(museum: Path, tmp_pa
         assert server.http.get("/v1/studies").status_code == 200
 
 
-def test_requests_made_of_the_description_meet_what_it_says(served: Served, tmp_path: Path) -> None:
+def test_requests_made_of_the_description_meet_what_it_says(
+    served: Served, picture: bytes, tmp_path: Path
+) -> None:
     settings = ["--max-examples", "3", "--seed", "1", "--no-color", "--request-timeout", "60"]
-    program = "from schemathesis.cli import schemathesis; schemathesis()"
+    (tmp_path / "picture.jpg").write_bytes(picture)
+    program = (  # what a picture is, the description cannot say
+        "import pathlib, schemathesis; from hypothesis import strategies as st; "
+        "picture = pathlib.Path('picture.jpg').read_bytes(); "
+        "schemathesis.openapi.media_type('application/octet-stream', st.just(picture)); "
+        "from schemathesis.cli import schemathesis; schemathesis()"
+    )
     run = subprocess.run(
         [sys.executable, "-c", program, "run", f"{served.url}/v1/openapi.json", *settings],
         capture_output=True,
