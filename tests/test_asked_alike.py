@@ -216,6 +216,8 @@ def test_same_artist_or_not(academy: Path, tmp_path: Path) -> None:
     # A probability of 1e-12 differs in its last digits by how the vectors lie in memory.
     assert replace(theirs, probability=ours.probability) == ours
     assert theirs.probability == pytest.approx(ours.probability)
+    pairs = [frozenset((pair.one.id, pair.other.id)) for pair in ours.references]
+    assert len(set(pairs)) == len(pairs) == 6
 
 
 def test_what_is_known_of_the_index(index: Index, client: Client) -> None:

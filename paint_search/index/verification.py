@@ -291,7 +291,8 @@ class Verifier:
         self, calibration: Calibration, score: float, without: set[str | None]
     ) -> tuple[Reference, ...]:
         """Return the pairs nearest in score, of one artist and of two, that are still indexed."""
-        near = sorted(calibration.references, key=lambda pair: abs(pair[3] - score))
+        drawn = {frozenset(pair[:2]): pair for pair in calibration.references}  # some twice
+        near = sorted(drawn.values(), key=lambda pair: abs(pair[3] - score))
         fresh = [pair for pair in near if not without & {pair[0], pair[1]}]
         kinds = ([pair for pair in fresh if pair[2] is kind][:_SHOWN] for kind in (True, False))
         chosen = [pair for both in zip(*kinds, strict=False) for pair in both]
