@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from conftest import TOKEN, copy_tree
 from pages import running_browser
 from serving import Served, serving
 
@@ -395,6 +396,22 @@ def test_a_view_is_accessible_and_fits_a_phone(
             tab.emulate_media(color_scheme=scheme)
             found = axe.Axe().run(tab).response["violations"]
             assert [one for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_who_has_the_token_is_let_in(browser: Browser, served: Served, tmp_path: Path) -> None:
+    home = copy_tree(served.folder.parent, tmp_path / "home")
+    with (
+        serving(home / ".paint-search", token=TOKEN) as closed,
+        at(browser, closed, "/artists") as tab,
+    ):
+        assert tab.url == f"{closed.url}/login?next=/artists"
+        tab.get_by_label("Token").fill("another one altogether")
+        tab.keyboard.press("Enter")
+        status(tab, "not the token")
+        tab.get_by_label("Token").fill(TOKEN)
+        tab.keyboard.press("Enter")
+        tab.wait_for_url(f"{closed.url}/artists")
+        status(tab, "4 artists")
 
 
 def test_the_keyboard_alone_is_enough(browser: Browser, served: Served, works: list[Any]) -> None:
