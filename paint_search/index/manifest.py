@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from paint_search.compress.record import Compression
-from paint_search.errors import ManifestError, StoreError, UnknownError, UsageError
+from paint_search.errors import (
+    IndexMissingError,
+    ManifestError,
+    StoreError,
+    UnknownError,
+    UsageError,
+)
 from paint_search.files import read_json, replacing
 from paint_search.indexer.backbones.engines import EngineChoice
 from paint_search.indexer.backbones.registry import BackboneRecord
@@ -168,11 +174,17 @@ class Manifest:
         """Read the manifest of the index in ``folder``.
 
         Raises:
+            IndexMissingError: there is none.
             ManifestError: damaged, or of a newer format than this program knows.
         """
         file = folder / MANIFEST
         try:
             return cls._checked(read_json(file), str(file))
+        except FileNotFoundError as error:
+            raise IndexMissingError(
+                f"there is no index in {folder} any more: it was moved or deleted; open it where "
+                "it is, or run paint-search index"
+            ) from error
         except (OSError, *_DAMAGE) as error:
             raise ManifestError(
                 f"{file} is damaged ({type(error).__name__}: {error}); restore it from a backup, "
