@@ -12,8 +12,9 @@ command behind ``$``. A ```` ```python ```` block is executed, and what it print
     <!-- not run: REASON -->   never run: it needs a server, a GPU, weights, ...
 
 In outputs, a line ``...`` stands for any lines. Durations, rates, sizes and digests are not
-compared, other decimal fractions within a few hundredths, since processors round differently. Each
-page begins in a folder of its own, ``/home/ann``, which holds
+compared, other decimal fractions within a few hundredths, since processors round differently. What
+``paint-search serve`` starts answers at 127.0.0.1:7700 until the page ends, as far as that can see:
+it has a free port. Each page begins in a folder of its own, ``/home/ann``, which holds
 
     paintings/   the demo's pictures and works.csv
     query.jpg    one of them, smaller
@@ -35,17 +36,18 @@ import tempfile
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from conftest import Cli, copy_tree
+from conftest import COMMAND, Cli, copy_tree
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 HOME = "/home/ann"
+SERVER = "http://127.0.0.1:7700"
 
 _MARKER = re.compile(r"<!-- (slow|not run): (\S.*) -->\s*")
-_MEASURED = re.compile(r"\d[\d.,]*(?= ?(?:s|ms|images/s|MB|GB)\b)|\b[0-9a-f]{16}\b")
+_MEASURED = re.compile(r"\d[\d.,]*(?= ?(?:s|ms|images/s|MB|GB)\b)|(?<!\.)\b[0-9a-f]{16}\b")
 _FRACTION = re.compile(r"(?<![\w.])-?\d+\.\d+(?![\w.]*[\w])")
 
 
@@ -131,6 +133,14 @@ class Reader:
     home: Path
     cli: Cli = field(default_factory=Cli)
     names: dict[str, Any] = field(default_factory=dict)
+    url: str = SERVER  #: of the server that was started
+    leave: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.leave.close()
 
     def run(self, step: Step) -> list[str]:
         """Run a step and return what it printed.
@@ -138,14 +148,20 @@ class Reader:
         Raises:
             AssertionError: it failed, and no error is shown.
         """
-        output, failed = self._python(step) if step.language == "python" else self._shell(step.code)
-        lines = [line.rstrip() for line in output.replace(str(self.home), HOME).splitlines()]
+        code = step.code.replace(SERVER, self.url)
+        output, failed = (
+            self._python(code, step.line) if step.language == "python" else self._shell(code)
+        )
+        output = output.replace(str(self.home), HOME).replace(self.url, SERVER)
+        lines = [line.rstrip() for line in output.splitlines()]
         meant = any(line.startswith("error: ") for line in step.shown or [])
         assert failed == meant, "\n".join([step.code, *lines])
         return lines
 
     def _shell(self, code: str) -> tuple[str, bool]:
         match shlex.split(code, comments=True):
+            case ["paint-search", "serve", *arguments]:
+                return self._serve(arguments), False
             case ["paint-search", *arguments]:
                 outcome = self.cli(*arguments)
                 return outcome.output, outcome.code != 0
@@ -155,9 +171,25 @@ class Reader:
         done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
         return done.stdout + done.stderr, done.returncode != 0
 
-    def _python(self, step: Step) -> tuple[str, bool]:
+    def _serve(self, arguments: list[str]) -> str:
+        """Start a server, which ends when the page does, and return what it said by then."""
+        server = self.leave.enter_context(
+            subprocess.Popen(
+                [*COMMAND, "serve", *arguments, "--port", "0", "--no-open"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        )
+        self.leave.callback(server.terminate)
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        self.url = said.split()[0]
+        return said
+
+    def _python(self, code: str, line: int) -> tuple[str, bool]:
         output = io.StringIO()
-        code = "\n" * step.line + step.code  # so that a traceback names the page's line
+        code = "\n" * line + code  # so that a traceback names the page's line
         with contextlib.redirect_stdout(output):
             try:
                 exec(compile(code, "<page>", "exec"), self.names)
@@ -242,8 +274,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         furnished = furnish(Path(folder) / "home")
         for page in pages:
-            reader = Reader(copy_tree(furnished, Path(folder) / page.stem))
-            with contextlib.chdir(reader.home):
+            home = copy_tree(furnished, Path(folder) / page.stem)
+            with Reader(home) as reader, contextlib.chdir(home):
                 _visit(page, reader, write=arguments.write, slow=arguments.slow)
 
 

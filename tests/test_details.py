@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from scipy.signal import correlate2d
+from serving import serving
 
-from paint_search import Index, UsageError, studies
+from paint_search import Client, Index, UsageError, studies
 from paint_search.eval import localisation_precision, overlap
 from paint_search.search import GRID, LENGTH, Template, agreement, lay, pack
 
@@ -67,6 +68,16 @@ def test_a_detail_is_found_where_it_was_pasted(gallery: Path) -> None:
         x, y, width, height = hit.box or (0, 0, 0, 0)
         assert 0 <= x < x + width <= SIZE
         assert 0 <= y < y + height <= SIZE
+
+
+def test_a_server_finds_the_same(gallery: Path) -> None:
+    with Index.open(gallery / ".paint-search") as index:
+        there = index.similar("painter 0/source.png", 3, box=DETAIL)
+    with serving(gallery / ".paint-search") as server, Client(server.url) as client:
+        hits = client.similar("painter 0/source.png", 3, box=DETAIL)
+        with pytest.raises(UsageError, match="leaves the picture"):
+            client.similar("painter 0/source.png", box=(300, 0, 90, 90))
+    assert [(hit.path, hit.box) for hit in hits] == [(hit.path, hit.box) for hit in there]
 
 
 def test_filters_hold_for_details(gallery: Path) -> None:

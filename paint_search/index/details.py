@@ -210,7 +210,7 @@ class Details:
         if fit is None:
             raise UnknownError(
                 "there are no details here to search; paint-search index "
-                f"{collection.root} {argument('details', option='--details')} builds them"
+                f"{collection.root} --details builds them"
             )
         self.fit = fit
         rows = _open_rows(folder)
