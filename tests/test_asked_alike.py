@@ -254,5 +254,5 @@ def test_a_picture_that_cannot_be_read(client: Client, tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(stream, "PNG")
     with pytest.raises(ImageError, match="above this server's limit"):
         client.similar(stream.getvalue())
-    with pytest.raises(UnknownError):
+    with pytest.raises(UsageError, match=r"there/is-none\.jpg is neither"):
         client.similar("there/is-none.jpg")

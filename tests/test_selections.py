@@ -23,10 +23,10 @@ def test_a_selection_keeps_its_order_and_outlives_the_index_that_saved_it(studio
         works = list(index.paintings())
         ids = [works[row].id for row in (7, 2, 2, 5)]
         index.save_selection("hands", ids)
-        index.save_selection(" Mädchen/../.. ", [], excluded=True)
+        index.save_selection(" Mädchen .. ", [], excluded=True)
     with Index.open() as index:
         maidens, hands = index.selections()
-        assert (maidens.name, maidens.excluded, maidens.ids) == ("Mädchen/../..", True, ())
+        assert (maidens.name, maidens.excluded, maidens.ids) == ("Mädchen ..", True, ())
         assert (hands.name, hands.excluded, list(hands.ids)) == (
             "hands",
             False,
@@ -35,12 +35,12 @@ def test_a_selection_keeps_its_order_and_outlives_the_index_that_saved_it(studio
         assert [work.path for work in index.selected("hands")] == list(hands.paths)
         index.save_selection("hands", ids[:1])
         assert index.selection("hands").paths == (works[7].path,)
-        index.delete_selection("Mädchen/../..")
+        index.delete_selection("Mädchen ..")
         assert [one.name for one in index.selections()] == ["hands"]
     assert sorted(path.name for path in Path().iterdir()) == [".paint-search", "paintings"]
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[2J", "\u202e", "x" * 201, "\udcff"])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[2J", "\u202e", "x" * 201, "a/b", "\udcff"])
 def test_a_name_that_is_none_is_refused(studio: Path, name: str) -> None:
     with Index.open() as index:
         with pytest.raises(UsageError, match="names no selection"):
@@ -119,14 +119,14 @@ def test_a_selection_is_listed_and_exported(studio: Path, cli: Cli) -> None:
 def test_a_selection_as_a_manifest_of_iiif(studio: Path) -> None:
     with Index.open() as index:
         works = list(index.paintings())[:3]
-        selection = index.save_selection("a/b ü", [work.id for work in works])
+        selection = index.save_selection("a&b ü", [work.id for work in works])
     sizes = {work.id: (30 + row, 20) for row, work in enumerate(works[:2])}
     made = json.loads(json.dumps(iiif_manifest(selection, works, "http://host:7700/", sizes)))
     assert (made["type"], made["id"]) == (
         "Manifest",
-        "http://host:7700/v1/selections/a%2Fb%20%C3%BC/iiif",
+        "http://host:7700/v1/selections/a%26b%20%C3%BC/iiif",
     )
-    assert made["label"] == {"none": ["a/b ü"]}
+    assert made["label"] == {"none": ["a&b ü"]}
     assert [(one["width"], one["height"]) for one in made["items"]] == [(30, 20), (31, 20)]
     for canvas, work in zip(made["items"], works, strict=False):
         (page,) = canvas["items"]

@@ -178,7 +178,12 @@ def test_what_cannot_be_looked_for(served: Served, works: list[Any]) -> None:
     # A text is never taken for a file of the server.
     assert "is no id" in problem(http.get("/v1/similar", params={"like": "/etc/hostname"}), 404)
     assert "nothing at" in problem(http.get("/v1/nonsense"), 404)
-    assert problem(http.delete("/v1/works"), 405)
+    refused = http.delete(f"/v1/works/{works[0]['id']}")
+    assert problem(refused, 405)
+    assert refused.headers["allow"] == "GET"
+    unknown = http.put("/v1/selections/a", json={"ids": ["none"]})
+    assert "is no id of this index" in problem(unknown, 404)
+    assert http.post("/v1/selections/a").headers["allow"] == "DELETE, GET, PUT"
 
 
 def test_more_than_may_be_sent_and_asked(museum: Path, tmp_path: Path, picture: bytes) -> None:

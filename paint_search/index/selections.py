@@ -237,10 +237,10 @@ def _said(value: object) -> dict[str, list[str]]:
 def _checked(name: Any) -> str:
     """Return a name as it is kept; UnknownError where it is none."""
     known = composed(name).strip() if isinstance(name, str) else ""
-    if not (0 < len(known) <= _LONGEST and known.isprintable()):
+    if not (0 < len(known) <= _LONGEST and known.isprintable()) or "/" in known:
         raise UnknownError(
             f"{str(name)[:_LONGEST]!r} names no selection: use up to {_LONGEST} letters, digits "
-            "and signs"
+            "and signs, without /"
         )
     return known
 

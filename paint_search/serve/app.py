@@ -20,7 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paint_search.errors import (
@@ -221,14 +221,12 @@ def make_app(gallery: Gallery, door: Door) -> ASGIApp:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return how a path may be asked; Starlette says what the first route at it takes."""
-    found = {
-        method
-        for route in request.app.router.routes
-        if isinstance(route, Route) and route.path_regex.match(request.url.path)
-        for method in route.methods or ()
-    }
-    return sorted(found)
+    """Return how a path may be asked, as the description has it; pages are only read."""
+    path = request.url.path
+    for described, asked in request.app.openapi()["paths"].items():
+        if compile_path(described)[0].match(path):
+            return sorted(map(str.upper, asked))
+    return ["POST"] if path == "/login" else ["GET"]
 
 
 def _handlers(gallery: Gallery) -> dict[type[Exception], Callable[[Request, Any], Response]]:

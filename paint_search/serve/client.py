@@ -180,7 +180,10 @@ class Client:
 
     def get(self, painting: str | Path) -> Painting:
         """Return the painting with this id or path; see ``Index.get``."""
-        return _painting(self._ask("GET", f"works/{_id_of(painting)}"))
+        try:
+            return _painting(self._ask("GET", f"works/{_id_of(painting)}"))
+        except UnknownError:
+            raise UnknownError(f"{painting} is not in the index at {self._url}") from None
 
     def __contains__(self, painting: object) -> bool:
         if isinstance(painting, Painting):
@@ -311,7 +314,13 @@ class Client:
 
     def _named(self, query: Query) -> str:
         if isinstance(query, str | Path) and not Path(query).is_file():
-            return _id_of(query)
+            try:
+                return self.get(query).id
+            except UnknownError:
+                raise UsageError(
+                    f"{query} is neither an image file here nor a painting of the index at "
+                    f"{self._url}"
+                ) from None
         return str(self._ask("POST", "pictures", content=_bytes_of(query))["id"])
 
     def _ask(self, method: str, path: str, **request: Any) -> Any:
