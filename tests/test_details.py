@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,26 @@ SIZE = 320
 DETAIL = (90, 70, 150, 140)  # of the picture that it is cut from
 PASTED = (40, 150, 150, 140)  # in the work "host"
 
+#: The command line, killed where it is about to do something for the n-th time: Python tells an
+#: audit hook of each file that is opened, and of each that is renamed.
+KILLED = """
+import os, signal, sys
+
+what, ending, left, *arguments = sys.argv[1:]
+times = [int(left)]
+
+def watch(event, args):
+    if event == what and str(args[0]).endswith(ending) and (what != "open" or args[1] == "a"):
+        times[0] -= 1
+        if not times[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+from paint_search.cli.app import main
+sys.argv = ["paint-search", *arguments]
+sys.addaudithook(watch)
+main()
+"""
+
 
 def blots(seed: int) -> Image.Image:
     """A picture that has no like: coloured blots, coarse and fine."""
@@ -31,6 +55,13 @@ def blots(seed: int) -> Image.Image:
         coarse = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
         made += weight * np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
     return Image.fromarray(made.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
+
+
+def killed(what: str, ending: str, time: int, *arguments: object) -> None:
+    """Run the command line, and kill it at that moment."""
+    asked = map(str, (what, ending, time, *arguments))
+    done = subprocess.run([sys.executable, "-c", KILLED, *asked], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +212,101 @@ def test_a_run_that_is_stopped_goes_on(tmp_path: Path) -> None:
         assert 0 < stopped.added < 6
         rest = index.build_details()
         assert stopped.added + rest.added == rest.paintings == 6
+
+
+def test_killed_at_any_moment_it_goes_on_and_finds_the_same(tmp_path: Path, cli: Cli) -> None:
+    works, folder = tmp_path / "works", tmp_path / ".paint-search"
+    works.mkdir()
+    for number in range(6):
+        blots(number).save(works / f"{number}.png")
+    source, host = blots(100), blots(101)
+    x, y, width, height = DETAIL
+    host.paste(source.crop((x, y, x + width, y + height)), PASTED[:2])
+    host.save(works / "host.png")
+    ask = ("index", works, "--index", folder)
+    boxed = ("similar", tmp_path / "source.png", "--box", ",".join(map(str, DETAIL)))
+    boxed += ("--index", folder)
+
+    def found() -> list[tuple[str, object, float]]:
+        hits = cli.ok(*boxed, "--json").json["hits"]
+        return [(hit["path"], hit["box"], hit["score"]) for hit in hits]
+
+    def counts() -> tuple[int, set[str]]:
+        left = {one.name for one in folder.glob("details*") if one.is_dir()}
+        return cli.ok("info", "--index", folder, "--json").json["details"][0], left
+
+    source.save(tmp_path / "source.png")
+    # A row has been written, and not yet whose it is; of the next a part.
+    killed("open", "ids.bin", 4, *ask, "--backbone", "builtin", "--details")
+    with (folder / "details" / "rows.u8").open("ab") as stream:
+        stream.write(bytes(1000))
+    assert counts()[0] == 3
+    assert "details of 3 of 7 paintings were searched" in cli.ok(*boxed).err
+    said = cli.ok(*ask, "--details").err
+    assert "details of 7 paintings" in said
+    assert "4 new or changed" in said
+    whole = found()
+    assert len(whole) == 7
+    assert whole[0][0] == "host.png"
+    shutil.rmtree(folder / "details")
+    with Index.open(folder) as again:
+        assert again.build_details().added == 7
+        hits = [hit.to_dict() for hit in again.similar(tmp_path / "source.png", box=DETAIL)]
+    assert [(hit["path"], hit["box"], hit["score"]) for hit in hits] == whole
+    # Rows of what has gone are left out of a second folder, which takes the place of the first; one
+    # that had its place before is still there.
+    (works / "0.png").unlink()
+    shutil.copytree(folder / "details", folder / "details.old")
+    killed("os.rename", "details.new", 1, *ask, "--prune")
+    assert counts()[0] == 6
+    left = found()
+    assert left[0] == whole[0]
+    assert {path for path, *_ in left} == {work.name for work in works.iterdir()}
+    assert "details of 6 paintings" in cli.ok(*ask).err
+    assert counts() == (6, {"details"})
+
+
+def test_a_small_detail_of_a_large_scan_is_found_in_a_tile(tmp_path: Path, cli: Cli) -> None:
+    works, folder = tmp_path / "works", tmp_path / ".paint-search"
+    works.mkdir()
+    for number in range(6):
+        blots(number).save(works / f"{number}.png")
+    source, scan = blots(100), Image.new("RGB", (4 * SIZE + 200, 3 * SIZE))
+    for number in range(15):
+        scan.paste(blots(number + 10), (number % 5 * SIZE, number // 5 * SIZE))
+    x, y, width, height = DETAIL
+    pasted = (1180, 230, *DETAIL[2:])  # a tenth of the longer side, and within one tile
+    scan.paste(source.crop((x, y, x + width, y + height)), pasted[:2])
+    source.save(works / "source.png")
+    index = ("--index", folder)
+    cli.ok("index", works, "--backbone", "builtin", "--details", *index)
+    scan.save(works / "scan.png")
+    killed("open", "details/rows.u8", 1, "index", works, *index)  # the tiles have been written
+    assert "1 new or changed" in cli.ok("index", works, *index).err
+    ask = ("similar", "source.png", "--box", ",".join(map(str, DETAIL)), "--json", *index)
+
+    def first() -> tuple[str, float]:
+        hits = cli.ok(*ask).json["hits"]
+        assert len({hit["path"] for hit in hits}) == len(hits) == 7
+        return hits[0]["path"], overlap(hits[0]["box"], pasted)
+
+    path, overlapping = first()
+    assert path == "scan.png"
+    assert overlapping > 0.4
+    codes = GRID * GRID * LENGTH
+    whole, tiles = 8 * (codes + 16 + 24), 16 * codes + 16 + 16
+    assert cli.ok("info", *index, "--json").json["details"] == [8, whole + tiles]
+    # A folder of an earlier version has no tiles: it is searched as it is, and the next run adds
+    # them; a scan that is no longer large has them no more.
+    shutil.rmtree(folder / "details" / "tiles")
+    assert first()[1] < 0.1
+    assert "details of 8 paintings" in (said := cli.ok("index", works, *index).err)
+    assert "1 new or changed" in said
+    assert first() == (path, overlapping)
+    scan.resize((700, 480)).save(works / "scan.png")
+    assert "1 new or changed" in cli.ok("index", works, *index).err
+    assert not (folder / "details" / "tiles" / "rows.u8").stat().st_size
+    assert cli.ok("info", *index, "--json").json["details"][0] == 8
 
 
 def test_details_pasted_into_others_are_looked_for(gallery: Path, tmp_path: Path, cli: Cli) -> None:

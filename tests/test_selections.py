@@ -40,7 +40,9 @@ def test_a_selection_keeps_its_order_and_outlives_the_index_that_saved_it(studio
     assert sorted(path.name for path in Path().iterdir()) == [".paint-search", "paintings"]
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[2J", "\u202e", "x" * 201, "a/b", "\udcff"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "a\nb", "a\x1b[2J", "\u202e", "x" * 201, "a/b", "\udcff"]
+)
 def test_a_name_that_is_none_is_refused(studio: Path, name: str) -> None:
     with Index.open() as index:
         with pytest.raises(UsageError, match="names no selection"):

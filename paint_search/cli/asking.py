@@ -19,7 +19,7 @@ from paint_search.cli.output import (
     Works,
     command,
 )
-from paint_search.errors import UsageError, readable
+from paint_search.errors import UsageError, counted, readable
 
 if TYPE_CHECKING:
     from paint_search.index.verification import Verdict
@@ -97,6 +97,12 @@ def similar(
         background = None
         if box is None:
             background = manifest.background_of("compact" if compact_only else manifest.searched)
+        else:
+            from paint_search.index.details import size_of
+
+            built, total = size_of(collection.folder)[0], len(collection)
+            if built < total:
+                output.note(f"details of {built:,} of {counted(total, 'painting')} were searched")
         files = [collection.locate(hit.painting) for hit in hits]
         asked = []
         if sheet or html:

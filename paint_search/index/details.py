@@ -1,14 +1,15 @@
 """Search by a detail: local vectors of every painting, and where in them a detail is found.
 
 In come paintings and boxes, out go hits with boxes. The local vectors lie in the index folder, one
-row a painting behind the other, so that a killed run loses the last rows at most; the next run
-embeds what is new or changed, and takes out what has gone.
+row a painting behind the other, and those of the tiles of large ones beside them, so that a killed
+run loses the last rows at most; the next run embeds what is new or changed, and takes out what has
+gone.
 """
 
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -43,6 +44,7 @@ from paint_search.search.details import GRID, LENGTH, Template, agreement, lay, 
 
 FOLDER: Final = "details"
 _FIT: Final = "fit.safetensors"
+_TILED: Final = "tiles"
 
 #: Left, top, width and height in pixels of a picture as it is shown.
 Box = tuple[int, int, int, int]
@@ -51,6 +53,15 @@ Box = tuple[int, int, int, int]
 _DIGEST: Final = 16
 _HEAD: Final = _DIGEST + 4 * 2
 _ROW: Final = _HEAD + GRID * GRID * LENGTH
+
+#: Rows and columns of tiles of a large painting, and bytes of a row of them: the hash, and codes.
+TILES: Final = 4
+_TILES_ROW: Final = _DIGEST + TILES**2 * GRID * GRID * LENGTH
+
+#: The longer side of a large painting, in sides of the square that the backbone sees. A tile of one
+#: has two pixels then for each that is seen, along each side; and as it costs as much as 16 others,
+#: it should have much to show.
+_LARGE: Final = 8
 
 #: Paintings that the principal components are learned from.
 _SAMPLE: Final = 500
@@ -111,8 +122,8 @@ class Fit:
         return _unit((_unit(places) - self.mean) @ self.axes)
 
     def encode(self, places: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Return the packed codes of a painting's local vectors, (GRID, GRID, c); 0 stays 0."""
-        inside = places.any(axis=2, keepdims=True)
+        """Return the packed codes of local vectors, (..., c); 0 stays 0."""
+        inside = places.any(axis=-1, keepdims=True)
         return pack(np.where(inside, self.code(places), 0))
 
 
@@ -142,6 +153,36 @@ class Eyes:
         places = self.see(_without_margin(seen)[np.newaxis])[0]
         return np.where(_inside(seen.size)[..., None], places, 0), seen
 
+    def look_closely(self, picture: Picture) -> NDArray[np.float32]:
+        """Return the local vectors of a picture's tiles, (TILES**2, GRID, GRID, c), row by row.
+
+        Raises:
+            ImageError: it is none.
+        """
+        side = self.square.size
+        larger = replace(self.square, size=TILES * side)
+        seen = decode(Path(picture) if isinstance(picture, str) else picture, larger)
+        places = self.see(_tiles(_without_margin(seen)))
+        return np.where(_tiles(_inside(seen.size, TILES * GRID))[..., None], places, 0)
+
+    def grids(self, picture: Picture, fit: Fit) -> tuple[NDArray[np.int8], tuple[int, int]]:
+        """Return the codes of a picture, (n, GRID, GRID, LENGTH), and its width and height.
+
+        First those of the whole picture, then those of the tiles of a large one.
+
+        Raises:
+            ImageError: it is none.
+        """
+        places, seen = self.look(picture)
+        codes = fit.encode(places)[np.newaxis]
+        if self.is_large(seen.size):
+            codes = np.concatenate([codes, fit.encode(self.look_closely(picture))])
+        return codes, seen.size
+
+    def is_large(self, size: tuple[int, int]) -> bool:
+        """Tell whether a picture of this width and height is looked at in tiles too."""
+        return max(size) >= _LARGE * self.square.size
+
     def size(self, picture: Picture) -> tuple[int, int]:
         """Return width and height of a picture in pixels as it is shown."""
         return decode_query(picture, replace(self.square, size=32), "looked for").size
@@ -161,7 +202,10 @@ class Eyes:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A painting in which a detail may lie: its row, where, how well, and as which template."""
+    """A painting in which a detail may lie: its row, where, how well, and as which template.
+
+    ``part`` is 0 where it lies in the whole picture, else the number of the tile, from 1.
+    """
 
     row: int
     template: Template
@@ -169,6 +213,7 @@ class Found:
     at: list[int]
     score: float
     cosine: float
+    part: int = 0
 
     def box(self, size: tuple[int, int]) -> Box:
         """Return where it lies in the painting, of so many pixels, as it is shown."""
@@ -178,6 +223,10 @@ class Found:
             across, down = self.transform([[columns / 2, rows / 2]])[0]
             scale = float(self.transform.scale)
         left, top, side, _ = Preprocessing(GRID, "pad").seen(size)
+        if self.part:
+            side /= TILES
+            row, column = divmod(self.part - 1, TILES)
+            left, top = left + column * side, top + row * side
         ends = []
         for start, middle, length, most in (
             (left, across, self.template.width, size[0]),
@@ -196,6 +245,7 @@ class Details:
 
     Attributes:
         ids: of the paintings, (n,).
+        bytes_on_disk: of their rows.
         eyes: that have seen them.
         fit: how local vectors become codes.
 
@@ -205,7 +255,6 @@ class Details:
     """
 
     def __init__(self, collection: Collection) -> None:
-        folder = collection.folder / FOLDER
         fit = _read_fit(collection)
         if fit is None:
             raise UnknownError(
@@ -213,9 +262,19 @@ class Details:
                 f"{collection.root} --details builds them"
             )
         self.fit = fit
+        folder = _lie_in(collection.folder)
         rows = _open_rows(folder)
         self.ids = rows.ids
+        self.bytes_on_disk = rows.bytes_on_disk
         self._view = rows.view(self.ids)
+        self._tiled = np.zeros(0, dtype=np.intp)  # the rows of large paintings
+        if (folder / _TILED).is_dir():
+            tiles, digests = _open_tiles(folder), dict(_digests(rows))
+            places = {one: row for row, one in enumerate(self.ids)}
+            tiled = [one for one, digest in _digests(tiles) if digests.get(one) == digest]
+            self._tiled = np.array([places[one] for one in tiled], dtype=np.intp)
+            self._tiles = tiles.view(tiled)
+            self.bytes_on_disk += tiles.bytes_on_disk
         self.eyes = Eyes(collection)
 
     def templates(self, picture: Picture, box: Box) -> list[Template]:
@@ -253,6 +312,18 @@ class Details:
         width, height = np.frombuffer(self._view[row][_DIGEST:_HEAD].tobytes(), dtype=np.int32)
         return int(width), int(height)
 
+    def codes(self, start: int, stop: int) -> NDArray[np.int8]:
+        """Return the codes of the whole paintings in these rows, (n, GRID, GRID, LENGTH)."""
+        return _codes(self._view[start:stop], _HEAD)
+
+    def _blocks(self) -> Iterator[NDArray[np.int8]]:
+        """Yield the codes of all paintings, then those of the tiles of all large ones."""
+        for start in range(0, len(self.ids), _BLOCK):
+            yield self.codes(start, start + _BLOCK)
+        step = _BLOCK // TILES**2
+        for start in range(0, len(self._tiled), step):
+            yield _codes(self._tiles[start : start + step], _DIGEST)
+
     def find(
         self,
         templates: Sequence[Template],
@@ -260,7 +331,7 @@ class Details:
         *,
         may: NDArray[np.bool_],
         least: float = -1.0,
-        more: NDArray[np.int8] | None = None,
+        more: Sequence[NDArray[np.int8]] = (),
     ) -> list[Found]:
         """Return rows in which a detail lies best, checked geometrically, best first.
 
@@ -269,23 +340,44 @@ class Details:
             k: how many are wanted; four times as many are checked, and returned.
             may: which of the rows may be found.
             least: cosine.
-            more: codes of pictures that are not in this index, (m, GRID, GRID, LENGTH), whose rows
+            more: codes, as of ``Eyes.grids``, of pictures that are not in this index, whose rows
                 come after its own.
+
+        Where several tiles of a painting have it, the best counts.
         """
-        own = len(self.ids)
-        starts = range(0, own, _BLOCK)
-        blocks = (_codes(self._view[start : start + _BLOCK]) for start in starts)
-        lies = lay(templates, chain(blocks, () if more is None else (more,)))
-        score = np.where(may & (lies.cosine >= least), lies.score, -np.inf)
+        own, tiles = len(self.ids), TILES**2
+        lies = lay(templates, chain(self._blocks(), [np.concatenate(more)] if len(more) else []))
+        counts = [len(one) for one in more]
+        rows = np.concatenate(
+            [
+                np.arange(own),
+                np.repeat(self._tiled, tiles),
+                np.repeat(own + np.arange(len(more)), counts),
+            ]
+        )
+        parts = np.concatenate(
+            [np.zeros(own, dtype=np.intp), np.tile(np.arange(tiles) + 1, len(self._tiled)),
+             *(np.arange(count) for count in counts)]
+        )  # fmt: skip
+        score = np.where(may[rows] & (lies.cosine >= least), lies.score, -np.inf)
+        order = np.argsort(-score, kind="stable")
+        _, first = np.unique(rows[order], return_index=True)
         found = []
-        for row in np.argsort(-score, kind="stable")[: _CHECKED * k].tolist():
-            if score[row] == -np.inf:
+        for place in order[np.sort(first)][: _CHECKED * k].tolist():
+            if score[place] == -np.inf:
                 break
-            template, at = templates[int(lies.template[row])], lies.at[row].tolist()
-            codes = _codes(self._view[row])[0] if more is None or row < own else more[row - own]
+            row, part = int(rows[place]), int(parts[place])
+            if row >= own:
+                codes = more[row - own][part]
+            elif part:
+                codes = _codes(self._tiles[(place - own) // tiles], _DIGEST)[part - 1]
+            else:
+                codes = self.codes(row, row + 1)[0]
+            template, at = templates[int(lies.template[place])], lies.at[place].tolist()
             share, transform = agreement(template, codes)
-            worth = float(score[row]) * (1 + share)
-            found.append(Found(row, template, transform, at, worth, float(lies.cosine[row])))
+            worth = float(score[place]) * (1 + share)
+            cosine = float(lies.cosine[place])
+            found.append(Found(row, template, transform, at, worth, cosine, part))
         return sorted(found, key=lambda one: -one.score)
 
 
@@ -328,64 +420,85 @@ def build(
 ) -> DetailsSummary:
     """See to it that each painting of the index has its local vectors; see ``Index``."""
     eyes, folder = Eyes(collection, many=True), collection.folder / FOLDER
-    if not folder.is_dir() and (whole := folder.with_name(f"{FOLDER}.new") / _FIT).is_file():
-        whole.parent.rename(folder)  # a run was killed while they changed places
+    if (place := _lie_in(collection.folder)) != folder:
+        place.rename(folder)
+    for leftover in _beside(folder):
+        shutil.rmtree(leftover, ignore_errors=True)
     fit = _read_fit(collection)
     if fit is None:
         shutil.rmtree(folder, ignore_errors=True)  # of another backbone
         folder.mkdir(parents=True, exist_ok=True)
         fit = _learn(collection, eyes, folder)
-    rows = _open_rows(folder)
+    rows, tiles = _open_rows(folder), _open_tiles(folder)
     wanted = {record.id: _digest(record) for record in collection.store.scroll()}
-    held = dict(_digests(rows))
-    pending = [one for one, digest in wanted.items() if held.get(one) != digest]
+    current = _current(eyes, rows, tiles, wanted)
+    pending = [one for one in wanted if one not in current]
     added = lacking = 0
     records = (
         record for start in range(0, len(pending), _BLOCK)
         for record in collection.store.get(pending[start : start + _BLOCK]).values()
     )  # fmt: skip
     interrupted = False
-    for done, (record, row) in enumerate(_encoded(collection, eyes, fit, records), start=1):
-        if row is None:
+    for done, (record, made) in enumerate(_encoded(collection, eyes, fit, records), start=1):
+        if made is None:
             lacking += 1
         else:
+            row, close = made
+            if close is not None:  # first, as the row of the whole says that all is there
+                tiles.append([record.id], close[np.newaxis])
             rows.append([record.id], row[np.newaxis])
             added += 1
         report(Progress(done, len(pending)))
         if cancelled():
             interrupted = True
             break
-    rows.flush()
+    for cache in (tiles, rows):
+        cache.flush()
     kept = [one for one in rows.ids if one in wanted]
     removed = len(rows) - len(kept)
-    if rows.bytes_on_disk > len(kept) * (_ROW + _DIGEST):  # some have gone, or are there anew
-        rows = _rewritten(rows, kept, folder)
-    return DetailsSummary(added, removed, lacking, len(rows), rows.bytes_on_disk, interrupted)
+    digests = dict(_digests(rows))
+    tiled = [one for one, digest in _digests(tiles) if one in wanted and digests.get(one) == digest]
+    # Some have gone, or are there anew.
+    if rows.bytes_on_disk > len(kept) * (_ROW + _DIGEST) or (
+        tiles.bytes_on_disk > len(tiled) * (_TILES_ROW + _DIGEST)
+    ):
+        _rewrite(((rows, kept), (tiles, tiled)), folder)
+    count, size = size_of(collection.folder)
+    return DetailsSummary(added, removed, lacking, count, size, interrupted)
 
 
 def size_of(folder: Path) -> tuple[int, int]:
     """Return how many paintings of the index in a folder have details, and their bytes."""
-    if not (folder / FOLDER / _FIT).is_file():
+    place = _lie_in(folder)
+    if not (place / _FIT).is_file():
         return 0, 0
-    rows = _open_rows(folder / FOLDER)
-    return len(rows), rows.bytes_on_disk
+    rows = _open_rows(place)
+    tiles = _open_tiles(place).bytes_on_disk if (place / _TILED).is_dir() else 0
+    return len(rows), rows.bytes_on_disk + tiles
+
+
+#: The row of a painting, and that of its tiles.
+_Made = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 
 
 def _encoded(
     collection: Collection, eyes: Eyes, fit: Fit, records: Iterable[Record]
-) -> Iterator[tuple[Record, NDArray[np.uint8] | None]]:
-    """Yield each record with its row; None where its picture is not here, or is none."""
+) -> Iterator[tuple[Record, _Made | None]]:
+    """Yield each record with its row, and that of its tiles; None where there is no picture."""
 
-    def row(record: Record, file: Path) -> NDArray[np.uint8] | None:
+    def row(record: Record, file: Path) -> _Made | None:
         try:
-            places, seen = eyes.look(file)
+            (whole, *tiles), size = eyes.grids(file, fit)
         except ImageError:
             return None
-        head = _digest(record) + np.array(seen.size, dtype=np.int32).tobytes()
-        return np.frombuffer(head + fit.encode(places).tobytes(), dtype=np.uint8)
+        digest = _digest(record)
+        head = digest + np.array(size, dtype=np.int32).tobytes()
+        made = np.frombuffer(head + whole.tobytes(), dtype=np.uint8)
+        close = np.frombuffer(digest + np.array(tiles).tobytes(), dtype=np.uint8)
+        return made, close if tiles else None
 
     with ThreadPoolExecutor(cores(), thread_name_prefix="details") as pool:
-        under_way: deque[tuple[Record, Future[NDArray[np.uint8] | None]]] = deque()
+        under_way: deque[tuple[Record, Future[_Made | None]]] = deque()
         for record in records:
             file = collection.locate(Painting.from_payload(record.payload))
             under_way.append((record, pool.submit(row, record, file)))
@@ -416,7 +529,7 @@ def _learn(collection: Collection, eyes: Eyes, folder: Path) -> Fit:
 
 def _read_fit(collection: Collection) -> Fit | None:
     """Return what was learned for this index; None where nothing was, or of another backbone."""
-    file = collection.folder / FOLDER / _FIT
+    file = _lie_in(collection.folder) / _FIT
     if not file.is_file():
         return None
     try:
@@ -432,35 +545,63 @@ def _read_fit(collection: Collection) -> Fit | None:
     return Fit(mean, axes) if made_by == collection.manifest.backbone.fingerprint else None
 
 
+def _lie_in(home: Path) -> Path:
+    """Return the folder of the details: of a run killed as they changed places, the fresh one."""
+    folder = home / FOLDER
+    fresh, _ = _beside(folder)
+    return fresh if not folder.is_dir() and (fresh / _FIT).is_file() else folder
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    """Return the folder that is to take the place of this one, and that which it then has."""
+    return folder.with_name(f"{FOLDER}.new"), folder.with_name(f"{FOLDER}.old")
+
+
 def _open_rows(folder: Path) -> FeatureCache:
     return FeatureCache(folder, _ROW, sys.maxsize, np.uint8)
 
 
-def _rewritten(rows: FeatureCache, ids: Sequence[str], folder: Path) -> FeatureCache:
+def _open_tiles(folder: Path) -> FeatureCache:
+    return FeatureCache(folder / _TILED, _TILES_ROW, sys.maxsize, np.uint8)
+
+
+def _rewrite(parts: Sequence[tuple[FeatureCache, Sequence[str]]], folder: Path) -> None:
     """Keep these rows alone; killed half-way, the old ones or the new ones are there."""
-    fresh, old = (folder.with_name(f"{FOLDER}.{name}") for name in ("new", "old"))
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    made, view = _open_rows(fresh), rows.view(ids)
-    for start in range(0, len(ids), _BLOCK):
-        part = list(ids[start : start + _BLOCK])
-        made.append(part, view[start : start + len(part)])
-    made.flush()
+    fresh, old = _beside(folder)
+    for rows, ids in parts:
+        made = FeatureCache(
+            fresh / rows.folder.relative_to(folder), rows.dimension, sys.maxsize, np.uint8
+        )
+        view, step = rows.view(ids), _BLOCK * _ROW // rows.dimension
+        for start in range(0, len(ids), step):
+            part = list(ids[start : start + step])
+            made.append(part, view[start : start + len(part)])
+        made.flush()
     shutil.copyfile(folder / _FIT, fresh / _FIT)
     folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-    return _open_rows(folder)
+
+
+def _current(
+    eyes: Eyes, rows: FeatureCache, tiles: FeatureCache, wanted: Mapping[str, bytes]
+) -> set[str]:
+    """Return which paintings have the rows that they should have, of the files they should be."""
+    view, close = rows.view(rows.ids), dict(_digests(tiles))
+    sizes = np.ascontiguousarray(view[:, _DIGEST:_HEAD]).view(np.int32)
+    return {
+        one
+        for (one, digest), (width, height) in zip(_digests(rows), sizes.tolist(), strict=True)
+        if wanted.get(one) == digest
+        and (not eyes.is_large((width, height)) or close.get(one) == digest)
+    }
 
 
 def _digests(rows: FeatureCache) -> Iterator[tuple[str, bytes]]:
     """Yield the id of each row, and the hash of the file that it was made of."""
     ids = rows.ids
-    view = rows.view(ids)
-    for start in range(0, len(ids), _BLOCK):
-        part = view[start : start + _BLOCK]
-        for one, row in zip(ids[start:], part, strict=False):
-            yield one, row[:_DIGEST].tobytes()
+    for one, digest in zip(ids, rows.view(ids)[:, :_DIGEST], strict=True):
+        yield one, digest.tobytes()
 
 
 def _digest(record: Record) -> bytes:
@@ -471,10 +612,17 @@ def _digest(record: Record) -> bytes:
         return bytes(_DIGEST)
 
 
-def _codes(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return the codes, (n, GRID, GRID, LENGTH), of rows (n, _ROW) or of one."""
-    codes = np.ascontiguousarray(rows.reshape(-1, _ROW)[:, _HEAD:]).view(np.int8)
+def _codes(rows: NDArray[np.uint8], head: int) -> NDArray[np.int8]:
+    """Return the codes, (n, GRID, GRID, LENGTH), of rows (m, d) or of one, (d,), after a head."""
+    codes = np.ascontiguousarray(rows[..., head:]).view(np.int8)
     return codes.reshape(-1, GRID, GRID, LENGTH)
+
+
+def _tiles(square: NDArray[Any]) -> NDArray[Any]:
+    """Return the tiles, (TILES**2, s, s, ...), of a square, row by row."""
+    side = len(square) // TILES
+    cut = square.reshape(TILES, side, TILES, side, *square.shape[2:])
+    return cut.swapaxes(1, 2).reshape(-1, side, side, *square.shape[2:])
 
 
 def _checked(box: Sequence[int], size: tuple[int, int]) -> Box:
@@ -503,9 +651,9 @@ def _without_margin(seen: Decoded, only: bool = False) -> NDArray[np.uint8]:
     return np.pad(own, margins, mode="edge")
 
 
-def _inside(size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return which places, (GRID, GRID), of a padded picture have their middle in it."""
-    middle = (np.arange(GRID) + 0.5) / GRID - 0.5
+def _inside(size: tuple[int, int], places: int = GRID) -> NDArray[np.bool_]:
+    """Return which places, so many a side, of a padded picture have their middle in it."""
+    middle = (np.arange(places) + 0.5) / places - 0.5
     axes = [np.abs(middle) * max(size) <= length / 2 for length in size[::-1]]
     return np.asarray(axes[0][:, None] & axes[1])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paint_search.index.index import Index
+    from paint_search.painting import Painting
 
     Pixels = NDArray[np.uint8]
 
@@ -279,26 +280,17 @@ def _pasted(index: Index, asked: _Asked, note: Note, report: Report) -> DetailsF
         raise UsageError("two works at least, with their pictures here, are cut from and pasted to")
     if count < asked.count:
         note(f"{counted(count, 'detail')}, as many as there are works to cut from and paste into")
-    rng = np.random.default_rng(asked.seed)
-    order = rng.permutation(len(works))
-    pairs = [(works[a], works[b]) for a, b in order[: 2 * count].reshape(-1, 2)]
-    cuts, composites = [], []
-    step = counting(report, "pasting", count)
-    for source, host in pairs:
-        cut_from, under = (built.eyes.whole(index.locate(one))[0] for one in (source, host))
-        made = _paste(cut_from, under, rng)
-        cuts.append((cut_from, made))
-        composites.append(made.picture)
-        step()
-    more = np.stack([built.fit.encode(built.eyes.look(one)[0]) for one in composites])
+    pasted = paste_details(index, works, count, asked.seed, counting(report, "pasting", count))
+    composites = [one.made.picture for one in pasted]
+    more = [built.eyes.grids(one, built.fit)[0] for one in composites]
     ids, vectors = index.vectors(None, "full")
     place = {one: row for row, one in enumerate(ids)}
     gallery = np.concatenate([vectors, index.embed(composites)])
-    asked_whole = index.embed([_crop(pixels, made.box) for pixels, made in cuts])
+    asked_whole = index.embed([_crop(one.pixels, one.made.box) for one in pasted])
     found: list[Pasted] = []
     seconds = 0.0
     step = counting(report, "looking for them", count)
-    for number, ((source, host), (pixels, made)) in enumerate(zip(pairs, cuts, strict=True)):
+    for number, (source, host, pixels, made) in enumerate(pasted):
         scores = gallery @ asked_whole[number]
         scores[place[source.id]] = -np.inf
         whole_rank = int((scores > scores[len(ids) + number]).sum()) + 1
@@ -320,7 +312,7 @@ def _pasted(index: Index, asked: _Asked, note: Note, report: Report) -> DetailsF
     return DetailsFound(found, asked.k, asked.least, len(gallery), seconds / count, asked.seed)
 
 
-class _Made(NamedTuple):
+class Made(NamedTuple):
     """A work with a detail of another in it; where it was cut and pasted, and how."""
 
     picture: Pixels
@@ -330,13 +322,43 @@ class _Made(NamedTuple):
     mirrored: bool
 
 
+class Composite(NamedTuple):
+    """A detail of one work in another: both, the pixels that it was cut from, and what was made."""
+
+    source: Painting
+    host: Painting
+    pixels: Pixels
+    made: Made
+
+
+def paste_details(
+    index: Index, works: Sequence[Painting], count: int, seed: int, step: Callable[[], None]
+) -> list[Composite]:
+    """Cut details out of ``count`` works, and paste each into another; ``step`` follows each."""
+    eyes = index.details().eyes
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(works))
+    found = []
+    for a, b in order[: 2 * count].reshape(-1, 2):
+        source, host = works[a], works[b]
+        pixels, under = (eyes.whole(index.locate(one))[0] for one in (source, host))
+        found.append(Composite(source, host, pixels, paste(pixels, under, rng)))
+        step()
+    return found
+
+
 def _crop(pixels: Pixels, box: tuple[int, int, int, int]) -> Pixels:
     x, y, width, height = box
     return np.ascontiguousarray(pixels[y : y + height, x : x + width])
 
 
-def _paste(source: Pixels, host: Pixels, rng: np.random.Generator) -> _Made:
-    """Cut a detail out of one picture, and paste it into another."""
+def paste(
+    source: Pixels, host: Pixels, rng: np.random.Generator, longer: float | None = None
+) -> Made:
+    """Cut a detail out of one picture, and paste it into another; ``longer`` is its longer side.
+
+    Without it, a detail is 0.5 to 2 times as large as it was.
+    """
     from PIL import Image
 
     shorter = min(source.shape[:2])
@@ -347,7 +369,9 @@ def _paste(source: Pixels, host: Pixels, rng: np.random.Generator) -> _Made:
     )
     box = (x, y, width, height)
     scale = min(
-        2 ** rng.uniform(-1, 1), _HOST * host.shape[1] / width, _HOST * host.shape[0] / height
+        2 ** rng.uniform(-1, 1) if longer is None else longer / max(width, height),
+        _HOST * host.shape[1] / width,
+        _HOST * host.shape[0] / height,
     )
     wide, high = (max(8, int(side * scale)) for side in (width, height))
     detail = Image.fromarray(_crop(source, box)).resize((wide, high), Image.Resampling.LANCZOS)
@@ -368,7 +392,7 @@ def _paste(source: Pixels, host: Pixels, rng: np.random.Generator) -> _Made:
     under = made[top : top + high, left : left + wide]
     made[top : top + high, left : left + wide] = cover * values.clip(0, 1) + (1 - cover) * under
     pasted = (left, top, wide, high)
-    return _Made((made * 255).astype(np.uint8), box, pasted, float(scale), mirrored)
+    return Made((made * 255).astype(np.uint8), box, pasted, float(scale), mirrored)
 
 
 def _localised(index: Index, file: Path, least: float, note: Note, report: Report) -> Localised:
