@@ -57,7 +57,10 @@ Wanted = Annotated[
 Size = Annotated[int, Query(ge=64, le=4096, description="most pixels of the longer side")]
 
 
-def gallery_of(request: Request) -> Gallery:
+# What is not ``async`` has a thread each time, which takes longer than this does.
+
+
+async def gallery_of(request: Request) -> Gallery:
     """Return what the server shows."""
     gallery: Gallery = request.app.state.gallery
     return gallery

@@ -89,46 +89,46 @@ def sent_image(gallery: Shown, id_: Annotated[Id, Path(alias="id")], size: Size 
 # ---- search
 
 
-class Asked:
-    """How to search, as parameters of a request."""
+async def read_search(
+    k: Annotated[int, Query(ge=1, le=1000, description="how many hits")] = 10,
+    where: Where = [],  # noqa: B006
+    exclude: Not = [],  # noqa: B006
+    min_score: Annotated[float, Query(ge=-1, le=1, description="least cosine")] = -1.0,
+    spread: Annotated[
+        float, Query(ge=0, le=1, description="0 for the nearest, up to 1 for variety")
+    ] = 0.0,
+    exact: Annotated[bool, Query(description="compare with every work")] = False,
+    compact_only: Annotated[
+        bool, Query(description="compare compact vectors alone, after compress")
+    ] = False,
+    box: Annotated[
+        str | None,
+        Query(
+            description="`x,y,width,height`: search by this part of the one example, in pixels "
+            "of its picture at full size",
+            pattern=_BOX,
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Return how to search, as ``Index.recommend`` takes it."""
+    return {
+        "k": k,
+        "where": parse_filter(where, exclude),
+        "min_score": min_score,
+        "spread": spread,
+        "exact": exact,
+        "compact_only": compact_only,
+        "box": None if box is None else tuple(map(int, box.split(","))),
+    }
 
-    def __init__(
-        self,
-        k: Annotated[int, Query(ge=1, le=1000, description="how many hits")] = 10,
-        where: Where = [],  # noqa: B006
-        exclude: Not = [],  # noqa: B006
-        min_score: Annotated[float, Query(ge=-1, le=1, description="least cosine")] = -1.0,
-        spread: Annotated[
-            float, Query(ge=0, le=1, description="0 for the nearest, up to 1 for variety")
-        ] = 0.0,
-        exact: Annotated[bool, Query(description="compare with every work")] = False,
-        compact_only: Annotated[
-            bool, Query(description="compare compact vectors alone, after compress")
-        ] = False,
-        box: Annotated[
-            str | None,
-            Query(
-                description="`x,y,width,height`: search by this part of the one example, in pixels "
-                "of its picture at full size",
-                pattern=_BOX,
-            ),
-        ] = None,
-    ) -> None:
-        self.k = k
-        self.box = None if box is None else tuple(map(int, box.split(",")))
-        self.options: dict[str, Any] = {
-            "where": parse_filter(where, exclude),
-            "min_score": min_score,
-            "spread": spread,
-            "exact": exact,
-            "compact_only": compact_only,
-        }
+
+Asked = Annotated[dict[str, Any], Depends(read_search)]
 
 
 @router.get("/similar", tags=["search"], summary="The works most like examples")
 def similar(
     gallery: Shown,
-    asked: Annotated[Asked, Depends()],
+    asked: Asked,
     like: Wanted,
     unlike: Examples = [],  # noqa: B006
 ) -> schemas.Hits:
@@ -145,7 +145,7 @@ def similar(
 def similar_to_sent(
     gallery: Shown,
     content: Sent,
-    asked: Annotated[Asked, Depends()],
+    asked: Asked,
     like: Examples = [],  # noqa: B006
     unlike: Examples = [],  # noqa: B006
 ) -> schemas.Hits:
@@ -159,7 +159,7 @@ def similar_to_sent(
 def recommend(
     gallery: Shown,
     examples: Annotated[schemas.Examples, Body()],
-    asked: Annotated[Asked, Depends()],
+    asked: Asked,
 ) -> schemas.Hits:
     """As ``similar``, of examples that may be vectors too."""
     length = gallery.index.manifest.backbone.dimension
@@ -175,7 +175,7 @@ def recommend(
 def similar_to_work(
     gallery: Shown,
     id_: Annotated[Id, Path(alias="id")],
-    asked: Annotated[Asked, Depends()],
+    asked: Asked,
     unlike: Examples = [],  # noqa: B006
 ) -> schemas.Hits:
     """The works nearest to this one."""
@@ -189,18 +189,16 @@ def _search(
     unlike: Sequence[str | list[float]],
 ) -> schemas.Hits:
     index = gallery.index
-    find = gallery.example
-    if asked.box is not None:
-        asked.options["box"], find = asked.box, gallery.picture
+    find = gallery.example if asked["box"] is None else gallery.picture
     liked, other = (
         [np.array(one) if isinstance(one, list) else find(one) for one in examples]
         for examples in (like, unlike)
     )
-    hits = index.recommend(liked, other, asked.k, **asked.options)
+    hits = index.recommend(liked, other, **asked)
     manifest = index.manifest
-    compared = "compact" if asked.options["compact_only"] else manifest.searched
+    compared = "compact" if asked["compact_only"] else manifest.searched
     # What is usual of whole pictures says nothing of their parts.
-    usual = None if asked.box is not None else manifest.background_of(compared)
+    usual = manifest.background_of(compared) if asked["box"] is None else None
     return schemas.Hits(
         hits=[schemas.Found.of(hit, gallery) for hit in hits],
         background=None if usual is None else schemas.Quantiles.of(usual),
