@@ -193,6 +193,10 @@ def test_more_than_may_be_sent_and_asked(museum: Path, tmp_path: Path, picture: 
         assert server.http.post("/v1/pictures", content=picture).status_code == 201
         assert "the limit" in problem(server.http.post("/v1/pictures", content=picture * 2), 413)
         assert server.http.get("/v1/works").status_code == 200
+    with serving(home / ".paint-search", Limits(held_bytes=len(picture) - 1)) as server:
+        refused = server.http.post("/v1/pictures", content=picture)
+        assert "others are sending" in problem(refused, 503)
+        assert server.http.post("/v1/pictures", content=picture[:9]).status_code == 422
     with serving(home / ".paint-search", Limits(seconds=0)) as server:
         assert "took longer" in problem(server.http.get("/v1/works"), 503)
 

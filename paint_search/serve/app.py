@@ -74,6 +74,7 @@ class Guard:
     def __init__(self, app: ASGIApp, door: Door, gallery: Gallery) -> None:
         self._app, self._door, self._limits = app, door, gallery.limits
         self._now = 0
+        self._held = 0  # bytes that were sent, of requests that are not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -88,7 +89,7 @@ class Guard:
             await answer.refuse(503, "the server is busy; come again in a second")
         else:
             self._now += 1
-            task = asyncio.create_task(self._work(scope, self._bounded(receive), answer))
+            task = asyncio.create_task(self._work(scope, receive, answer))
             try:
                 done, _ = await asyncio.wait({task}, timeout=self._limits.seconds)
                 if not done:
@@ -100,26 +101,27 @@ class Guard:
         answer.log()
 
     async def _work(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        try:
-            await self._app(scope, receive, answer.send)
-        except Exception:
-            _LOG.exception("a request failed: %s", scope["path"])
-        finally:
-            self._now -= 1
-
-    def _bounded(self, receive: Receive) -> Receive:
         taken = 0
 
         async def bounded() -> Message:
             nonlocal taken
             message = await receive()
-            taken += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            taken, self._held = taken + size, self._held + size
             if taken > self._limits.upload_bytes:
                 limit = self._limits.upload_bytes / 2**20
                 raise HTTPException(413, f"more than {limit:.0f} MB were sent, which is the limit")
+            if self._held > self._limits.held_bytes:
+                raise HTTPException(503, "others are sending much just now; come again in a second")
             return message
 
-        return bounded
+        try:
+            await self._app(scope, bounded, answer.send)
+        except Exception:
+            _LOG.exception("a request failed: %s", scope["path"])
+        finally:
+            self._now -= 1
+            self._held -= taken
 
 
 class _Answer:

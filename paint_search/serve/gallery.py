@@ -36,6 +36,7 @@ class Limits:
     """What one request may ask for."""
 
     upload_bytes: int = 64 * 2**20
+    held_bytes: int = 2**30  #: sent by all requests that are not answered yet
     pixels: int = 200_000_000  #: of an upload
     seconds: float = 60.0  #: for an answer
     at_once: int = 256  #: requests; more are told to come again
