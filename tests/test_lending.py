@@ -44,7 +44,7 @@ SOCKET = Path(".paint-search/lock.socket")
 def owner(studio: Path) -> Iterator[Index]:
     """The studio's index, held and lent by this process."""
     with Index.open() as index:
-        _until(_is_lent)
+        _until(SOCKET.exists)
         yield index
 
 
@@ -375,6 +375,7 @@ def test_who_lends_nothing_or_speaks_otherwise_is_waited_for(studio: Path) -> No
 
 
 def test_noise_at_the_socket_harms_nobody(owner: Index) -> None:
+    _until(_is_lent)
     for noise in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\2\0\0\0" + bytes(8) + b"[]", b"\xff" * 64):
         with socket.socket(socket.AF_UNIX) as end:
             end.connect(str(SOCKET))

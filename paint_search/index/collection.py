@@ -24,6 +24,7 @@ from paint_search.errors import (
     BackboneError,
     StoreError,
     StoreMovedError,
+    UnknownError,
     UsageError,
     argument,
     counted,
@@ -359,6 +360,14 @@ class Collection:
 
     def ask(self, question: Callable[[Self], _T]) -> _T:
         """Return what a question finds in the collection as it is now, whoever replaces it."""
+        try:
+            return self._again(self.reading, question)
+        except UnknownError:
+            if self._store is None or self._store.shared is None:
+                raise
+        self._looked = (
+            -_LOOKS
+        )  # what a shared collection lacks may have come within the last second
         return self._again(self.reading, question)
 
     def records(self, where: Callable[[Self], Filter]) -> Iterator[Record]:
