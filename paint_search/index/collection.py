@@ -365,9 +365,7 @@ class Collection:
         except UnknownError:
             if self._store is None or self._store.shared is None:
                 raise
-        self._looked = (
-            -_LOOKS
-        )  # what a shared collection lacks may have come within the last second
+        self._looked = -_LOOKS  # it may have come within the last second
         return self._again(self.reading, question)
 
     def records(self, where: Callable[[Self], Filter]) -> Iterator[Record]:
