@@ -6,7 +6,7 @@ Knows nothing of HTTP. Every method may be called from many threads at once.
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
@@ -16,7 +16,7 @@ from uuid import UUID
 
 import numpy as np
 
-from paint_search.errors import ImageError, UnknownError
+from paint_search.errors import ImageError, StoreBusyError, UnknownError
 from paint_search.eval.inputs import plain
 from paint_search.index.index import Index
 from paint_search.index.verification import Verifier
@@ -24,7 +24,7 @@ from paint_search.indexer.images.thumbnails import extent
 from paint_search.painting import Painting
 from paint_search.search.filters import parse_filter
 from paint_search.serve.catalogue import MOST, Catalogue
-from paint_search.serve.jobs import Jobs
+from paint_search.serve.jobs import Job, Jobs, Report
 from paint_search.serve.pictures import UPLOADED, Upload, Uploads
 
 _LOOKS: Final = 1.0  # seconds between two looks at whether the index has changed
@@ -65,6 +65,10 @@ class Gallery:
     @property
     def catalogue(self) -> Catalogue:
         """The works as they are now, or were a moment ago while an index is being written."""
+        return self._look()
+
+    def _look(self) -> Catalogue:
+        """Forget what is known of the index as it was; return its works."""
         with self._turn:
             now, known = time.monotonic(), self._catalogue
             if known is not None and now - self._looked < max(_LOOKS, _SHARE * self._took):
@@ -177,6 +181,18 @@ class Gallery:
             "store": str(facts.manifest.store),
             "faults": [self.without_paths(fault) for fault in facts.faults],
         }
+
+    def job(self, key: Hashable, work: Callable[[Report], Any]) -> Job:
+        """Return the work on an answer about the index as it is now, begun if need be.
+
+        Raises:
+            StoreBusyError: too much waits to be worked on.
+        """
+        self._look()
+        job = self.jobs.ask(key, work)
+        if job is None:
+            raise StoreBusyError("too many studies wait to be worked on; come again in a minute")
+        return job
 
     @property
     def verifier(self) -> Verifier:

@@ -89,13 +89,15 @@ def _drawn(state: State, address: str) -> Callable[[Request], Response]:
 
     def page(request: Request) -> Response:
         gallery: Gallery = state.gallery
-        gallery.catalogue  # noqa: B018 - forgets the map of what the index was
-        job = gallery.jobs.ask((f"{name} page",), lambda report: draw(gallery, report))
         asks = "application/json" in request.headers.get("accept", "")
-        if job is None and asks:
-            raise StoreBusyError("too many studies wait to be worked on; come again in a minute")
-        if job is None or not job.answer.done():
-            if job is None or not asks:
+        try:
+            job = gallery.job((f"{name} page",), lambda report: draw(gallery, report))
+        except StoreBusyError:
+            if asks:
+                raise
+            return shell()
+        if not job.answer.done():
+            if not asks:
                 return shell()
             done, total = job.progress.done, job.progress.total
             told = Working(words=job.words, done=done, total=total)

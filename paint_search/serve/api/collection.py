@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from paint_search import studies
-from paint_search.errors import StoreBusyError, UnknownError
+from paint_search.errors import UnknownError
 from paint_search.eval.inputs import plain
 from paint_search.serve import schemas
 from paint_search.serve.api.common import Not, Shown, Where
@@ -30,10 +30,11 @@ router = APIRouter()
 def facets(
     gallery: Shown,
     fields: Annotated[
-        list[str], Query(alias="field", description="by default those of few values")
-    ] = [],  # noqa: B006
-    where: Where = [],  # noqa: B006
-    exclude: Not = [],  # noqa: B006
+        list[str],
+        Query(default_factory=list, alias="field", description="by default those of few values"),
+    ],
+    where: Where,
+    exclude: Not,
     limit: Annotated[int, Query(ge=1, le=1000, description="values of each field")] = 50,
 ) -> schemas.Facets:
     """The values of fields among the works that meet a filter, with their counts."""
@@ -181,10 +182,7 @@ def _study(gallery: Gallery, name: str, by: str) -> tuple[str, Any]:
 
 def _job(gallery: Gallery, key: tuple[str, ...], work: Callable[[Report], Any]) -> Any:
     """Return the answer, or after a moment a response that says how far it is."""
-    gallery.catalogue  # noqa: B018 - forgets answers about what the index was
-    job = gallery.jobs.ask(key, work)
-    if job is None:
-        raise StoreBusyError("too many studies wait to be worked on; come again in a minute")
+    job = gallery.job(key, work)
     try:
         return job.answer.result(_PATIENCE)
     except TimeoutError:

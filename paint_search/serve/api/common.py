@@ -38,18 +38,20 @@ _FILTER: Final = r"^([^=]*[^=~\s]\s*=[\s\S]*\S|[^=]*[^=~\s][^=]*~\s*=[\s\S]*\w)[
 Where = Annotated[
     list[Annotated[str, StringConstraints(pattern=_FILTER, max_length=1000)]],
     Query(
+        default_factory=list,
         description="only works with this: `FIELD=VALUE`, `FIELD=LOW..HIGH` or `FIELD~=WORDS`; the "
-        "same field twice: either"
+        "same field twice: either",
     ),
 ]
 Not = Annotated[
     list[Annotated[str, StringConstraints(pattern=_FILTER, max_length=1000)]],
-    Query(alias="not", description="no works with this: `FIELD=VALUE`"),
+    Query(default_factory=list, alias="not", description="no works with this: `FIELD=VALUE`"),
 ]
 Id = Annotated[str, Path(description="of a work", max_length=64)]
 Example = Annotated[str, Query(description="a work, or a picture that was sent", max_length=64)]
 Examples = Annotated[
-    list[str], Query(max_length=64, description="works, or pictures that were sent")
+    list[str],
+    Query(default_factory=list, max_length=64, description="works, or pictures that were sent"),
 ]
 Wanted = Annotated[
     list[str], Query(min_length=1, max_length=64, description="works, or pictures that were sent")

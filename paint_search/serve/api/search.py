@@ -90,9 +90,9 @@ def sent_image(gallery: Shown, id_: Annotated[Id, Path(alias="id")], size: Size 
 
 
 async def read_search(
+    where: Where,
+    exclude: Not,
     k: Annotated[int, Query(ge=1, le=1000, description="how many hits")] = 10,
-    where: Where = [],  # noqa: B006
-    exclude: Not = [],  # noqa: B006
     min_score: Annotated[float, Query(ge=-1, le=1, description="least cosine")] = -1.0,
     spread: Annotated[
         float, Query(ge=0, le=1, description="0 for the nearest, up to 1 for variety")
@@ -130,7 +130,7 @@ def similar(
     gallery: Shown,
     asked: Asked,
     like: Wanted,
-    unlike: Examples = [],  # noqa: B006
+    unlike: Examples,
 ) -> schemas.Hits:
     """The works nearest to the mean of some examples, less half that of others."""
     return _search(gallery, asked, like, unlike)
@@ -146,8 +146,8 @@ def similar_to_sent(
     gallery: Shown,
     content: Sent,
     asked: Asked,
-    like: Examples = [],  # noqa: B006
-    unlike: Examples = [],  # noqa: B006
+    like: Examples,
+    unlike: Examples,
 ) -> schemas.Hits:
     """As with GET; the body is one more example."""
     if not content:
@@ -176,7 +176,7 @@ def similar_to_work(
     gallery: Shown,
     id_: Annotated[Id, Path(alias="id")],
     asked: Asked,
-    unlike: Examples = [],  # noqa: B006
+    unlike: Examples,
 ) -> schemas.Hits:
     """The works nearest to this one."""
     return _search(gallery, asked, [id_], unlike)
@@ -227,8 +227,8 @@ def embed(gallery: Shown, content: Sent) -> schemas.Embedding:
 )
 def vectors_of(
     gallery: Shown,
-    where: Where = [],  # noqa: B006
-    exclude: Not = [],  # noqa: B006
+    where: Where,
+    exclude: Not,
     which: Annotated[
         Literal["full", "compact"] | None, Query(description="by default those searched")
     ] = None,

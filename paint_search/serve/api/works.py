@@ -28,8 +28,8 @@ router = APIRouter()
 def works(
     gallery: Shown,
     request: Request,
-    where: Where = [],  # noqa: B006 - FastAPI copies it
-    exclude: Not = [],  # noqa: B006
+    where: Where,
+    exclude: Not,
     sort: Literal["id", "name", "year", "-year", "path", "random"] = "id",
     seed: Annotated[int, Query(ge=0, lt=2**31, description="of the random order")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
