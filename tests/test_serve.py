@@ -267,6 +267,14 @@ def test_a_token_is_asked_for(museum: Path, tmp_path: Path) -> None:
         assert described["security"]
 
 
+def test_who_is_not_let_in_may_not_send_much(museum: Path, tmp_path: Path) -> None:
+    home = copy_tree(museum, tmp_path / "museum")
+    with serving(home / ".paint-search", token=TOKEN) as server:
+        wrong = server.http.post("/login", data={"token": "x" * 9000})
+        assert "8,192 bytes" in problem(wrong, 413)
+        assert server.http.post("/login", data={"token": "x"}).headers["location"].endswith("=/")
+
+
 def test_other_sites_and_other_names_are_kept_out(served: Served, picture: bytes) -> None:
     http = served.http
     assert "not called" in problem(http.get("/v1/works", headers={"Host": "evil.example"}), 421)

@@ -40,6 +40,8 @@ _SHELLS: Final = {
     "/studies/{name}": ("study.html", "studies", "Study", "/studies"),
 }
 
+_MOST_FORM: Final = 8192
+
 #: Checked with the server each time, which answers that nothing has changed.
 _CACHE: Final = {"Cache-Control": "private, no-cache"}
 
@@ -131,7 +133,12 @@ _DRAWN: Final = {"/map": _draw_map, "/report": _draw_report}
 
 async def _login(request: Request) -> Response:
     """Let in whoever sends the token, until the server ends."""
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+    form = b""
+    async for part in request.stream():  # of somebody who is not let in yet
+        form += part
+        if len(form) > _MOST_FORM:
+            raise HTTPException(413, f"a form with a token has {_MOST_FORM:,} bytes at most")
+    fields = parse_qs(form.decode("utf-8", "replace"))
     following = request.query_params.get("next", "/")
     if not following.startswith("/") or following.startswith(("//", "/\\")):
         following = "/"
