@@ -381,7 +381,7 @@ def test_text_from_outside_stays_text(browser: Browser, served: Served, works: l
 
 
 VIEWS = ["/", "/?like={id}", "/works/{id}", "/compare?one={id}&other={id}", "/artists",
-         "/artists/{artist}", "/selections", "/studies", "/login"]  # fmt: skip
+         "/artists/{artist}", "/selections", "/studies", "/login", "/map", "/report"]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", VIEWS)
@@ -391,6 +391,8 @@ def test_a_view_is_accessible_and_fits_a_phone(
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not there")
     there = address.format(id=works[5]["id"], artist=quote(works[5]["artist"]))
     with at(browser, served, there, **PHONE) as tab:
+        if address in ("/map", "/report"):  # once they are drawn
+            tab.get_by_role("link", name="All works").wait_for(timeout=60_000)
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         for scheme in ("light", "dark"):
             tab.emulate_media(color_scheme=scheme)

@@ -124,8 +124,8 @@ def _draw_map(gallery: Gallery, report: Report) -> bytes:
 def _draw_report(gallery: Gallery, report: Report) -> bytes:
     with TemporaryDirectory(prefix="paint-search-") as folder:
         file = Path(folder) / "report.html"
-        studies.report(gallery.index, file, progress=report)
-        return file.read_bytes().replace(b'href="report-map.html"', b'href="/map"')
+        studies.report(gallery.index, file, progress=report, served=True)
+        return file.read_bytes()
 
 
 _DRAWN: Final = {"/map": _draw_map, "/report": _draw_report}

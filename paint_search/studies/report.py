@@ -88,8 +88,11 @@ def report(
     where: Where = None,
     exclude: Exclude = None,
     progress: Report = lambda words, progress: None,
+    served: bool = False,
 ) -> Written:
     """Write a report on the collection into ``out``, and beside it OUT-map.html, to explore.
+
+    One that is ``served`` leads to the works and the map of its server; none is written beside it.
 
     Raises:
         UsageError: an unknown field, or a page that cannot be written.
@@ -103,25 +106,26 @@ def report(
         works = read_works(source, by, where, exclude, need_artists=False, may_be_empty=True)
         skipped = source.skipped()
     exhibit = Exhibit(works)
-    page = out.with_name(f"{out.stem}-map.html")
+    page = None if served else out.with_name(f"{out.stem}-map.html")
     views, hashes = _show(exhibit, page, progress)
-    address = page.name if views else ""
+    address = "" if not views else "/map" if page is None else page.name
     described = Collected(exhibit, hashes, views[0] if views else None, address, skipped)
     write_page(
         out,
         "report.html",
         page=described,
+        served=served,
         name=works.root.name,
         date=f"{date.today():%d %B %Y}",
         contents={anchor: title for anchor, (title, _) in SECTIONS.items()},
         sections=_sections(described, counting(progress, "sections", len(SECTIONS))),
         made=_making(works.manifest),
     )
-    return Written([out, page] if views else [out], len(works.files), len(works.names))
+    return Written([out, page] if views and page else [out], len(works.files), len(works.names))
 
 
 def _show(
-    exhibit: Exhibit, page: Path, progress: Report
+    exhibit: Exhibit, page: Path | None, progress: Report
 ) -> tuple[list[Projection], NDArray[np.uint64]]:
     """Write the page to explore; return its views, none where no map can be made, and the hashes.
 
@@ -135,7 +139,8 @@ def _show(
     with exhibit.thumbnails(progress) as picture:
         with suppress(EvalError):  # the report says in its place that there is no map
             views = [project(works.vectors, "umap"), project(works.vectors, "pca")]
-            exhibit.write_page(page, views, picture, exhibit.telling_field)
+            if page is not None:
+                exhibit.write_page(page, views, picture, exhibit.telling_field)
         shown = [picture(row) for row in range(len(works.files))]
         hashes = [
             0 if is_missing(seen) else int(look(np.asarray(seen))[:_HASH_DIGITS], 16)
